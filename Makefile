@@ -1,0 +1,71 @@
+# Every target sets itself up: Python 3.11 or newer and make are all that must be there.
+# The set-up is redone only when pyproject.toml is newer than the mark that the last one left in .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY_TO_RUN := $(VENV)/.ready-to-run
+READY_TO_DEVELOP := $(VENV)/.ready-to-develop
+UNFINISHED := $(VENV)/.unfinished
+
+.PHONY: help demo test check style types floors format
+
+help:
+	@echo "make demo     train, evaluate and look: generated scenes, minutes on a laptop; the report is demo/report.html"
+	@echo "make test     run the tests"
+	@echo "make check    check style, types and import floors"
+	@echo "make format   rewrite the sources in the project's style"
+
+demo: $(READY_TO_RUN)
+	$(BIN)/scenescope demo --output demo
+
+test: $(READY_TO_DEVELOP)
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+check: style types floors
+
+style: $(READY_TO_DEVELOP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY_TO_DEVELOP)
+	$(BIN)/mypy
+
+floors: $(READY_TO_DEVELOP)
+	$(BIN)/lint-imports
+
+format: $(READY_TO_DEVELOP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY_TO_RUN): pyproject.toml
+	@$(call set_up,.[lite])
+	@touch $@
+
+# What develops also runs, so the demo needs no second set-up.
+$(READY_TO_DEVELOP): pyproject.toml
+	@$(call set_up,.[dev])
+	@touch $(READY_TO_RUN) $@
+
+# An interrupted set-up leaves its mark, and the next one starts from an empty environment.
+define set_up
+set -e; \
+python=; \
+for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	if $$candidate -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		python=$$candidate; break; \
+	fi; \
+done; \
+if [ -z "$$python" ]; then \
+	echo "error: no Python 3.11 or newer with the modules venv and ensurepip was found; install one" \
+		"(Debian: apt install python3 python3-venv; macOS: brew install python)." >&2; \
+	exit 2; \
+fi; \
+if [ -e $(UNFINISHED) ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
+	echo "Making $(VENV) with $$python ..."; \
+	$$python -m venv --clear $(VENV); \
+fi; \
+touch $(UNFINISHED); \
+echo "Installing scenescope and what it needs; the first time downloads about 3 GB ..."; \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(1)'; \
+rm $(UNFINISHED)
+endef

@@ -1,0 +1,69 @@
+"""Scene segmentation with attention you can look into.
+
+A lazy door (PEP 562): each public name is imported when it is first used, so that ``import scenescope`` loads
+neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scenescope.attention.channel import ChannelAttention
+    from scenescope.attention.position import PositionAttention
+    from scenescope.checkpoints.model_directory import load_model
+    from scenescope.errors import ScenescopeError
+    from scenescope.evaluation.evaluator import evaluate
+    from scenescope.explore.position import position_attention as attend
+    from scenescope.inference.segmenter import Segmenter
+    from scenescope.labels import Classes
+    from scenescope.models.catalog import create_model
+    from scenescope.outputs import SegmentationOutput
+
+    __version__: str
+
+__all__ = [
+    "ChannelAttention",
+    "Classes",
+    "PositionAttention",
+    "ScenescopeError",
+    "SegmentationOutput",
+    "Segmenter",
+    "__version__",
+    "attend",
+    "create_model",
+    "evaluate",
+    "load_model",
+]
+
+_ORIGINS = {
+    "ChannelAttention": "scenescope.attention.channel:ChannelAttention",
+    "Classes": "scenescope.labels:Classes",
+    "PositionAttention": "scenescope.attention.position:PositionAttention",
+    "ScenescopeError": "scenescope.errors:ScenescopeError",
+    "SegmentationOutput": "scenescope.outputs:SegmentationOutput",
+    "Segmenter": "scenescope.inference.segmenter:Segmenter",
+    "attend": "scenescope.explore.position:position_attention",
+    "create_model": "scenescope.models.catalog:create_model",
+    "evaluate": "scenescope.evaluation.evaluator:evaluate",
+    "load_model": "scenescope.checkpoints.model_directory:load_model",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("scenescope")
+    elif name in _ORIGINS:
+        module, _, attribute = _ORIGINS[name].partition(":")
+        value = getattr(importlib.import_module(module), attribute)
+    else:
+        raise AttributeError(f"module 'scenescope' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

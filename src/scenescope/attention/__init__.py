@@ -1,0 +1,1 @@
+"""Attention modules, usable alone; torch only."""

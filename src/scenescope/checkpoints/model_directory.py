@@ -1,0 +1,217 @@
+"""A model directory: ``config.json``, ``model.safetensors`` and their checksums. Nothing in it can execute code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from scenescope.checkpoints.find import find_model
+from scenescope.errors import CheckpointError, ModelError
+from scenescope.files import damaged_file, write_directory
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
+from scenescope.models.network import SegmentationNetwork
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network in eval mode with what its classes mean.
+
+    Attributes:
+        network: the network, on the device asked for.
+        classes: names and colours of its K classes.
+        training: what is known of its training (recipe, step, scores); may be empty.
+        directory: where it was loaded from.
+    """
+
+    network: SegmentationNetwork
+    classes: Classes
+    training: dict[str, Any]
+    directory: Path
+
+
+def save_model(
+    network: SegmentationNetwork,
+    classes: Classes,
+    directory: Path,
+    *,
+    training: dict[str, Any] | None = None,
+    weights: dict[str, Tensor] | None = None,
+) -> None:
+    """Write a model directory in one step; an older one of that name is replaced.
+
+    Args:
+        weights: state to write in place of the network's own, such as averaged weights.
+        training: anything JSON holds that tells how the model came to be.
+
+    Raises:
+        StorageError: the place cannot be written; nothing half-written remains.
+    """
+    state = {key: value.detach().cpu().contiguous() for key, value in (weights or network.state_dict()).items()}
+    config = {
+        "format": FORMAT,
+        "scenescope": version("scenescope"),
+        "model": network.config,
+        "classes": {"names": classes.names, "palette": classes.palette},
+        "training": training or {},
+    }
+
+    def write(place: Path) -> None:
+        (place / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_tensors(state, place / WEIGHTS)
+
+    write_directory(directory, write, sum(value.nbytes for value in state.values()))
+
+
+def load_model(name: str | Path | None = None, *, device: str | torch.device = "cpu") -> LoadedModel:
+    """Load a model: a bare word (in the box), ``hub:org/name``, or a path to a model directory.
+
+    Raises:
+        CheckpointError: nothing is there, a file is damaged or cut short, or the weights are of another network.
+    """
+    directory = find_model(name)
+    config, state = read_model_directory(directory)
+    try:
+        if config["format"] > FORMAT:
+            raise CheckpointError(f"{directory} was written by a newer scenescope; upgrade this one.")
+        classes = Classes.named(config["classes"]["names"], config["classes"]["palette"])
+        if config["model"]["num_classes"] != len(classes):
+            raise ModelError(f"{len(classes)} class names for a network of {config['model']['num_classes']} classes")
+        # A model on disk brings its own weights: whatever its file says, nothing is fetched.
+        network = create_model(**(config["model"] | {"pretrained": False}))
+    except CheckpointError:
+        raise
+    except KeyError as error:
+        raise CheckpointError(f"{directory / CONFIG} lacks {error}; copy the model again.") from error
+    except Exception as error:  # Anything may stand in a file: numbers for names, lists for numbers, ...
+        raise CheckpointError(
+            f"{directory / CONFIG} does not describe a model of scenescope ({error}); copy the model again."
+        ) from error
+    differences = _differences(network, state)
+    if differences:
+        raise CheckpointError(
+            f"The weights in {directory / WEIGHTS} are not those of the {network.config['name']} in its {CONFIG}:"
+            f" {'; '.join(differences)}."
+        )
+    network.load_state_dict(state)
+    return LoadedModel(network.to(device).eval(), classes, config.get("training", {}), directory)
+
+
+def start_from(network: SegmentationNetwork, name: str | Path) -> list[str]:
+    """Copy all weights of a model but classifiers of another class count, and return the names of those left out.
+
+    Raises:
+        CheckpointError: the model cannot be read or is another network.
+    """
+    directory = find_model(name)
+    config, state = read_model_directory(directory)
+    own = network.state_dict()
+    source_classes = config.get("model", {}).get("num_classes")
+    left_out = [
+        key
+        for key, value in state.items()
+        if key in own
+        and value.shape != own[key].shape
+        and value.shape[1:] == own[key].shape[1:]
+        and (value.shape[0], own[key].shape[0]) == (source_classes, network.num_classes)
+    ]
+    differences = _differences(network, state, left_out)
+    if differences:
+        raise CheckpointError(
+            f"{directory} holds a {config.get('model', {}).get('name')} that this"
+            f" {network.config['name']} cannot start from: {'; '.join(differences)}."
+        )
+    network.load_state_dict({key: value for key, value in state.items() if key not in left_out}, strict=False)
+    return left_out
+
+
+def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read and verify the two files of a model directory; weights are returned in float32 as far as they are floats.
+
+    Raises:
+        CheckpointError: a file is missing, damaged or cut short.
+    """
+    if not directory.is_dir():
+        raise CheckpointError(f"{directory} is not a model directory ({CONFIG} and {WEIGHTS}); give such a directory.")
+    for name in (CONFIG, WEIGHTS):
+        if not (directory / name).is_file():
+            raise CheckpointError(f"{directory} has no {name}; a model directory holds {CONFIG} and {WEIGHTS}.")
+    damaged = damaged_file(directory)
+    if damaged is not None:
+        raise CheckpointError(
+            f"{directory / damaged} is damaged: it does not match its SHA-256. Copy or train the model again."
+        )
+    try:
+        config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{directory / CONFIG} is not readable JSON ({error}). Copy the model again.") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{directory / CONFIG} does not hold an object; it is not of a scenescope model.")
+    state = read_tensors(directory / WEIGHTS)
+    return config, {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def write_tensors(state: dict[str, Tensor], path: Path) -> None:
+    """Write named tensors as safetensors."""
+    # Serialised first and written by us, so that a full disk is an ordinary OSError.
+    path.write_bytes(safetensors.torch.save(state))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from a safetensors file.
+
+    Raises:
+        CheckpointError: the file is no safetensors file or is cut short.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file ({error}). Copy it again; scenescope loads no pickled weights."
+        ) from error
+
+
+def require_classes(network: SegmentationNetwork, classes: Classes, source: str) -> None:
+    """Refuse a data set whose class count is not the network's.
+
+    Raises:
+        ModelError: the counts differ.
+    """
+    if network.num_classes != len(classes):
+        raise ModelError(
+            f"The model has {network.num_classes} classes and {source} has {len(classes)};"
+            " use the data set that the model was trained for."
+        )
+
+
+def _differences(
+    network: SegmentationNetwork, state: dict[str, Tensor], left_out: list[str] | None = None
+) -> list[str]:
+    own = network.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unknown = sorted(state.keys() - own.keys())
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in sorted(own.keys() & state.keys())
+        if own[key].shape != state[key].shape and key not in (left_out or ())
+    ]
+    return _shortened("missing", missing) + _shortened("unknown", unknown) + _shortened("other shape", shapes)
+
+
+def _shortened(what: str, items: list[str]) -> list[str]:
+    if not items:
+        return []
+    more = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return [f"{len(items)} {what}: {', '.join(items[:3])}{more}"]

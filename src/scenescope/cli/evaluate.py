@@ -1,0 +1,139 @@
+"""scenescope evaluate: score a model on a data set."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from scenescope.cli.inference_options import (
+    DeviceOption,
+    FlipOption,
+    ModelOption,
+    ScalesOption,
+    StrideOption,
+    WindowOption,
+    inference_settings,
+)
+
+if TYPE_CHECKING:
+    from scenescope.evaluation.scores import Scores
+
+
+def evaluate(
+    source: Annotated[str, typer.Argument(metavar="KIND:ROOT", help="The data set, such as camvid:DIR or scenes:.")],
+    model: ModelOption = None,
+    split: Annotated[str, typer.Option(help="Part of the data set to score.")] = "val",
+    val_fraction: Annotated[
+        float | None,
+        typer.Option(help="For folder: without splits: data.val_fraction of the training.", show_default="as on disk"),
+    ] = None,
+    val_seed: Annotated[int, typer.Option(min=0, help="And its data.val_seed.")] = 0,
+    scales: ScalesOption = "1",
+    flip: FlipOption = False,
+    window: WindowOption = None,
+    stride: StrideOption = None,
+    absent: Annotated[
+        Literal["skip", "zero"],
+        typer.Option(help="A class in neither truth nor prediction: left out of the means, or counted as 0."),
+    ] = "skip",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for scores.json and confusion.png.", show_default="only print")
+    ] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
+    from scenescope.checkpoints.model_directory import load_model
+    from scenescope.data.catalog import open_dataset, parse_source
+    from scenescope.drawing.charts import draw_confusion
+    from scenescope.evaluation.evaluator import evaluate as evaluate_network
+    from scenescope.evaluation.processes import joined_processes
+    from scenescope.evaluation.scores import Scores
+    from scenescope.files import output_directory, write_text
+    from scenescope.inference.devices import resolve_device
+
+    settings = inference_settings(scales, flip, window, stride)
+    chosen_device = resolve_device(device)
+    dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed)
+    loaded = load_model(model, device=chosen_device)
+    with output_directory(output) if output is not None else contextlib.nullcontext():
+        with joined_processes() as (rank, world_size):
+            console = Console(quiet=rank != 0)
+            with _progress(console) as progress:
+                confusion = evaluate_network(
+                    loaded.network,
+                    dataset,
+                    settings,
+                    chosen_device,
+                    batch_size=batch_size,
+                    workers=workers,
+                    rank=rank,
+                    world_size=world_size,
+                    progress=progress,
+                )
+        if rank != 0:
+            return
+        scores = Scores.from_matrix(confusion, dataset.classes.names, absent)
+        if output is not None:
+            stored = {
+                "data": source,
+                "split": split,
+                "images": len(dataset),
+                "model": str(loaded.directory),
+                "classes": list(dataset.classes.names),
+                "settings": dataclasses.asdict(settings),
+                "scores": scores.to_json(),
+            }
+            write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
+            draw_confusion(confusion.counts(), dataset.classes.names, output / "confusion.png")
+        _print_scores(console, scores, f"{source}, {split}, {len(dataset)} images")
+
+
+def _print_scores(console: Console, scores: Scores, title: str) -> None:
+    total = sum(scores.pixels)
+    console.print(title, markup=False, highlight=False, soft_wrap=True)
+    table = Table()
+    table.add_column("class", overflow="fold")
+    for column in ("IoU", "accuracy", "pixels"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, iou, accuracy, pixels in zip(scores.names, scores.iou, scores.accuracy, scores.pixels, strict=True):
+        table.add_row(Text(name), _shown(iou), _shown(accuracy), f"{pixels / total:.2%}")
+    console.print(table, highlight=False)
+    for what, value in (
+        ("mean IoU", scores.mean_iou),
+        ("pixel accuracy", scores.pixel_accuracy),
+        ("mean accuracy", scores.mean_accuracy),
+        ("frequency-weighted IoU", scores.frequency_weighted_iou),
+    ):
+        console.print(f"{what:24}{value:.4f}", highlight=False)
+    if scores.absent:
+        how = "left out of the means" if scores.absent_as == "skip" else "counted as 0"
+        names = ", ".join(scores.absent)
+        told = f"{len(scores.absent)} absent from truth and prediction, {how}: {names}"
+        console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(value: float | None) -> str:
+    return "absent" if value is None else f"{value:.4f}"
+
+
+@contextlib.contextmanager
+def _progress(console: Console) -> Iterator[Callable[[int, int], None] | None]:
+    """Give a callback that moves a bar on a terminal, else nothing."""
+    if not console.is_terminal or console.quiet:
+        yield None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("evaluating")
+        yield lambda done, total: bar.update(task, completed=done, total=total)

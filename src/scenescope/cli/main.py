@@ -1,0 +1,95 @@
+"""The command ``scenescope``: its commands, its exit codes and how it tells a user's mistake.
+
+Exit codes: 0 done; 1 finished, but some inputs failed; 2 a mistake of the user or unfit data; 130 or 143 interrupted
+and saved. No command imports torch before it is called, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from scenescope.cli.attend import attend
+from scenescope.cli.demo import demo
+from scenescope.cli.evaluate import evaluate
+from scenescope.cli.predict import predict
+from scenescope.cli.recipes import recipes
+from scenescope.cli.train import train
+from scenescope.errors import ScenescopeError
+
+app = typer.Typer(
+    help="Scene segmentation with attention you can look into.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    add_completion=False,
+    # A traceback means a fault of ours; Python's own is the one that belongs into a report.
+    pretty_exceptions_enable=False,
+)
+for command in (demo, train, evaluate, predict, attend, recipes):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        try:
+            code = app(standalone_mode=False)
+        finally:
+            sys.stdout.flush()
+    except ScenescopeError as error:
+        _refuse(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output (head, less) has gone. What is left unwritten would fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        # Typer's usage errors, which some of its versions take from click and some from a copy of their own.
+        if hasattr(error, "format_message") and hasattr(error, "ctx"):
+            _refuse(f"{error.format_message().rstrip('.')}. See scenescope --help.")
+        # Nearly always a name that no file can have.
+        if isinstance(error, OSError) and error.filename is not None:
+            _refuse(f"Cannot use {str(error.filename)[:80]!r}: {error.strerror}; check the path.")
+        raise
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(message: str) -> NoReturn:
+    print("error:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _print_versions(asked: bool) -> None:
+    if not asked:
+        return
+    import platform
+    from importlib.metadata import version
+
+    import torch
+
+    print("scenescope", version("scenescope"))
+    print("Python", platform.python_version(), "on", platform.platform())
+    for package in ("torch", "torchvision", "timm", "accelerate"):
+        print(package, version(package))
+    print(f"device cpu: {torch.get_num_threads()} threads")
+    for number in range(torch.cuda.device_count()):
+        print(f"device cuda:{number}: {torch.cuda.get_device_name(number)}")
+    if torch.backends.mps.is_available():
+        print("device mps")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions and devices."),
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())

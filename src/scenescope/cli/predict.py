@@ -1,0 +1,61 @@
+"""scenescope predict: label maps and overlays of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from scenescope.cli.inference_options import (
+    DeviceOption,
+    FlipOption,
+    ModelOption,
+    ScalesOption,
+    StrideOption,
+    WindowOption,
+    inference_settings,
+    output_path,
+)
+
+
+def predict(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")],
+    output: Annotated[Path, typer.Option(help="Folder for label maps, overlays and summary.csv.", parser=output_path)],
+    model: ModelOption = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write the probability of every class as .npz.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, help="Refuse larger pictures before decoding them.", show_default="200 million"),
+    ] = None,
+    scales: ScalesOption = "1",
+    flip: FlipOption = False,
+    window: WindowOption = None,
+    stride: StrideOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Segment pictures. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
+    from scenescope.data.images import MAX_PIXELS
+    from scenescope.files import output_directory
+    from scenescope.inference.batch import SUMMARY, predict_files
+    from scenescope.inference.inputs import find_pictures
+    from scenescope.inference.segmenter import Segmenter
+
+    settings = inference_settings(scales, flip, window, stride)
+    pictures = find_pictures(images, output)
+    segmenter = Segmenter.load(model, device, settings)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
+    shown = track(pictures, "predicting", console=console, transient=True) if console.is_terminal else pictures
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    with output_directory(output):
+        result = predict_files(segmenter, shown, output, probabilities=probabilities, max_pixels=limit)
+    console.print(f"{len(result.done)} of {len(pictures)} pictures predicted; see {output / SUMMARY}.")
+    for _, reason in result.failed:
+        errors.print(f"failed: {reason}")
+    if result.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Data sets, reading of pictures, the label guard and transforms."""

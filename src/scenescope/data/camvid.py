@@ -1,0 +1,68 @@
+"""CamVid in the SegNet split: road scenes of Cambridge, 480 x 360, 11 classes; 367 train, 101 val, 233 test.
+
+Two layouts are read: ``SPLIT/images`` with ``SPLIT/masks``, and SegNet's own ``SPLIT`` with ``SPLITannot``. Masks hold
+0 to 10 for the classes and 11 for unlabelled, which is not scored.
+
+Brostow, Fauqueur, Cipolla, "Semantic object classes in video", Pattern Recognition Letters 30(2), 2009;
+Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017 (the split).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from scenescope.data.dataset import FileDataset
+from scenescope.data.masks import LabelTable
+from scenescope.data.pairs import listed, pair_directories, require_directory
+from scenescope.errors import DataError
+from scenescope.labels import Classes, Colour
+
+_CLASSES: dict[str, Colour] = {
+    "Sky": (128, 128, 128),
+    "Building": (128, 0, 0),
+    "Pole": (192, 192, 128),
+    "Road": (128, 64, 128),
+    "Pavement": (60, 40, 222),
+    "Tree": (128, 128, 0),
+    "SignSymbol": (192, 128, 128),
+    "Fence": (64, 64, 128),
+    "Car": (64, 0, 128),
+    "Pedestrian": (64, 64, 0),
+    "Bicyclist": (0, 128, 192),
+}
+CLASSES = Classes(tuple(_CLASSES), tuple(_CLASSES.values()))
+UNLABELLED = 11
+
+
+def open_camvid(root: str, split: str) -> FileDataset:
+    """Open a split (train, val or test) of CamVid.
+
+    Raises:
+        DataError: no such folder or split, or images and masks do not match.
+    """
+    folder = require_directory(Path(os.path.expanduser(root)))
+    layouts = _layouts(folder)
+    if split not in layouts:
+        found = f"it has {', '.join(sorted(layouts))}" if layouts else f"it holds {listed(_names(folder))}"
+        raise DataError(
+            f"No split {split!r} of CamVid in {folder}; {found}. A split is SPLIT/images with SPLIT/masks, "
+            "or SPLIT with SPLITannot."
+        )
+    table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [UNLABELLED])
+    return FileDataset(CLASSES, split, root, pair_directories(*layouts[split]), table)
+
+
+def _layouts(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """The directories of images and masks of each split that is there."""
+    found = {}
+    for name in _names(folder):
+        if (folder / name / "images").is_dir():
+            found[name] = (folder / name / "images", folder / name / "masks")
+        elif (folder / f"{name}annot").is_dir() and (folder / name).is_dir():
+            found[name] = (folder / name, folder / f"{name}annot")
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()]

@@ -1,0 +1,78 @@
+"""The data sets by name, and how ``KIND:ROOT`` is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scenescope.data.camvid import open_camvid
+from scenescope.data.dataset import SceneDataset
+from scenescope.data.folder import open_folder
+from scenescope.data.voc2012 import open_voc2012
+from scenescope.errors import DataError, nearest
+
+
+def _open_scenes(root: str, split: str) -> SceneDataset:
+    # The drawing code is loaded only when it is used.
+    from scenescope.data.scenes import ScenesDataset
+
+    return ScenesDataset(root, split)
+
+
+DATASETS: dict[str, Callable[[str, str], SceneDataset]] = {
+    "scenes": _open_scenes,
+    "folder": open_folder,
+    "camvid": open_camvid,
+    "voc2012": open_voc2012,
+}
+"""Kind of data set to the function that opens a split of it, given root and split."""
+
+
+def parse_source(source: str) -> tuple[str, str]:
+    r"""Split ``KIND:ROOT``, such as ``camvid:DIR``, at the first colon into kind and root.
+
+    Raises:
+        DataError: no colon, an unknown kind, or a Windows path such as ``C:\photos`` without a kind.
+    """
+    kind, colon, root = source.partition(":")
+    if not colon:
+        if kind in DATASETS:
+            raise DataError(f"{source!r} lacks its folder; write {kind}:{'' if kind == 'scenes' else 'DIR'}.")
+        raise DataError(f"{source!r} does not say what kind of data set it is; write folder:{source} ({_known()}).")
+    if len(kind) == 1:
+        raise DataError(f"{source!r} is a Windows path without a kind of data set; write folder:{source} ({_known()}).")
+    _require_known(kind)
+    return kind, root
+
+
+def open_dataset(
+    kind: str, root: str, split: str, *, val_fraction: float | None = None, val_seed: int = 0
+) -> SceneDataset:
+    """Open a split of a data set.
+
+    Args:
+        kind: a key of ``DATASETS``.
+        root: its folder; for ``scenes`` a seed or nothing.
+        split: such as ``train`` or ``val``.
+        val_fraction: for ``folder`` only; see ``open_folder``.
+        val_seed: the seed of that draw.
+
+    Raises:
+        DataError: an unknown kind or split, no folder given, or a data set that is not fit to use.
+    """
+    _require_known(kind)
+    if kind != "scenes" and not root.strip():
+        raise DataError(f"{kind}: needs the folder of the data set; write {kind}:DIR, or in a recipe data.root=DIR.")
+    if val_fraction is None:
+        return DATASETS[kind](root, split)
+    if kind != "folder":
+        raise DataError(f"val_fraction is for folder: data sets; {kind}: has splits of its own. Remove val_fraction.")
+    return open_folder(root, split, val_fraction=val_fraction, val_seed=val_seed)
+
+
+def _require_known(kind: str) -> None:
+    if kind not in DATASETS:
+        raise DataError(f"Unknown kind of data set {kind!r}; {_known()}.{nearest(kind, DATASETS)}")
+
+
+def _known() -> str:
+    return f"known are {', '.join(f'{kind}:' for kind in DATASETS)}"

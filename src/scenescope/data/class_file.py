@@ -1,0 +1,101 @@
+"""The file ``classes.yaml`` of a ``folder:`` data set: what the numbers or colours of its masks mean.
+
+    names: [building, car, road]                 # train ids 0, 1, 2; without values or colours, masks hold these
+    ignore: 255                                  # optional: values (or colours) that are not scored
+
+    values: [10, [20, 21], 30]                   # optional: the raw values of each class, in the order of names
+    colours: [[128, 0, 0], [128, 0, 128], ...]   # or its RGB colour, or a list of colours
+
+``values`` and ``colours`` exclude each other. Nothing is ignored that the file does not name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeGuard
+
+from scenescope.data.masks import LabelTable
+from scenescope.errors import DataError, nearest
+from scenescope.labels import Classes, Colour
+from scenescope.yaml_reader import read_yaml
+
+_KEYS = ("names", "ignore", "values", "colours")
+
+
+def read_class_file(path: Path) -> tuple[Classes, LabelTable]:
+    """Read the classes and the meaning of mask values from ``classes.yaml``.
+
+    Raises:
+        DataError: missing, not YAML, an unknown key, or a value of the wrong kind; names the file.
+    """
+    if not path.exists():
+        raise DataError(
+            f"{path} does not exist; write one that names the classes in the order of their numbers, for example: "
+            "names: [background, person]"
+        )
+    content = read_yaml(path, DataError)
+    for key in content:
+        if key not in _KEYS:
+            raise DataError(f"{path}: unknown key {key!r}; known are {', '.join(_KEYS)}.{nearest(key, _KEYS)}")
+    try:
+        return _interpret(content)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _interpret(content: dict[str, object]) -> tuple[Classes, LabelTable]:
+    names = content.get("names")
+    if not isinstance(names, list) or not names:
+        raise DataError("`names` must list the classes, for example names: [background, person].")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"the class name {name!r} is not text; put it in quotes.")
+    ignore = content.get("ignore", [])
+    remedy = "add it to `{}` or `ignore` in classes.yaml, or repair the mask"
+    if "colours" in content:
+        if "values" in content:
+            raise DataError("`values` and `colours` are both given; keep the one that the masks hold.")
+        colours = [_colours(entry, "colours") for entry in _per_class(content["colours"], names, "colours")]
+        table = LabelTable.of_colours(colours, _colours(ignore, "ignore"), remedy.format("colours"))
+        return Classes.named(names, [group[0] for group in colours]), table
+    if "values" in content:
+        values = [_values(entry, "values") for entry in _per_class(content["values"], names, "values")]
+    else:
+        values = [[index] for index in range(len(names))]
+    key = "values" if "values" in content else "names"
+    return Classes.named(names), LabelTable.of_values(values, _values(ignore, "ignore"), remedy.format(key))
+
+
+def _per_class(entries: object, names: list[str], key: str) -> list[object]:
+    if not isinstance(entries, list):
+        raise DataError(f"`{key}` must be a list with one entry per class, in the order of `names`.")
+    if len(entries) != len(names):
+        raise DataError(f"`{key}` has {len(entries)} entries for {len(names)} names; give one entry per class.")
+    for name, entry in zip(names, entries, strict=True):
+        if entry == []:
+            raise DataError(f"`{key}` of class {name!r} is empty; give at least one.")
+    return entries
+
+
+def _values(entry: object, key: str) -> list[int]:
+    numbers: list[int] = []
+    for number in entry if isinstance(entry, list) else [entry]:
+        if not _is_int(number):
+            colours = " For RGB colours, use `colours`." if isinstance(number, list) else ""
+            raise DataError(f"`{key}` holds {number!r}; expected a whole number or a list of them.{colours}")
+        numbers.append(number)
+    return numbers
+
+
+def _colours(entry: object, key: str) -> list[Colour]:
+    if isinstance(entry, list) and len(entry) == 3 and all(_is_int(part) for part in entry):
+        return [(entry[0], entry[1], entry[2])]
+    if not isinstance(entry, list) or any(not isinstance(part, list) for part in entry):
+        raise DataError(f"`{key}` holds {entry!r}; expected an RGB colour such as [128, 0, 0] or a list of colours.")
+    if any(len(part) != 3 or not all(_is_int(number) for number in part) for part in entry):
+        raise DataError(f"`{key}` holds {entry!r}; a colour is three whole numbers: red, green, blue.")
+    return [(part[0], part[1], part[2]) for part in entry]
+
+
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

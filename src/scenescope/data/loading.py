@@ -1,0 +1,92 @@
+"""Reading scenes with worker processes, such that errors arrive as they were raised."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from scenescope.errors import ScenescopeError
+
+Sample = tuple[torch.Tensor, torch.Tensor, str]
+Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
+
+
+def load_batches(
+    dataset: Dataset[Sample],
+    batches: Iterable[list[Any]],
+    workers: int,
+    start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+) -> Iterator[Batch]:
+    """Yield stacked images B x 3 x H x W, labels B x H x W and names for each list of keys, in order.
+
+    The global random generators are neither read nor advanced.
+
+    Args:
+        dataset: gives a sample for a key.
+        batches: lists of keys; samples of one list have the same size.
+        workers: number of processes; 0 reads in this one.
+        start_method: how workers start; torch's default when not given.
+
+    Raises:
+        ScenescopeError: the one raised while reading a sample.
+    """
+    with warnings.catch_warnings():
+        # More workers than cores is the user's choice.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader: DataLoader[Any] = DataLoader(
+            _Caught(dataset),
+            batch_sampler=_Once(batches),
+            num_workers=workers,
+            collate_fn=_collate,
+            worker_init_fn=_leave_signals_to_parent,
+            # Without one of its own the loader would draw from the global generator.
+            generator=torch.Generator().manual_seed(0),
+            multiprocessing_context=start_method if workers else None,
+        )
+        batches_read = iter(loader)
+    for batch in batches_read:
+        if isinstance(batch, ScenescopeError):
+            raise batch
+        yield batch
+
+
+class _Caught(Dataset[Any]):
+    """Returns an error in place of raising it: torch would wrap it in a page of text."""
+
+    def __init__(self, dataset: Dataset[Sample]) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, key: Any) -> Sample | ScenescopeError:
+        try:
+            return self.dataset[key]
+        except ScenescopeError as error:
+            return error
+
+
+class _Once:
+    """A batch sampler of unknown length."""
+
+    def __init__(self, batches: Iterable[list[Any]]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return iter(self.batches)
+
+
+def _collate(samples: list[Sample | ScenescopeError]) -> Batch | ScenescopeError:
+    for sample in samples:
+        if isinstance(sample, ScenescopeError):
+            return sample
+    images, labels, names = zip(*samples, strict=True)
+    return torch.stack(images), torch.stack(labels), list(names)
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ctrl-C reaches the whole process group; the parent decides when its workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,179 @@
+"""Reading label masks, and the guard that no unknown label passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scenescope.data.images import MAX_PIXELS, opened, upright
+from scenescope.errors import DataError, LabelError
+from scenescope.labels import IGNORE, Colour
+
+_UNKNOWN = 256
+_LARGEST_VALUE = 65535
+
+
+class LabelTable:
+    """What the raw values or the RGB colours of a mask mean.
+
+    Make one with ``of_values`` or ``of_colours``.
+
+    Attributes:
+        colours: True when masks hold RGB colours, False when they hold one number per pixel.
+    """
+
+    def __init__(self, codes: dict[int, int], colours: bool, remedy: str) -> None:
+        self.colours = colours
+        self._remedy = remedy
+        self._codes = np.array(sorted(codes), dtype=np.uint32)
+        self._labels = np.array([codes[code] for code in sorted(codes)], dtype=np.uint16)
+        # One step per pixel for numbers; colours (24 bit) are searched for, their table would be 32 MB.
+        self._lookup = np.full(_LARGEST_VALUE + 2, _UNKNOWN, dtype=np.uint16)
+        if not colours:
+            self._lookup[self._codes] = self._labels
+
+    @classmethod
+    def of_values(
+        cls, values: Sequence[Sequence[int]], ignore: Sequence[int] = (), remedy: str = "repair the mask"
+    ) -> LabelTable:
+        """Make a table from the raw values (0..65535) of each class, in the order of the train ids.
+
+        Args:
+            values: for each class its values.
+            ignore: the values that are not scored.
+            remedy: what a user can do about a value that is none of them, for the error message.
+
+        Raises:
+            DataError: a value out of range or with two meanings.
+        """
+        for value in (*ignore, *(value for group in values for value in group)):
+            if not 0 <= value <= _LARGEST_VALUE:
+                raise DataError(f"Raw value {value} is out of range; masks hold 0 to {_LARGEST_VALUE}.")
+        return cls(_one_meaning(values, ignore, str), colours=False, remedy=remedy)
+
+    @classmethod
+    def of_colours(
+        cls, colours: Sequence[Sequence[Colour]], ignore: Sequence[Colour] = (), remedy: str = "repair the mask"
+    ) -> LabelTable:
+        """Make a table from the RGB colours (0..255 each) of each class, in the order of the train ids.
+
+        Raises:
+            DataError: a colour out of range or with two meanings.
+        """
+        for colour in (*ignore, *(colour for group in colours for colour in group)):
+            if not all(0 <= part <= 255 for part in colour):
+                raise DataError(f"Colour {colour} is out of range; red, green and blue are 0 to 255 each.")
+        packed = [[_pack(colour) for colour in group] for group in colours]
+        return cls(_one_meaning(packed, [_pack(colour) for colour in ignore], _shown_colour), True, remedy)
+
+    def to_labels(self, raw: np.ndarray, path: Path) -> np.ndarray:
+        """Map a raw mask, H x W numbers or H x W x 3 uint8 colours, to H x W uint8 labels (train ids and IGNORE).
+
+        Raises:
+            LabelError: a value or colour that is neither a class nor ignored; tells ``path`` and the first pixel.
+        """
+        if self.colours:
+            red, green, blue = (raw[:, :, channel].astype(np.uint32) for channel in range(3))
+            codes = red << 16 | green << 8 | blue
+            places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+            labels = np.where(self._codes[places] == codes, self._labels[places], _UNKNOWN)
+        else:
+            codes = raw
+            if raw.dtype.itemsize > 2:
+                raw = np.where((raw >= 0) & (raw <= _LARGEST_VALUE), raw, _LARGEST_VALUE + 1)
+            labels = self._lookup[raw]
+        unknown = labels == _UNKNOWN
+        if unknown.any():
+            raise self._unknown_label(codes, unknown, path)
+        return labels.astype(np.uint8)
+
+    def _unknown_label(self, codes: np.ndarray, unknown: np.ndarray, path: Path) -> LabelError:
+        y, x = divmod(int(unknown.argmax()), unknown.shape[1])
+        shown = _shown_colour if self.colours else str
+        kinds, counts = np.unique(codes[unknown], return_counts=True)
+        total = int(counts.sum())
+        others = f", {len(kinds)} such {'colours' if self.colours else 'values'}" if len(kinds) > 1 else ""
+        listed = ", ".join(shown(int(code)) for code in self._codes[:12]) + (", ..." if len(self._codes) > 12 else "")
+        return LabelError(
+            f"{path}: {'colour' if self.colours else 'value'} {shown(int(codes[y, x]))} at pixel (x={x}, y={y}) is "
+            f"neither a class nor ignored ({total:,} pixel{'s' * (total > 1)}{others}; known: {listed}); "
+            f"{self._remedy}."
+        )
+
+
+def decode(path: Path, table: LabelTable, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a mask as H x W uint8 labels (train ids and IGNORE), at its own size.
+
+    Numbers come from the indices of a palette, from 8- or 16-bit grey or from 1 bit; colours from RGB, RGBA
+    (transparency is not looked at) or through a palette.
+
+    Raises:
+        ImageError: the file cannot be read.
+        DataError: stored with losses, or colours where numbers are expected, or the other way round.
+        LabelError: a value that is neither a class nor ignored.
+    """
+    return table.to_labels(_read_raw(path, table.colours, max_pixels), path)
+
+
+def _read_raw(path: Path, colours: bool, max_pixels: int) -> np.ndarray:
+    with opened(path, max_pixels) as picture:
+        if picture.format in ("JPEG", "MPO", "WEBP") or picture.info.get("compression") == "jpeg":
+            raise DataError(
+                f"{path}: masks in {picture.format} are not read, its compression changes label values; save masks "
+                "as PNG from the original labels (converting this file does not bring them back)."
+            )
+        picture = upright(picture)
+        if picture.mode == "RGBX":
+            picture = picture.convert("RGB")
+        if colours and picture.mode in ("P", "PA"):
+            return np.array(picture.convert("RGBA"))[:, :, :3]
+        raw = np.array(picture)
+        mode = picture.mode
+    if mode in ("RGB", "RGBA"):
+        if colours:
+            return raw[:, :, :3]
+        _refuse_colours(path, raw)
+    if mode in ("LA", "PA"):
+        raw = raw[:, :, 0]
+    if mode not in ("1", "L", "P", "LA", "PA", "I") and not mode.startswith("I;16"):
+        raise DataError(f"{path}: a mask of pixel type {mode} is not read; save it as a PNG of 8 or 16 bit.")
+    if colours:
+        raise DataError(
+            f"{path}: one number per pixel where colours are expected; if the numbers are labels, give `values` "
+            "instead of `colours` in classes.yaml, else save the mask in its colours."
+        )
+    return raw.astype(np.uint8) if mode == "1" else raw
+
+
+def _refuse_colours(path: Path, raw: np.ndarray) -> None:
+    first = tuple(int(part) for part in raw[0, 0, :3])
+    grey = bool((raw[:, :, 0] == raw[:, :, 1]).all() and (raw[:, :, 1] == raw[:, :, 2]).all())
+    remedy = (
+        "red, green and blue are equal: save it as greyscale"
+        if grey
+        else "save the mask as label numbers (grey or palette PNG), or in a `folder:` data set give the colour of "
+        "each class as `colours` in classes.yaml"
+    )
+    raise DataError(f"{path}: colours (first pixel {first}) where one label number per pixel is expected; {remedy}.")
+
+
+def _one_meaning(groups: Sequence[Sequence[int]], ignore: Sequence[int], shown: Callable[[int], str]) -> dict[int, int]:
+    """Code -> label; a code that means two things is refused."""
+    meanings: dict[int, int] = {}
+    for label, group in [*enumerate(groups), (IGNORE, ignore)]:
+        for code in group:
+            if meanings.setdefault(code, label) != label:
+                other = "ignored" if label == IGNORE else f"class {label}"
+                raise DataError(f"{shown(code)} means both class {meanings[code]} and {other}; give it one meaning.")
+    return meanings
+
+
+def _pack(colour: Colour) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
+
+
+def _shown_colour(code: int) -> str:
+    return f"({code >> 16}, {code >> 8 & 255}, {code & 255})"

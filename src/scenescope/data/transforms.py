@@ -1,0 +1,148 @@
+"""Training pictures: a random window of a scene, scaled, mirrored and recoloured, image and labels in step.
+
+The window is chosen in the source first and only it is resized, which costs a small part of resizing whole images. All
+that is random is drawn beforehand, as numbers, from a generator keyed by (seed, step, index): what a step sees depends
+on nothing that happened before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from scenescope.data.dataset import Scene, SceneDataset
+from scenescope.data.settings import AugmentSettings
+from scenescope.labels import IGNORE
+
+Sample = tuple[Tensor, Tensor, str]
+
+
+@dataclass(frozen=True)
+class CropParameters:
+    """How one training picture is made of a scene; plain numbers.
+
+    Attributes:
+        top, left: corner of the window in the source, in pixels; negative where the source is smaller.
+        window: height and width of the window in the source.
+        size: height and width of the result.
+        flip: whether it is mirrored left to right.
+        brightness, contrast, saturation: factors; 1 changes nothing.
+        hue: turn of the colour circle, -0.5..0.5; 0 changes nothing.
+    """
+
+    top: int
+    left: int
+    window: tuple[int, int]
+    size: tuple[int, int]
+    flip: bool = False
+    brightness: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+
+
+def draw_parameters(
+    generator: np.random.Generator, height: int, width: int, settings: AugmentSettings
+) -> CropParameters:
+    """Draw scale, window, mirroring and colours for a scene of ``height`` x ``width`` pixels."""
+    scale = generator.uniform(*settings.scale)
+    window = (max(round(settings.crop[0] / scale), 1), max(round(settings.crop[1] / scale), 1))
+    return CropParameters(
+        top=_draw_start(generator, height, window[0]),
+        left=_draw_start(generator, width, window[1]),
+        window=window,
+        size=(settings.crop[0], settings.crop[1]),
+        flip=bool(generator.random() < settings.flip),
+        brightness=float(generator.uniform(1 - settings.brightness, 1 + settings.brightness)),
+        contrast=float(generator.uniform(1 - settings.contrast, 1 + settings.contrast)),
+        saturation=float(generator.uniform(1 - settings.saturation, 1 + settings.saturation)),
+        hue=float(generator.uniform(-settings.hue, settings.hue)),
+    )
+
+
+def apply_parameters(scene: Scene, parameters: CropParameters) -> tuple[Tensor, Tensor]:
+    """Make the training picture that the parameters describe.
+
+    Returns:
+        Image 3 x h x w uint8 and labels h x w uint8, where (h, w) is ``parameters.size``. Beyond the border of the
+        source the image is black and the labels are IGNORE.
+    """
+    height, width = scene.labels.shape
+    rows, target_rows = _visible(parameters.top, parameters.window[0], height, parameters.size[0])
+    columns, target_columns = _visible(parameters.left, parameters.window[1], width, parameters.size[1])
+    seen_size = [target_rows.stop - target_rows.start, target_columns.stop - target_columns.start]
+
+    seen = torch.from_numpy(scene.image[rows, columns]).permute(2, 0, 1)
+    seen = functional.resize(seen, seen_size, InterpolationMode.BILINEAR, antialias=True)
+    seen_labels = torch.from_numpy(scene.labels[rows, columns])[None]
+    # "Exact" takes the label under the centre of each new pixel, as bilinear does; plain nearest is half a pixel off.
+    seen_labels = functional.resize(seen_labels, seen_size, InterpolationMode.NEAREST_EXACT)[0]
+    # Colours before padding: the black border must not count in the mean that contrast turns about.
+    seen = _recolour(seen, parameters)
+
+    image = torch.zeros(3, *parameters.size, dtype=torch.uint8)
+    labels = torch.full(parameters.size, IGNORE, dtype=torch.uint8)
+    image[:, target_rows, target_columns] = seen
+    labels[target_rows, target_columns] = seen_labels
+    if parameters.flip:
+        image, labels = image.flip(2), labels.flip(1)
+    return image, labels
+
+
+def whole_sample(scene: Scene) -> Sample:
+    """Return a scene unchanged as tensors: image 3 x H x W uint8, labels H x W uint8, name."""
+    image = torch.from_numpy(np.ascontiguousarray(scene.image.transpose(2, 0, 1)))
+    return image, torch.from_numpy(np.ascontiguousarray(scene.labels)), scene.name
+
+
+class TrainingView(Dataset[Sample]):
+    """Training pictures of a data set by (step, index): image 3 x h x w uint8, labels h x w uint8, name.
+
+    The same seed, step and index give the same picture in every process.
+    """
+
+    def __init__(self, dataset: SceneDataset, settings: AugmentSettings, seed: int) -> None:
+        self.dataset = dataset
+        self.settings = settings
+        self.seed = seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        step, index = key
+        scene = self.dataset[index]
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, step, index]))
+        height, width = scene.labels.shape
+        parameters = draw_parameters(generator, height, width, self.settings)
+        return *apply_parameters(scene, parameters), scene.name
+
+
+def _draw_start(generator: np.random.Generator, length: int, window: int) -> int:
+    """A start at which the window lies within the source, or the source within the window."""
+    room = length - window
+    return int(generator.integers(min(room, 0), max(room, 0), endpoint=True))
+
+
+def _visible(start: int, window: int, length: int, size: int) -> tuple[slice, slice]:
+    """Along one axis: the part of the source that the window shows, and where it comes to lie in the result."""
+    first, last = max(start, 0), min(start + window, length)
+    begin = min(round((first - start) * size / window), size - 1)
+    end = max(round((last - start) * size / window), begin + 1)
+    return slice(first, last), slice(begin, end)
+
+
+def _recolour(image: Tensor, parameters: CropParameters) -> Tensor:
+    """Image 3 x h x w uint8 with changed colours; neutral values cost nothing."""
+    if parameters.brightness != 1:
+        image = functional.adjust_brightness(image, parameters.brightness)
+    if parameters.contrast != 1:
+        image = functional.adjust_contrast(image, parameters.contrast)
+    if parameters.saturation != 1:
+        image = functional.adjust_saturation(image, parameters.saturation)
+    if parameters.hue != 0:
+        image = functional.adjust_hue(image, parameters.hue)
+    return image

@@ -1,0 +1,1 @@
+"""Overlays, legends, heat maps and charts."""

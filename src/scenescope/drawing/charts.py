@@ -1,0 +1,131 @@
+"""Charts of a run: curves of training, and the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenescope.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NUMBERED = 20
+"""Up to this many classes the cells of a confusion matrix carry their numbers."""
+
+PANELS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("loss", lambda key: key == "loss" or key.startswith("loss/")),
+    ("validation", lambda key: key in ("val/miou", "val/pixel_accuracy")),
+    ("learning rate", lambda key: key == "rate"),
+    ("attention scales", lambda key: key in ("alpha", "beta")),
+)
+"""Titles of the charts of a run, and which keys of the log each shows."""
+
+LABELS = {"loss": "total", "val/miou": "mIoU", "val/pixel_accuracy": "pixel accuracy"}
+
+
+def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw what a training log holds, as PNG: loss with its parts, validation, rate, and alpha and beta if it has them.
+
+    Args:
+        rows: rows of ``log.jsonl``, each with "step" and any of the keys named in ``PANELS``.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    panels = [(title, [key for key in keys if wanted(key)]) for title, wanted in PANELS]
+    panels = [(title, chosen) for title, chosen in panels if chosen]
+    across = min(2, max(1, len(panels)))
+    down = -(-len(panels) // across) or 1
+    figure = _figure(5.2 * across, 3.2 * down)
+    for place, (title, chosen) in enumerate(panels, start=1):
+        _panel(figure.add_subplot(down, across, place), title, chosen, rows)
+    _save(figure, path)
+
+
+def _panel(axes: Axes, title: str, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    for key in keys:
+        points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+        steps, values = [step for step, _ in points], np.array([value for _, value in points], dtype=float)
+        label = LABELS.get(key, key.removeprefix("loss/"))
+        if key.startswith("loss") and len(values) >= 20:
+            # One batch says little: the running mean carries the line, the values stay behind it.
+            (line,) = axes.plot(steps, _running_mean(values, len(values) // 15), label=label)
+            axes.plot(steps, values, color=line.get_color(), alpha=0.2, linewidth=1)
+        else:
+            axes.plot(steps, values, label=label, marker="o" if len(values) < 20 else "", markersize=4)
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel("step")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if title in ("loss", "learning rate"):
+        axes.set_ylim(bottom=0)
+    if len(keys) > 1 or title == "validation":
+        axes.legend(frameon=False, fontsize=9)
+
+
+def _running_mean(values: np.ndarray, half: int) -> np.ndarray:
+    """Return the mean of each value and up to ``half`` neighbours on either side."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
+    means: np.ndarray = (sums[last] - sums[first]) / (last - first)
+    return means
+
+
+def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Draw a confusion matrix as PNG: of the pixels of each true class (row), the share given to each class (column).
+
+    Args:
+        matrix: K x K counts, rows truth, columns prediction; the row of a class without pixels is grey.
+        names: the K class names.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    from matplotlib import colormaps
+
+    shares = row_shares(matrix)
+    count = len(names)
+    side = min(24.0, max(4.5, 0.55 * count + 1.8) if count <= NUMBERED else 0.22 * count + 3)
+    figure = _figure(side + 0.6, side)
+    axes = figure.add_subplot()
+    colours = colormaps["Blues"].with_extremes(bad="0.85")
+    picture = axes.imshow(np.ma.masked_invalid(shares), cmap=colours, vmin=0, vmax=1)
+    small = 9 if count <= NUMBERED else 6
+    axes.set_xticks(range(count), names, rotation=45 if count <= NUMBERED else 90, ha="right", fontsize=small)
+    axes.set_yticks(range(count), names, fontsize=small)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.spines[:].set_visible(False)
+    if count <= NUMBERED:
+        for row, column in np.argwhere(shares >= 0.005):
+            share = shares[row, column]
+            colour = "white" if share > 0.55 else "0.2"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
+    figure.colorbar(picture, ax=axes, shrink=0.75, label="share of the true class")
+    _save(figure, path)
+
+
+def row_shares(matrix: np.ndarray) -> np.ndarray:
+    """Return each row of a K x K matrix of counts divided by its sum; NaN where a class has no pixel."""
+    counts = np.asarray(matrix, dtype=float)
+    sums = counts.sum(axis=1, keepdims=True)
+    shares: np.ndarray = np.divide(counts, sums, out=np.full_like(counts, np.nan), where=sums > 0)
+    return shares
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Return a figure of its own (inches): no pyplot, hence no window, no backend and no global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

@@ -1,0 +1,56 @@
+"""Heat maps: where the values of a map are large, over the image they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+COLOURS = "inferno"
+"""matplotlib's name of the colours: perceptually even, from dark to bright also in print."""
+
+
+def heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Paint a map from dark (its minimum) to bright (its maximum); a constant map is dark.
+
+    Args:
+        values: h x w of any finite numbers.
+        size: width and height of the result in pixels; values between the cells are interpolated.
+
+    Returns:
+        height x width x 3 uint8 RGB.
+    """
+    import matplotlib
+
+    low, high = float(values.min()), float(values.max())
+    level = (values.astype(np.float32) - low) / ((high - low) or 1.0)
+    smooth = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+    table = (matplotlib.colormaps[COLOURS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    painted: np.ndarray = table[(np.clip(smooth, 0, 1) * 255).round().astype(np.uint8)]
+    return painted
+
+
+def over(image: np.ndarray, values: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """Lay the heat map of ``values`` (h x w) over an image (H x W x 3 uint8 RGB); same size as the image.
+
+    Args:
+        opacity: weight of the heat map, 0 to 1.
+    """
+    height, width = image.shape[:2]
+    mixed = image.astype(np.float32) * (1 - opacity) + heat(values, (width, height)).astype(np.float32) * opacity
+    return mixed.round().astype(np.uint8)
+
+
+def mark_points(picture: np.ndarray, points: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Draw a ring with a dot around each point (x, y in pixels); H x W x 3 uint8 RGB in and out."""
+    page = Image.fromarray(picture)
+    draw = ImageDraw.Draw(page)
+    radius = max(4, round(min(page.size) / 40))
+    stroke = max(1, radius // 3)
+    for x, y in points:
+        # White on black on whatever lies below is seen on every picture.
+        for reach, width, colour in ((radius + 1, stroke + 2, "black"), (radius, stroke, "white")):
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=width)
+        draw.ellipse((x - stroke, y - stroke, x + stroke, y + stroke), fill="white", outline="black")
+    return np.asarray(page)

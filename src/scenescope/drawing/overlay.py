@@ -1,0 +1,126 @@
+"""Label maps as colours: painted, laid over the image, explained by a legend, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from scenescope.files import write_atomically
+from scenescope.labels import IGNORE, Colour
+
+IGNORE_COLOUR: Colour = (0, 0, 0)
+"""How ignored pixels are painted where nothing lies beneath."""
+
+
+def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
+    """Paint every pixel in the colour of its class.
+
+    Args:
+        labels: H x W uint8 train ids; ignored pixels come out black.
+        palette: one colour per class, 0-255.
+
+    Returns:
+        H x W x 3 uint8 RGB.
+    """
+    painted: np.ndarray = _table(palette)[labels]
+    return painted
+
+
+def blend(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], opacity: float = 0.5) -> np.ndarray:
+    """Lay the colours of the classes over an image; ignored pixels show the image alone.
+
+    Args:
+        image: H x W x 3 uint8 RGB.
+        labels: H x W uint8 train ids.
+        opacity: weight of the colours, 0 to 1.
+
+    Returns:
+        H x W x 3 uint8 RGB.
+    """
+    mixed = _mixed(image, colourise(labels, palette), opacity)
+    return np.where((labels == IGNORE)[..., None], image, mixed)
+
+
+def with_legend(
+    picture: np.ndarray, names: Sequence[str], palette: Sequence[Colour], shares: Sequence[float] | None = None
+) -> Image.Image:
+    """Put a legend of class names and colours under a picture.
+
+    Args:
+        picture: H x W x 3 uint8 RGB.
+        shares: share of every class, 0 to 1; classes with none are left out, the rest are listed with their share,
+            largest first. Without it all classes are listed in their order.
+
+    Returns:
+        The picture with the legend below, wider only if a single name needs it.
+    """
+    entries = _entries(names, palette, shares)
+    height, width = picture.shape[:2]
+    size = min(40, max(11, round(width / 42)))
+    font = ImageFont.load_default(size)
+    gap, line = round(size * 0.6), round(size * 1.6)
+    lengths = [size + gap // 2 + round(font.getlength(text)) + gap for text, _ in entries]
+    total = max([width, *(length + gap for length in lengths)])
+
+    places: list[tuple[int, int]] = []
+    left, row = gap, 0
+    for length in lengths:
+        if left + length > total and left > gap:
+            left, row = gap, row + 1
+        places.append((left, height + gap // 2 + row * line))
+        left += length
+    legend = (row + 1) * line + gap if entries else 0
+
+    page = Image.new("RGB", (total, height + legend), "white")
+    page.paste(Image.fromarray(picture))
+    draw = ImageDraw.Draw(page)
+    for (text, colour), (x, y) in zip(entries, places, strict=True):
+        middle = y + line // 2
+        swatch = (x, middle - size // 2, x + size, middle + size - size // 2)
+        draw.rectangle(swatch, fill=colour, outline=(90, 90, 90))
+        draw.text((x + size + gap // 2, middle), text, fill=(20, 20, 20), font=font, anchor="lm")
+    return page
+
+
+def save_label_png(labels: np.ndarray, palette: Sequence[Colour], path: Path) -> None:
+    """Save a label map as a palette PNG: its values are the train ids (ignored stays 255), its colours the classes'.
+
+    Args:
+        labels: H x W uint8 train ids.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    picture = Image.fromarray(labels)
+    picture.putpalette(_table(palette).tobytes())
+    write_atomically(path, lambda temporary: picture.save(temporary, format="PNG"))
+
+
+def _mixed(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
+    """Return (1 - opacity) image + opacity colours, rounded to uint8."""
+    mixed = image.astype(np.float32) * (1 - opacity) + colours.astype(np.float32) * opacity
+    return mixed.round().astype(np.uint8)
+
+
+def _entries(
+    names: Sequence[str], palette: Sequence[Colour], shares: Sequence[float] | None
+) -> list[tuple[str, Colour]]:
+    if shares is None:
+        return list(zip(names, palette, strict=True))
+    present = [index for index, share in enumerate(shares) if share > 0]
+    present.sort(key=lambda index: -shares[index])
+    return [(f"{names[index]} {_percent(shares[index])}", palette[index]) for index in present]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else "<1%"
+
+
+def _table(palette: Sequence[Colour]) -> np.ndarray:
+    """Return 256 x 3 uint8: the colour of every value a label can have."""
+    table = np.full((256, 3), IGNORE_COLOUR, np.uint8)
+    table[: len(palette)] = palette
+    return table

@@ -1,0 +1,67 @@
+"""Every error that a user can cause.
+
+ScenescopeError
+├── RecipeError        a recipe or an override that cannot be used
+├── DataError          a data set that is not fit to use
+│   └── LabelError     a label value that is neither a class nor ignored
+├── ImageError         a picture that cannot be read
+├── ModelError         a model, backbone or option that does not exist or does not fit
+├── CheckpointError    a file of weights that is damaged, missing or of another network
+├── TrainingError      a training that cannot go on (loss not finite, one value per norm)
+├── DeviceError        a device or number format that this machine does not have
+└── StorageError       a place that cannot be written (no space, not a directory, not allowed)
+
+Each message is one line that says what was given, what was expected and what to do next. The command line
+prints it and ends with exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ScenescopeError(Exception):
+    """A mistake in what the user gave, told in one line."""
+
+
+class RecipeError(ScenescopeError):
+    """A recipe or an override that cannot be used."""
+
+
+class DataError(ScenescopeError):
+    """A data set that is not fit to use."""
+
+
+class LabelError(DataError):
+    """A label value that is neither a class nor ignored."""
+
+
+class ImageError(ScenescopeError):
+    """A picture that cannot be read."""
+
+
+class ModelError(ScenescopeError):
+    """A model, backbone or option that does not exist or does not fit."""
+
+
+class CheckpointError(ScenescopeError):
+    """A file of weights that is damaged, missing or of another network."""
+
+
+class TrainingError(ScenescopeError):
+    """A training that cannot go on."""
+
+
+class DeviceError(ScenescopeError):
+    """A device or number format that this machine does not have."""
+
+
+class StorageError(ScenescopeError):
+    """A place that cannot be written."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the known name closest to ``name``, or an empty string."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {matches[0]!r}?" if matches else ""

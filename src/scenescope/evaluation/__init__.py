@@ -1,0 +1,1 @@
+"""Confusion matrix, scores and the one evaluator."""

@@ -1,0 +1,104 @@
+"""The one evaluator: a network, a data set, a confusion matrix."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from scenescope.checkpoints.model_directory import require_classes
+from scenescope.data.dataset import SceneDataset
+from scenescope.data.loading import Batch, Sample, load_batches
+from scenescope.data.transforms import whole_sample
+from scenescope.evaluation.confusion import ConfusionMatrix
+from scenescope.inference.modes import evaluating
+from scenescope.inference.predictor import InferenceSettings, predict_logits
+from scenescope.models.network import SegmentationNetwork
+
+
+def evaluate(
+    network: SegmentationNetwork,
+    dataset: SceneDataset,
+    settings: InferenceSettings | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    batch_size: int = 1,
+    workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    autocast: torch.dtype | None = None,
+) -> ConfusionMatrix:
+    """Compare a network's predictions with the labels of a data set, at the labels' own size.
+
+    Neither a generator of random numbers nor the mode of any module is changed, so a training can evaluate at
+    any time.
+
+    Args:
+        network: on ``device``.
+        batch_size: at most so many images at once; only neighbours of one size share a batch.
+        workers: processes that read images; 0 reads in this one.
+        rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
+        progress: called with the number of images done and to do in this process.
+        autocast: number format of the network's arithmetic, such as torch.bfloat16.
+
+    Returns:
+        The counts over all processes where ``torch.distributed`` joins them, else of this share of the images.
+
+    Raises:
+        ModelError: the network has another class count than the data set.
+        DataError: a picture or mask is not fit; the message names the file.
+    """
+    require_classes(network, dataset.classes, f"the data set {dataset.root or dataset.split}")
+    device = torch.device(device)
+    confusion = ConfusionMatrix(network.num_classes, device)
+    share = _Share(dataset, range(rank, len(dataset), world_size))
+    if progress:
+        progress(0, len(share))
+    done = 0
+    arithmetic = torch.autocast(device.type, dtype=autocast) if autocast else contextlib.nullcontext()
+    with evaluating(network), arithmetic:
+        # Sizes are known only once read, so images are read one by one and stacked afterwards.
+        singles = load_batches(share, [[position] for position in range(len(share))], workers)
+        for images, labels in _batches(singles, batch_size):
+            scores = predict_logits(network, images.to(device), settings)
+            confusion.update(labels.to(device), scores.argmax(dim=1).to(torch.uint8))
+            done += len(images)
+            if progress:
+                progress(done, len(share))
+    if world_size > 1 and torch.distributed.is_initialized():
+        confusion.all_reduce()
+    return confusion
+
+
+class _Share(Dataset[Sample]):
+    """One process's images of a data set, as tensors."""
+
+    def __init__(self, dataset: SceneDataset, indices: range) -> None:
+        self.dataset = dataset
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Sample:
+        return whole_sample(self.dataset[self.indices[position]])
+
+
+def _batches(singles: Iterable[Batch], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Join neighbours of one size, at most ``batch_size`` of them: B x 3 x H x W images and B x H x W labels."""
+    waiting: list[tuple[Tensor, Tensor]] = []
+    for image, labels, _ in singles:
+        if waiting and (len(waiting) == batch_size or image.shape != waiting[0][0].shape):
+            yield _joined(waiting)
+            waiting = []
+        waiting.append((image, labels))
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(pairs: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    return torch.cat([image for image, _ in pairs]), torch.cat([labels for _, labels in pairs])

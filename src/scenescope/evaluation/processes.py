@@ -1,0 +1,24 @@
+"""Evaluating with several processes that a launcher such as torchrun has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch.distributed as distributed
+
+
+@contextlib.contextmanager
+def joined_processes() -> Iterator[tuple[int, int]]:
+    """Join the processes of a launcher and give (rank, world size); (0, 1) without a launcher."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield 0, 1
+        return
+    # Only one small matrix is exchanged, so gloo does for GPUs too, even where processes share one.
+    distributed.init_process_group("gloo")
+    try:
+        yield distributed.get_rank(), world_size
+    finally:
+        distributed.destroy_process_group()

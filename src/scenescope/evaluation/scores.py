@@ -1,0 +1,128 @@
+"""Scores from a confusion matrix.
+
+With n_ij the pixels of class i that were given class j, t_i = sum_j n_ij and p_i = sum_j n_ji:
+
+    IoU_i = n_ii / (t_i + p_i - n_ii)        accuracy_i = n_ii / t_i
+    mIoU = mean_i IoU_i                      mean accuracy = mean_i accuracy_i
+    pixel accuracy = sum_i n_ii / sum_i t_i  frequency-weighted IoU = sum_i t_i IoU_i / sum_i t_i
+
+Long et al., "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from scenescope.errors import DataError, nearest
+from scenescope.evaluation.confusion import ConfusionMatrix
+
+Absent = Literal["skip", "zero"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a confusion matrix says, each number from 0 to 1.
+
+    Attributes:
+        mean_iou: mean IoU over the classes; see ``absent_as`` for those that never occur.
+        pixel_accuracy: share of the scored pixels that are right.
+        mean_accuracy: mean over classes of the share of its pixels that are right.
+        frequency_weighted_iou: mean IoU weighted by how many pixels a class has.
+        names: the K class names.
+        iou: IoU of each class; None for a class absent from both truth and prediction.
+        accuracy: accuracy of each class; None for a class absent from the truth.
+        pixels: number of true pixels of each class.
+        absent_as: "skip" leaves what has no value out of the means; "zero" counts it as 0, as the official code.
+        matrix: the K x K confusion matrix, rows truth.
+    """
+
+    mean_iou: float
+    pixel_accuracy: float
+    mean_accuracy: float
+    frequency_weighted_iou: float
+    names: tuple[str, ...]
+    iou: tuple[float | None, ...]
+    accuracy: tuple[float | None, ...]
+    pixels: tuple[int, ...]
+    absent_as: Absent
+    matrix: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def from_matrix(
+        cls, matrix: ConfusionMatrix | npt.ArrayLike, names: Sequence[str], absent: Absent = "skip"
+    ) -> Scores:
+        """Score K x K pixel counts, rows truth, with the names of the K classes.
+
+        Raises:
+            DataError: no scored pixel, a matrix of another size, or an unknown ``absent``.
+        """
+        counts = matrix.counts() if isinstance(matrix, ConfusionMatrix) else np.asarray(matrix, dtype=np.int64)
+        if counts.shape != (len(names), len(names)):
+            raise DataError(f"A matrix of shape {counts.shape} does not fit {len(names)} class names.")
+        if absent not in get_args(Absent):
+            raise DataError(
+                f"absent={absent!r} is not known.{nearest(str(absent), get_args(Absent))} Known: skip, zero."
+            )
+        true, predicted, right = counts.sum(axis=1), counts.sum(axis=0), counts.diagonal()
+        total = int(true.sum())
+        if total == 0:
+            raise DataError("No pixel could be scored: every label is ignored. Check the masks and the ignored value.")
+        union = true + predicted - right
+        iou = [_ratio(*pair) for pair in zip(right, union, strict=True)]
+        accuracy = [_ratio(*pair) for pair in zip(right, true, strict=True)]
+        weighted = sum(int(t) * (value or 0.0) for t, value in zip(true, iou, strict=True))
+        return cls(
+            mean_iou=_mean(iou, absent),
+            pixel_accuracy=int(right.sum()) / total,
+            mean_accuracy=_mean(accuracy, absent),
+            frequency_weighted_iou=weighted / total,
+            names=tuple(names),
+            iou=tuple(iou),
+            accuracy=tuple(accuracy),
+            pixels=tuple(true.tolist()),
+            absent_as=absent,
+            matrix=tuple(tuple(row) for row in counts.tolist()),
+        )
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Names of the classes absent from both truth and prediction."""
+        return tuple(name for name, value in zip(self.names, self.iou, strict=True) if value is None)
+
+    def iou_by_class(self) -> dict[str, float | None]:
+        """Return the IoU of each class by name; None for an absent one."""
+        return dict(zip(self.names, self.iou, strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as an object that JSON can hold."""
+        return {
+            "mean_iou": self.mean_iou,
+            "pixel_accuracy": self.pixel_accuracy,
+            "mean_accuracy": self.mean_accuracy,
+            "frequency_weighted_iou": self.frequency_weighted_iou,
+            "iou": self.iou_by_class(),
+            "accuracy": dict(zip(self.names, self.accuracy, strict=True)),
+            "pixels": dict(zip(self.names, self.pixels, strict=True)),
+            "absent": list(self.absent),
+            "absent_as": self.absent_as,
+            "matrix": [list(row) for row in self.matrix],
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Scores:
+        """Return the scores that ``to_json`` stored; all numbers follow from its matrix."""
+        return cls.from_matrix(stored["matrix"], list(stored["iou"]), stored["absent_as"])
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return int(part) / int(whole) if whole else None
+
+
+def _mean(values: list[float | None], absent: Absent) -> float:
+    kept = [value or 0.0 for value in values if value is not None or absent == "zero"]
+    return sum(kept) / len(kept)

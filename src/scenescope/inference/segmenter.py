@@ -1,0 +1,119 @@
+"""Segmentation of pictures in one call: a file, a Pillow image or an array in, a Prediction out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from scenescope.checkpoints.model_directory import load_model, require_classes
+from scenescope.data.images import MAX_PIXELS, read_image, rgb_array, upright
+from scenescope.errors import ImageError
+from scenescope.inference.devices import resolve_device
+from scenescope.inference.prediction import Prediction
+from scenescope.inference.predictor import InferenceSettings, predict_logits
+from scenescope.labels import Classes
+from scenescope.models.network import SegmentationNetwork
+
+Picture = str | Path | Image.Image | npt.NDArray[np.uint8]
+"""A file, a Pillow image, or H x W x 3 uint8 RGB."""
+
+
+class Segmenter:
+    """A network with what its classes mean, ready for pictures.
+
+    Args:
+        network: is moved to the device and put into eval mode.
+        classes: names and colours of its K classes.
+        device: a name as ``resolve_device`` knows it.
+        settings: scales, flip and windows; the whole picture once when not given.
+
+    Example:
+        >>> segmenter = Segmenter.load("runs/first/best")
+        >>> segmenter.predict("photo.jpg").save("out", "photo")
+    """
+
+    def __init__(
+        self,
+        network: SegmentationNetwork,
+        classes: Classes,
+        device: str | torch.device | None = "cpu",
+        settings: InferenceSettings | None = None,
+    ) -> None:
+        require_classes(network, classes, "the list of class names")
+        self.device = device if isinstance(device, torch.device) else resolve_device(device)
+        self.network = network.to(self.device).eval()
+        self.classes = classes
+        self.settings = settings or InferenceSettings()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | None = None,
+        device: str | torch.device | None = None,
+        settings: InferenceSettings | None = None,
+    ) -> Segmenter:
+        """Load a model: a bare word (in the box), ``hub:org/name``, a path, or None for the first in the box.
+
+        Raises:
+            CheckpointError: there is no such model or it is damaged.
+            DeviceError: this machine has no such device.
+        """
+        device = device if isinstance(device, torch.device) else resolve_device(device)
+        loaded = load_model(model)
+        return cls(loaded.network, loaded.classes, device, settings)
+
+    def predict(self, picture: Picture, *, probabilities: bool = False, max_pixels: int = MAX_PIXELS) -> Prediction:
+        """Give every pixel of a picture a class.
+
+        Args:
+            picture: a file or Pillow image (shown upright as its EXIF says), or H x W x 3 uint8 RGB.
+            probabilities: also return K x H x W probabilities.
+            max_pixels: refuse larger files before they are decoded.
+
+        Raises:
+            ImageError: the picture cannot be read, is too large for the limit or for the memory, or is an array of
+                another shape or type.
+        """
+        image = _as_array(picture, max_pixels)
+        with _memory_errors(image, self.device):
+            batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(self.device)
+            scores = predict_logits(self.network, batch, self.settings)[0]
+            labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
+            if not probabilities:
+                return Prediction(labels, image, self.classes)
+            shares = scores if self.settings.averages else torch.softmax(scores, dim=0)
+            return Prediction(labels, image, self.classes, shares.cpu().numpy())
+
+
+@contextlib.contextmanager
+def _memory_errors(image: npt.NDArray[np.uint8], device: torch.device) -> Iterator[None]:
+    """Say what to do when a picture needs more memory than there is."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch's allocator for the CPU raises a plain RuntimeError.
+        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
+            raise
+        raise ImageError(
+            f"A picture of {image.shape[1]} x {image.shape[0]} pixels needs more memory than the device {device} has;"
+            " look at it through a window, such as --window 768."
+        ) from error
+
+
+def _as_array(picture: Picture, max_pixels: int) -> npt.NDArray[np.uint8]:
+    """Return H x W x 3 uint8 RGB, upright."""
+    if isinstance(picture, (str, Path)):
+        return read_image(Path(picture), max_pixels)
+    if isinstance(picture, Image.Image):
+        return rgb_array(upright(picture))
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
+        raise ImageError(
+            f"An array of shape {picture.shape} and type {picture.dtype} is no picture; give H x W x 3 uint8 RGB."
+        )
+    return picture

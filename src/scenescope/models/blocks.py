@@ -1,0 +1,24 @@
+"""Small pieces that several heads are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+
+def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
+    """Return convolution without bias, batch norm and ReLU; the size of the picture stays."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel_size, padding=(kernel_size - 1) // 2, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def classifier(
+    in_channels: int, num_classes: int, dropout: float, layer: Callable[[float], nn.Module] = nn.Dropout2d
+) -> Any:
+    """Return dropout and a 1 x 1 convolution with bias from features to class logits."""
+    return nn.Sequential(layer(dropout), nn.Conv2d(in_channels, num_classes, kernel_size=1))

@@ -1,0 +1,57 @@
+"""The catalogue of networks: a name, a builder."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from scenescope.errors import ModelError, nearest
+from scenescope.models.danet import danet
+from scenescope.models.fcn import fcn
+from scenescope.models.network import SegmentationNetwork
+
+MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
+    "danet": danet,
+    "fcn": fcn,
+}
+
+
+def create_model(name: str, *, num_classes: int, **options: Any) -> SegmentationNetwork:
+    """Build a network of the catalogue by name.
+
+    Args:
+        name: ``danet`` or ``fcn``.
+        num_classes: K, at least 1.
+        options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
+            ``pretrained=True``, ``channel_form="paper"``; see the builders ``danet`` and ``fcn``.
+
+    Returns:
+        The network in training mode; its ``config`` holds what builds it again.
+
+    Raises:
+        ModelError: an unknown name, option or backbone, or a class count below 1.
+
+    Example:
+        >>> network = create_model("danet", backbone="resnet101", num_classes=19)
+    """
+    if name not in MODELS:
+        raise ModelError(f"There is no network {name!r}.{nearest(name, MODELS)} Known: {', '.join(MODELS)}.")
+    if num_classes < 1:
+        raise ModelError(f"num_classes={num_classes} is not possible; give the number of classes, at least 1.")
+    signature = inspect.signature(MODELS[name])
+    for option in options:
+        if option not in signature.parameters:
+            raise ModelError(
+                f"{name} has no option {option!r}.{nearest(option, signature.parameters)}"
+                f" Known: {', '.join(signature.parameters)}."
+            )
+    arguments = signature.bind(num_classes, **options)
+    arguments.apply_defaults()
+    try:
+        network = MODELS[name](**arguments.arguments)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise ModelError(f"{name} cannot be built with {given}: {error}") from error
+    network.config = {"name": name} | {key: value for key, value in arguments.arguments.items() if key != "pretrained"}
+    return network

@@ -1,0 +1,120 @@
+"""DANet: position and channel attention on a dilated backbone.
+
+Fu et al., "Dual Attention Network for Scene Segmentation", CVPR 2019, figure 2; where paper and released code
+differ (no norm after query and key, sign of the channel energies, three losses), this follows the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from scenescope.attention.channel import ChannelAttention, ChannelForm
+from scenescope.attention.position import PositionAttention
+from scenescope.backbones.build import create_backbone
+from scenescope.models.blocks import classifier, conv_norm_relu
+from scenescope.models.fcn import auxiliary_fcn_head
+from scenescope.models.network import SegmentationNetwork
+from scenescope.outputs import SegmentationOutput
+
+
+class DANetHead(nn.Module):
+    """The two branches on stage 4, each convolution - attention - convolution, and their sum.
+
+    Either branch can be left out; with neither, one branch without attention remains (the ablation's baseline).
+    With both branches each has an auxiliary classifier in training, as published.
+
+    Args:
+        in_channels: C4, the width of stage 4.
+        num_classes: K.
+        position: have the position branch.
+        channel: have the channel branch.
+        channel_form: "official" or "paper", see ChannelAttention.
+        dropout: probability of dropping a channel before every classifier.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        position: bool = True,
+        channel: bool = True,
+        channel_form: ChannelForm = "official",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        inner = in_channels // 4
+        self.position: PositionAttention | None = None
+        self.channel: ChannelAttention | None = None
+        if position:
+            self.position_in = conv_norm_relu(in_channels, inner, kernel_size=3)
+            self.position = PositionAttention(inner)
+            self.position_out = conv_norm_relu(inner, inner, kernel_size=3)
+        if channel:
+            self.channel_in = conv_norm_relu(in_channels, inner, kernel_size=3)
+            self.channel = ChannelAttention(channel_form)
+            self.channel_out = conv_norm_relu(inner, inner, kernel_size=3)
+        if not position and not channel:
+            self.plain = nn.Sequential(conv_norm_relu(in_channels, inner, 3), conv_norm_relu(inner, inner, 3))
+        if position and channel:
+            self.position_classifier = classifier(inner, num_classes, dropout)
+            self.channel_classifier = classifier(inner, num_classes, dropout)
+        self.classifier = classifier(inner, num_classes, dropout)
+
+    def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
+        """Return logits at the size of stage 4 from the features of stages 1 to 4."""
+        branches = self.branches(stages[-1])
+        fused = sum(branches.values())  # elementwise, no norm or ReLU after
+        auxiliary = {}
+        if self.training and len(branches) == 2:
+            auxiliary["position"] = self.position_classifier(branches["position"])
+            auxiliary["channel"] = self.channel_classifier(branches["channel"])
+        return SegmentationOutput(self.classifier(fused), auxiliary)
+
+    def branches(self, stage4: Tensor) -> dict[str, Tensor]:
+        """Return the output features of each branch by name, B x C4/4 x h x w."""
+        outputs = {}
+        if self.position is not None:
+            outputs["position"] = self.position_out(self.position(self.position_in(stage4)))
+        if self.channel is not None:
+            outputs["channel"] = self.channel_out(self.channel(self.channel_in(stage4)))
+        return outputs or {"plain": self.plain(stage4)}
+
+
+def danet(
+    num_classes: int,
+    backbone: str = "resnet50",
+    *,
+    pretrained: bool = False,
+    output_stride: int = 8,
+    multi_grid: Sequence[int] | None = None,
+    align_corners: bool = True,
+    position: bool = True,
+    channel: bool = True,
+    channel_form: ChannelForm = "official",
+    auxiliary_head: bool = False,
+    dropout: float = 0.1,
+) -> SegmentationNetwork:
+    """Build DANet; see DANetHead and create_backbone for the arguments.
+
+    The losses of the branches weigh 1 each (official code), that of the stage-3 head 0.4 (mmsegmentation).
+    """
+    stages = create_backbone(backbone, output_stride=output_stride, multi_grid=multi_grid, pretrained=pretrained)
+    head = DANetHead(
+        stages.channels[-1],
+        num_classes,
+        position=position,
+        channel=channel,
+        channel_form=channel_form,
+        dropout=dropout,
+    )
+    return SegmentationNetwork(
+        stages,
+        head,
+        num_classes=num_classes,
+        align_corners=align_corners,
+        auxiliary_head=auxiliary_fcn_head(stages.channels[2], num_classes, dropout) if auxiliary_head else None,
+        auxiliary_weights={"position": 1.0, "channel": 1.0, "stage3": 0.4},
+    )

@@ -1,0 +1,28 @@
+"""Which network a recipe asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which network to build; the names are those of ``create_model``."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    name: str = "danet"
+    """Network of the catalogue: danet or fcn."""
+    backbone: str = "resnet50"
+    """Any timm network with features at four stages."""
+    pretrained: bool = True
+    """Start the backbone from ImageNet weights."""
+    output_stride: int = 8
+    """8, 16 or 32: how much smaller the last features are than the picture."""
+    multi_grid: tuple[int, ...] | None = None
+    """Dilation of the blocks of a ResNet's last stage, such as [4, 8, 16]."""
+    align_corners: bool = True
+    """Whether resizing keeps corner pixels in place, as the official DANet code does."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the network's builder, such as channel_form: paper."""

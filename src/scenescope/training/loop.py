@@ -1,0 +1,355 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
+from torch import Tensor
+
+from scenescope.checkpoints.model_directory import save_model
+from scenescope.data.dataset import SceneDataset
+from scenescope.data.loading import Batch, load_batches
+from scenescope.data.settings import AugmentSettings
+from scenescope.data.transforms import TrainingView
+from scenescope.errors import TrainingError
+from scenescope.evaluation.evaluator import evaluate
+from scenescope.evaluation.scores import Scores
+from scenescope.inference.predictor import InferenceSettings
+from scenescope.losses import SegmentationLoss
+from scenescope.models.network import SegmentationNetwork
+from scenescope.training.average import AveragedWeights
+from scenescope.training.checkpoint import (
+    generator_states,
+    read_state,
+    restore_checkpoint,
+    save_checkpoint,
+    set_generator_states,
+)
+from scenescope.training.interruption import Interruption
+from scenescope.training.log import Log, Row
+from scenescope.training.norms import freeze_norms, prepare_norms
+from scenescope.training.optimiser import create_optimiser, set_rate
+from scenescope.training.processes import gather_objects, share_from_first, sum_over_processes
+from scenescope.training.progress import Progress
+from scenescope.training.sampler import StepSampler
+from scenescope.training.schedule import learning_rate
+from scenescope.training.settings import TrainSettings
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass
+class TrainingResult:
+    """How a training ended.
+
+    Attributes:
+        step: optimiser steps done.
+        best: scores of the best validation, if there was one.
+        last: scores of the last validation, if there was one.
+        signal: number of the signal that interrupted the training, or None when it is complete.
+    """
+
+    step: int
+    best: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+    signal: int | None = None
+
+
+@dataclass
+class Training:
+    """One training: its parts, and the steps that join them.
+
+    Args:
+        network: the network, on the CPU.
+        loss: what to minimise.
+        train_set: scenes to learn from.
+        val_set: scenes to score.
+        settings: how to train.
+        augment: how scenes are varied.
+        directory: the run directory.
+        recipe: the resolved recipe, kept in checkpoints and models.
+        accelerator: of accelerate; it prepares network and optimiser, no more.
+        progress: is told what happens.
+    """
+
+    network: SegmentationNetwork
+    loss: SegmentationLoss
+    train_set: SceneDataset
+    val_set: SceneDataset
+    settings: TrainSettings
+    augment: AugmentSettings
+    directory: Path
+    recipe: dict[str, Any]
+    accelerator: Accelerator
+    progress: Progress
+    best: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+    step: int = 0
+    _generators: list[dict[str, Any]] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        settings, accelerator = self.settings, self.accelerator
+        require_divisible(settings, accelerator.num_processes)
+        note = prepare_norms(self.network, settings.norm, accelerator.device, accelerator.num_processes)
+        if note:
+            self.progress.note(note)
+        if settings.channels_last:
+            self.network.to(memory_format=torch.channels_last)
+        self.model, self.optimiser = accelerator.prepare(self.network, create_optimiser(self.network, settings))
+        self.average = AveragedWeights(self.network, settings.average_decay) if settings.average_decay else None
+        self.interruption = Interruption()
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            TrainingError: it was written by another number of processes.
+        """
+        state = read_state(checkpoint)
+        if len(state["generators"]) != self.accelerator.num_processes:
+            raise TrainingError(
+                f"{checkpoint} was written by {len(state['generators'])} processes and this run has"
+                f" {self.accelerator.num_processes}; an exact resume needs the same number."
+            )
+        restore_checkpoint(checkpoint, network=self.network, optimiser=self._plain_optimiser, average=self.average)
+        self.step, self.best, self.last = state["step"], state["best"], state["last"]
+        self._generators = state["generators"]
+
+    def run(self) -> TrainingResult:
+        """Train to the last step, or until a signal; the model of the last step is saved either way.
+
+        Raises:
+            TrainingError: the loss is not finite, or a norm layer sees one value.
+            DataError, ImageError, LabelError: a scene cannot be read.
+            StorageError: a checkpoint or model cannot be written.
+        """
+        settings = self.settings
+        log = (
+            Log(self.directory, after_step=self.step, tensorboard=settings.tensorboard)
+            if self.accelerator.is_main_process
+            else None
+        )
+        self.progress.started(self.step, settings.steps)
+        batches = self._batches()
+        if self._generators is None:
+            torch.manual_seed(settings.seed + self.accelerator.process_index)
+        else:
+            set_generator_states(self._generators[self.accelerator.process_index])
+        checkpointed = self.step
+        with self.interruption.watched():
+            while self.step < settings.steps and self._asked_to_end() is None:
+                started = time.perf_counter()
+                rate = learning_rate(self.step, settings)
+                parts = [next(batches) for _ in range(settings.accumulation)]
+                waited = time.perf_counter() - started
+                terms = self._optimise(parts, rate)
+                self.step += 1
+                logged = self.step % settings.log_every == 0
+                if logged and log is not None:
+                    log.write(self._row(terms, rate, time.perf_counter() - started, waited))
+                self.progress.stepped(self.step, terms["total"] if logged else None, rate)
+                validates = self.step % settings.validate_every == 0 or self.step == settings.steps
+                checkpoints = self.step % settings.checkpoint_every == 0
+                if validates or checkpoints:
+                    self._share_statistics()
+                if validates:
+                    self._validate(log)
+                if checkpoints:
+                    self._checkpoint()
+                    checkpointed = self.step
+            if checkpointed != self.step:
+                self._share_statistics()
+                self._checkpoint()
+            self._save_model("last", self.last)
+        if log is not None:
+            log.close()
+        signal = self._asked_to_end() if self.step < settings.steps else None
+        return TrainingResult(self.step, self.best, self.last, signal)
+
+    def _batches(self) -> Iterator[Batch]:
+        settings = self.settings
+        sampler = StepSampler(
+            start=self.step,
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            parts=settings.accumulation,
+            num_scenes=len(self.train_set),
+            seed=settings.seed,
+            rank=self.accelerator.process_index,
+            world_size=self.accelerator.num_processes,
+        )
+        return load_batches(TrainingView(self.train_set, self.augment, settings.seed), sampler, settings.workers)
+
+    def _optimise(self, parts: list[Batch], rate: float) -> dict[str, float]:
+        """Take one optimiser step over the whole global batch and return its loss terms."""
+        accelerator, settings = self.accelerator, self.settings
+        self._train_mode()
+        set_rate(self.optimiser, rate)
+        normaliser = torch.stack([self.loss.normaliser(labels) for _, labels, _ in parts]).sum()
+        # Not every accelerator knows float64.
+        normaliser = sum_over_processes(normaliser.float().to(accelerator.device))
+        sums: dict[str, Tensor] = {}
+        for number, (images, labels, _) in enumerate(parts):
+            if number < len(parts) - 1:
+                with accelerator.no_sync(self.model):
+                    terms = self._backward(images, labels, normaliser)
+            else:
+                terms = self._backward(images, labels, normaliser)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
+        totals = sum_over_processes(torch.stack(list(sums.values())))
+        result = dict(zip(sums, totals.tolist(), strict=True))
+        largest = settings.gradient_clip or math.inf
+        gradient = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest))
+        for what, size in (("loss", result["total"]), ("gradient", gradient)):
+            # Before the weights take it in, so that no checkpoint ever holds it.
+            if not math.isfinite(size):
+                names = ", ".join(name for _, _, group in parts for name in group)
+                raise TrainingError(
+                    f"The {what} of step {self.step + 1} is {size} (seed {settings.seed}; pictures: {names})."
+                    " The last checkpoint is untouched; lower train.learning_rate or set train.gradient_clip=1."
+                )
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.network)
+        return result
+
+    def _backward(self, images: Tensor, labels: Tensor, normaliser: Tensor) -> dict[str, Tensor]:
+        device = self.accelerator.device
+        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        prepared = self.network.prepare(images)
+        if self.settings.channels_last:
+            prepared = prepared.contiguous(memory_format=torch.channels_last)
+        mixed = self.settings.precision == "bfloat16"
+        try:
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+                output = self.model(prepared)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise TrainingError(
+                f"A batch norm sees one value per channel ({len(images)} picture of"
+                f" {images.shape[-1]} x {images.shape[-2]}); train with larger batches or crops, or train.norm=frozen."
+            ) from error
+        terms = self.loss(output, labels, normaliser)
+        # Processes average their gradients; the loss is already divided by the whole batch, so undo that.
+        self.accelerator.backward(terms["total"] * self.accelerator.num_processes)
+        return terms
+
+    def _share_statistics(self) -> None:
+        """Give all processes one network: each has running statistics of its own, and so has its average."""
+        share_from_first(self.network.buffers())
+        if self.average is not None:
+            share_from_first(self.average.state.values())
+
+    def _validate(self, log: Log | None) -> None:
+        accelerator = self.accelerator
+        with self._evaluated_weights():
+            matrix = evaluate(
+                self.network,
+                self.val_set,
+                InferenceSettings(),
+                accelerator.device,
+                batch_size=max(self.settings.batch_size // (accelerator.num_processes * self.settings.accumulation), 1),
+                workers=self.settings.workers,
+                rank=accelerator.process_index,
+                world_size=accelerator.num_processes,
+            )
+        scores = Scores.from_matrix(matrix, self.val_set.classes.names)
+        row: Row = {
+            "step": self.step,
+            "val/miou": scores.mean_iou,
+            "val/pixel_accuracy": scores.pixel_accuracy,
+            "val/iou": scores.iou_by_class(),
+        }
+        if log is not None:
+            log.write(row)
+        self.progress.validated(row)
+        self.last = row
+        if self.best is None or row["val/miou"] > self.best["val/miou"]:
+            self.best = row
+            self._save_model("best", row)
+
+    def _checkpoint(self) -> None:
+        generators = gather_objects(generator_states())
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.directory / CHECKPOINTS,
+                step=self.step,
+                network=self.network,
+                optimiser=self._plain_optimiser,
+                average=self.average,
+                generators=generators,
+                extra={"recipe": self.recipe, "best": self.best, "last": self.last},
+                keep=self.settings.keep_checkpoints,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _save_model(self, name: str, scores: Row | None) -> None:
+        if self.accelerator.is_main_process:
+            save_model(
+                self.network,
+                self.val_set.classes,
+                self.directory / name,
+                training={"recipe": self.recipe, "step": self.step, "scores": scores},
+                weights=self.average.state if self.average is not None else None,
+            )
+
+    def _row(self, terms: dict[str, float], rate: float, seconds: float, waited: float) -> Row:
+        row: Row = {"step": self.step, "loss": terms["total"], "rate": rate}
+        row |= {f"loss/{name}": value for name, value in terms.items() if name != "total" and len(terms) > 2}
+        for name, parameter in self.network.named_parameters():
+            if name.endswith((".alpha", ".beta")):
+                row[name.rsplit(".", 1)[1]] = parameter.item()
+        return row | {"seconds": round(seconds, 4), "seconds_waiting": round(waited, 4)}
+
+    def _asked_to_end(self) -> int | None:
+        """Return the number of the signal that any process has received."""
+        return max(gather_objects(self.interruption.signal or 0)) or None
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        if self.settings.norm == "frozen":
+            freeze_norms(self.network)
+
+    def _evaluated_weights(self) -> AbstractContextManager[None]:
+        return self.average.applied_to(self.network) if self.average is not None else nullcontext()
+
+    @property
+    def _plain_optimiser(self) -> torch.optim.Optimizer:
+        """The optimiser inside accelerate's wrapper."""
+        optimiser: torch.optim.Optimizer = getattr(self.optimiser, "optimizer", self.optimiser)
+        return optimiser
+
+
+def require_divisible(settings: TrainSettings, num_processes: int) -> None:
+    """Refuse a batch that processes and parts cannot share evenly.
+
+    Raises:
+        TrainingError: naming a batch size that would do.
+    """
+    share = num_processes * settings.accumulation
+    if settings.batch_size % share:
+        raise TrainingError(
+            f"train.batch_size={settings.batch_size} cannot be shared by {num_processes} processes in"
+            f" {settings.accumulation} parts each; give a multiple of {share}."
+        )
+
+
+def create_accelerator(device: torch.device) -> Accelerator:
+    """Return accelerate's engine; the launcher's environment tells it of further processes."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # Mixed precision is one autocast of ours, and accumulation our own sum, whatever the launcher is told.
+    accumulation = GradientAccumulationPlugin(num_steps=1)
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", gradient_accumulation_plugin=accumulation)

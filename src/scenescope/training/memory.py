@@ -1,0 +1,87 @@
+"""How much memory a training will need, counted before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from scenescope.backbones.build import count_parameters
+from scenescope.models.network import SegmentationNetwork
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that a process holds between the forward and the backward pass of a step.
+
+    The workspace of single operations, the gradients of activations and validation come on top.
+    """
+
+    weights: int
+    gradients: int
+    optimiser: int
+    average: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """The sum of all parts."""
+        return self.weights + self.gradients + self.optimiser + self.average + self.activations
+
+
+def estimate_memory(
+    create: Callable[[], SegmentationNetwork],
+    *,
+    pictures: int,
+    height: int,
+    width: int,
+    moments: int,
+    average: bool,
+    mixed_precision: bool,
+) -> MemoryEstimate:
+    """Count the memory of a training step without running it.
+
+    Args:
+        create: builds the network; it is given no memory.
+        pictures: pictures of one process in one part of a step.
+        height, width: of the crop in pixels.
+        moments: copies of the weights that the optimiser keeps (SGD with momentum 1, AdamW 2).
+        average: whether averaged weights are kept.
+        mixed_precision: whether the forward pass runs under bfloat16 autocast.
+    """
+    saved: dict[int, tuple[Any, int]] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        # Holding the storage keeps its address from being used again.
+        saved[storage._cdata] = (storage, storage.nbytes())
+        return tensor
+
+    with FakeTensorMode():  # tensors with a size and no memory
+        network = create().train()
+        images = torch.empty(pictures, 3, height, width)
+        with (
+            torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
+            torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision),
+        ):
+            output = network(images)
+        logits = [output.logits, *output.auxiliary.values()]
+        labels = torch.zeros(pictures, height, width, dtype=torch.int64)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            for each in logits:
+                functional.cross_entropy(each, labels)
+    own = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+    weights = sum(tensor.nbytes for tensor in network.state_dict().values())
+    gradients = 4 * count_parameters(network)
+    return MemoryEstimate(
+        weights=weights,
+        gradients=gradients,
+        optimiser=moments * gradients,
+        average=weights if average else 0,
+        activations=sum(size for address, (_, size) in saved.items() if address not in own),
+    )

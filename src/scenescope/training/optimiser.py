@@ -1,0 +1,37 @@
+"""Parameter groups and the optimiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from scenescope.models.network import SegmentationNetwork
+from scenescope.training.settings import TrainSettings
+
+
+def create_optimiser(network: SegmentationNetwork, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return SGD or AdamW over up to four groups: backbone and heads, with and without decay.
+
+    Each group carries ``rate_factor``, by which the step's rate is multiplied. Parameters with at most one
+    dimension are norms, biases and the scales of attention.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        factor = 1.0 if name.startswith("backbone.") else settings.head_factor
+        decays = settings.decay_norms or parameter.ndim > 1
+        groups.setdefault((factor, settings.weight_decay if decays else 0.0), []).append(parameter)
+    parameter_groups = [
+        {"params": parameters, "rate_factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(parameter_groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return torch.optim.AdamW(parameter_groups, lr=settings.learning_rate)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of every group to the step's rate times the group's factor."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["rate_factor"]

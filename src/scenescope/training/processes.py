@@ -1,0 +1,40 @@
+"""Sums and gathers over the processes of a training; with one process they change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import torch.distributed
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    """Return the elementwise sum of a tensor over all processes."""
+    if not _several():
+        return tensor
+    summed = tensor.clone()
+    torch.distributed.all_reduce(summed)
+    return summed
+
+
+def share_from_first(tensors: Iterable[Tensor]) -> None:
+    """Give every process the values that the first process has."""
+    if _several():
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor, src=0)
+
+
+def gather_objects(value: T) -> list[T]:
+    """Return the value of every process, in order of rank."""
+    if not _several():
+        return [value]
+    values: list[T | None] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values  # type: ignore[return-value]
+
+
+def _several() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -1,0 +1,20 @@
+"""The learning rate, a pure function of the step."""
+
+from __future__ import annotations
+
+from scenescope.training.settings import TrainSettings
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Return the backbone's rate at a step: linear warm-up to poly.
+
+    poly (DANet and SANet papers, power 0.9):  rate * (1 - step / steps) ** power, at least the minimum rate.
+
+    Args:
+        step: 0 for the first optimiser step, below ``settings.steps``.
+    """
+    falling: float = settings.learning_rate * (1 - step / settings.steps) ** settings.schedule_power
+    rate = max(falling, settings.minimum_rate)
+    if step < settings.warmup_steps:
+        rate *= (step + 1) / settings.warmup_steps
+    return rate

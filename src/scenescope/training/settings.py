@@ -1,0 +1,86 @@
+"""How to train and what to minimise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Interval
+
+ClassWeighting = Literal["none", "median_frequency", "sqrt_median_frequency"]
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """What to minimise."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    class_weights: ClassWeighting | tuple[Annotated[float, Ge(0)], ...] = "none"
+    """Weights of the classes: computed from the training labels, or one number per class."""
+    hard_fraction: Annotated[float, Interval(gt=0, le=1)] | None = None
+    """Online hard example mining: score only this share of each picture's pixels, the hardest."""
+    auxiliary: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
+    """Weight of each auxiliary loss by name; those not named keep the published weight."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    steps: Annotated[int, Gt(0)] = 10_000
+    """Number of optimiser steps."""
+    batch_size: Annotated[int, Gt(0)] = 8
+    """Pictures per optimiser step, over all processes and accumulation steps together."""
+    accumulation: Annotated[int, Gt(0)] = 1
+    """Number of parts that a process's share of the batch is cut into, to save memory."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum, or AdamW."""
+    learning_rate: Annotated[float, Gt(0)] = 0.003
+    """Rate of the backbone at the start of the schedule."""
+    head_factor: Annotated[float, Gt(0)] = 10.0
+    """The heads' rate is this many times that of the backbone."""
+    momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
+    """Momentum of SGD."""
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    """Weight decay."""
+    decay_norms: bool = True
+    """Whether norms, biases and the scales of attention decay too."""
+    schedule_power: Annotated[float, Ge(0)] = 0.9
+    """The rate falls as (1 - step / steps) ** power."""
+    minimum_rate: Annotated[float, Ge(0)] = 0.0
+    """The schedule never falls below this rate of the backbone; warm-up starts lower."""
+    warmup_steps: Annotated[int, Ge(0)] = 0
+    """Number of first steps over which the rate rises linearly to that of the schedule."""
+    gradient_clip: Annotated[float, Gt(0)] | None = None
+    """Largest norm of all gradients together."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the heavy operations (mixed precision)."""
+    channels_last: bool = False
+    """Memory layout with channels last; faster for depthwise convolutions."""
+    average_decay: Annotated[float, Interval(gt=0, lt=1)] | None = None
+    """Keep an exponential moving average of the weights with this decay, and evaluate and save that."""
+    norm: Literal["batch", "sync", "frozen"] = "batch"
+    """Batch norm of each process, synchronised over GPUs, or with frozen statistics and scales."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of weights, order, augmentation and dropout."""
+    workers: Annotated[int, Ge(0)] = 2
+    """Processes that read pictures."""
+    start_from: str | None = None
+    """A model whose weights to start from (fine-tuning); classifiers of another class count are left out."""
+    log_every: Annotated[int, Gt(0)] = 10
+    """Steps between rows of the log."""
+    tensorboard: bool = False
+    """Also log to TensorBoard (extra ``logs``)."""
+    validate_every: Annotated[int, Gt(0)] = 500
+    """Steps between validations."""
+    checkpoint_every: Annotated[int, Gt(0)] = 500
+    """Steps between checkpoints."""
+    keep_checkpoints: Annotated[int, Gt(0)] = 2
+    """Number of newest checkpoints to keep."""
+
+
+FREE_ON_RESUME = frozenset({"train.steps", "train.workers", "train.log_every", "train.tensorboard"})
+"""Settings that may change when a run is resumed."""

@@ -1,0 +1,1 @@
+"""What joins the rooms below: a training run, the demo, the report."""

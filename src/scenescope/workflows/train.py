@@ -1,0 +1,262 @@
+"""A training run, from settings to a run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenescope.checkpoints.find import find_model
+from scenescope.checkpoints.model_directory import start_from
+from scenescope.data.catalog import open_dataset
+from scenescope.data.dataset import SceneDataset
+from scenescope.data.settings import AugmentSettings, DataSettings
+from scenescope.drawing.charts import draw_curves
+from scenescope.errors import RecipeError, TrainingError
+from scenescope.files import output_directory, recover_directory, remove_partial, write_text
+from scenescope.losses import SegmentationLoss, median_frequency_weights
+from scenescope.models.catalog import create_model
+from scenescope.models.network import SegmentationNetwork
+from scenescope.models.settings import ModelSettings
+from scenescope.training.checkpoint import find_checkpoint, read_state
+from scenescope.training.log import read_log
+from scenescope.training.loop import (
+    CHECKPOINTS,
+    Training,
+    TrainingResult,
+    create_accelerator,
+    require_divisible,
+)
+from scenescope.training.memory import MemoryEstimate, estimate_memory
+from scenescope.training.progress import Progress
+from scenescope.training.settings import FREE_ON_RESUME, LossSettings, TrainSettings
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """All settings of a run; a Recipe gives them."""
+
+    model: ModelSettings
+    data: DataSettings
+    augment: AugmentSettings
+    loss: LossSettings
+    train: TrainSettings
+
+
+def run_training(
+    settings: RunSettings,
+    directory: Path,
+    *,
+    recipe: Mapping[str, Any],
+    recipe_text: str,
+    device: torch.device,
+    progress: Progress,
+    resume: bool = False,
+) -> TrainingResult:
+    """Train as the settings say and leave log, curves, checkpoints and models in the run directory.
+
+    Args:
+        directory: gets ``recipe.yaml``, ``log.jsonl``, ``curves.png``, ``checkpoints/``, ``best/`` and ``last/``.
+        recipe: the same settings as plain values; kept with checkpoints and compared on resume.
+        recipe_text: the same as text, for ``recipe.yaml``.
+        resume: go on from the newest whole checkpoint; with none, start at step 0.
+
+    Raises:
+        TrainingError: the directory holds a training already, or the training cannot go on.
+        RecipeError: resumed with another recipe, or class weights that do not fit.
+        ScenescopeError: data, model or storage cannot be used.
+    """
+    checkpoint = _checkpoint_to_resume(directory, recipe, resume, progress)
+    with output_directory(directory):
+        return _run(settings, directory, checkpoint, recipe, recipe_text, device, progress)
+
+
+def _run(
+    settings: RunSettings,
+    directory: Path,
+    checkpoint: Path | None,
+    recipe: Mapping[str, Any],
+    recipe_text: str,
+    device: torch.device,
+    progress: Progress,
+) -> TrainingResult:
+    torch.manual_seed(settings.train.seed)
+    train_set, val_set = open_sets(settings.data)
+    accelerator = create_accelerator(device)
+    # Weights that are replaced at once need not be fetched.
+    replaced = checkpoint is not None or settings.train.start_from is not None
+    network = create_network(settings.model, len(train_set.classes), pretrained=False if replaced else None)
+    if settings.train.start_from is not None and checkpoint is None:
+        left_out = start_from(network, settings.train.start_from)
+        if left_out:
+            progress.note(f"Started from {settings.train.start_from} without {', '.join(left_out)}.")
+    training = Training(
+        network=network,
+        loss=create_loss(settings.loss, network, train_set),
+        train_set=train_set,
+        val_set=val_set,
+        settings=settings.train,
+        augment=settings.augment,
+        directory=directory,
+        recipe=dict(recipe),
+        accelerator=accelerator,
+        progress=progress,
+    )
+    if checkpoint is not None:
+        training.resume(checkpoint)
+    if accelerator.is_main_process:
+        remove_partial(directory)
+        for model in ("best", "last"):
+            recover_directory(directory / model)
+        write_text(directory / "recipe.yaml", recipe_text)
+    accelerator.wait_for_everyone()
+    try:
+        result = training.run()
+    except BaseException:
+        # Without a checkpoint there is nothing to go on from, and nothing may be in the way of a second try.
+        if accelerator.is_main_process and not (directory / CHECKPOINTS).exists():
+            for name in ("recipe.yaml", "log.jsonl"):
+                (directory / name).unlink(missing_ok=True)
+        raise
+    if accelerator.is_main_process:
+        draw_curves(read_log(directory / "log.jsonl"), directory / "curves.png")
+    return result
+
+
+def open_sets(data: DataSettings) -> tuple[SceneDataset, SceneDataset]:
+    """Open the scenes to learn from and the scenes to score."""
+    train_set, val_set = (
+        open_dataset(data.kind, data.root, split, val_fraction=data.val_fraction, val_seed=data.val_seed)
+        for split in (data.train_split, data.val_split)
+    )
+    return train_set, val_set
+
+
+def create_network(model: ModelSettings, num_classes: int, *, pretrained: bool | None = None) -> SegmentationNetwork:
+    """Build the network of a recipe; ``pretrained`` replaces the recipe's choice."""
+    taken = sorted(model.options.keys() & ({field.name for field in fields(model)} | {"num_classes"}))
+    if taken:
+        raise RecipeError(f"model.options.{taken[0]} is not an option of the head; set model.{taken[0]} in its place.")
+    return create_model(
+        model.name,
+        num_classes=num_classes,
+        backbone=model.backbone,
+        pretrained=model.pretrained if pretrained is None else pretrained,
+        output_stride=model.output_stride,
+        multi_grid=model.multi_grid,
+        align_corners=model.align_corners,
+        **model.options,
+    )
+
+
+def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: SceneDataset) -> SegmentationLoss:
+    """Build the loss of a recipe.
+
+    Raises:
+        RecipeError: weights for another number of classes, or for an auxiliary output that does not exist.
+    """
+    unknown = sorted(loss.auxiliary.keys() - network.auxiliary_weights.keys())
+    if unknown:
+        raise RecipeError(
+            f"loss.auxiliary.{unknown[0]} is given and {network.config['name']} has no such output;"
+            f" it has {', '.join(network.auxiliary_weights) or 'none'}."
+        )
+    return SegmentationLoss(
+        class_weights=_class_weights(loss, train_set),
+        hard_fraction=loss.hard_fraction,
+        auxiliary_weights=network.auxiliary_weights | loss.auxiliary,
+    )
+
+
+def check_run(settings: RunSettings, train_set: SceneDataset) -> None:
+    """Refuse settings that would stop a training at its start, without building anything large.
+
+    Raises:
+        RecipeError, ModelError, TrainingError, CheckpointError: as the training itself would.
+    """
+    with torch.device("meta"):
+        network = create_network(settings.model, len(train_set.classes), pretrained=False)
+    create_loss(replace(settings.loss, class_weights="none"), network, train_set)
+    _refuse_other_count(settings.loss, train_set)
+    require_divisible(settings.train, num_processes=1)
+    if settings.train.start_from is not None:
+        find_model(settings.train.start_from)
+
+
+def estimate_run_memory(settings: RunSettings, num_classes: int, num_processes: int = 1) -> MemoryEstimate:
+    """Count the memory of one process of a run without building it."""
+    height, width = settings.augment.crop
+    train = settings.train
+    return estimate_memory(
+        lambda: create_network(settings.model, num_classes, pretrained=False),
+        pictures=max(train.batch_size // (train.accumulation * num_processes), 1),
+        height=height,
+        width=width,
+        moments=2 if train.optimiser == "adamw" else 1,
+        average=train.average_decay is not None,
+        mixed_precision=train.precision == "bfloat16",
+    )
+
+
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted keys in which two recipes differ."""
+    changed: list[str] = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            changed += changed_settings(before, after, f"{prefix}{key}.")
+        elif before != after:
+            changed.append(f"{prefix}{key}")
+    return changed
+
+
+def count_pixels(dataset: SceneDataset) -> torch.Tensor:
+    """Return the number of pixels of each class in all scenes, int64."""
+    pixels = torch.zeros(256, dtype=torch.int64)
+    for index in range(len(dataset)):
+        labels = torch.from_numpy(dataset[index].labels)
+        pixels += torch.bincount(labels.flatten(), minlength=256)
+    return pixels[: len(dataset.classes)]
+
+
+def _refuse_other_count(loss: LossSettings, train_set: SceneDataset) -> None:
+    if isinstance(loss.class_weights, tuple) and len(loss.class_weights) != len(train_set.classes):
+        raise RecipeError(
+            f"loss.class_weights has {len(loss.class_weights)} numbers and the data {len(train_set.classes)}"
+            " classes; give one number per class."
+        )
+
+
+def _class_weights(loss: LossSettings, train_set: SceneDataset) -> torch.Tensor | None:
+    _refuse_other_count(loss, train_set)
+    if isinstance(loss.class_weights, tuple):
+        return torch.tensor(loss.class_weights)
+    if loss.class_weights == "none":
+        return None
+    power = 1.0 if loss.class_weights == "median_frequency" else 0.5
+    return median_frequency_weights(count_pixels(train_set), power)
+
+
+def _checkpoint_to_resume(directory: Path, recipe: Mapping[str, Any], resume: bool, progress: Progress) -> Path | None:
+    if not resume:
+        if any((directory / name).exists() for name in (CHECKPOINTS, "best", "last")):
+            raise TrainingError(
+                f"{directory} holds a training already; go on with it by --resume or choose another --output."
+            )
+        return None
+    checkpoint, notes = find_checkpoint(directory / CHECKPOINTS)
+    for note in notes:
+        progress.note(note)
+    if checkpoint is None:
+        progress.note(f"There is no checkpoint in {directory} yet; starting at step 0.")
+        return None
+    changed = set(changed_settings(read_state(checkpoint)["recipe"], recipe)) - FREE_ON_RESUME
+    if changed:
+        raise RecipeError(
+            f"The recipe has changed since {checkpoint} in {', '.join(sorted(changed))}; resume with the settings in"
+            f" {directory / 'recipe.yaml'}, or train to another --output with train.start_from={directory / 'last'}."
+        )
+    return checkpoint

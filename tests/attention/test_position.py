@@ -1,0 +1,114 @@
+"""Position attention against a slow loop written from equation 2 of the paper."""
+
+import math
+
+import pytest
+import torch
+
+from scenescope.attention import position
+from scenescope.attention.position import PositionAttention, attend, attention_map
+
+
+def slow_position_attention(module: PositionAttention, features: torch.Tensor) -> torch.Tensor:
+    """Write E_j = alpha * sum_i s_ji v_i + A_j with a loop for every sum, in float64."""
+    weights = {
+        key: value.double().flatten(1) if value.ndim == 4 else value.double()
+        for key, value in module.state_dict().items()
+    }
+    batch, _, height, width = features.shape
+    result = features.double().flatten(2).clone()
+    for b in range(batch):
+        a = features[b].double().flatten(1)
+        query, key, value = (
+            weights[f"{name}.weight"] @ a + weights[f"{name}.bias"][:, None] for name in ("query", "key", "value")
+        )
+        for j in range(height * width):
+            energies = [float(query[:, j] @ key[:, i]) for i in range(height * width)]
+            total = sum(math.exp(energy) for energy in energies)
+            attended = sum(math.exp(energy) / total * value[:, i] for i, energy in enumerate(energies))
+            result[b, :, j] += weights["alpha"] * attended
+    return result.view(features.shape)
+
+
+def awake(channels: int = 16, query_channels: int | None = None) -> PositionAttention:
+    torch.manual_seed(0)
+    module = PositionAttention(channels, query_channels)
+    torch.nn.init.constant_(module.alpha, 0.7)
+    return module
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 4), (5, 2)])
+def test_equals_the_equation(size: tuple[int, int]) -> None:
+    module = awake()
+    features = torch.randn(2, 16, *size)
+    torch.testing.assert_close(
+        module(features).double(), slow_position_attention(module, features), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_is_the_identity_at_initialisation() -> None:
+    features = torch.randn(2, 16, 3, 5)
+    assert torch.equal(PositionAttention(16)(features), features)
+
+
+def test_energies_are_not_scaled() -> None:
+    """With torch's default scale 1/sqrt(d) the result would be another one."""
+    query, key, value = torch.randn(1, 6, 8), torch.randn(1, 8, 6), torch.randn(1, 6, 3)
+    scaled = torch.nn.functional.scaled_dot_product_attention(query, key.transpose(1, 2), value)
+    unscaled = torch.nn.functional.scaled_dot_product_attention(query, key.transpose(1, 2), value, scale=1.0)
+    torch.testing.assert_close(attend(query, key, value), unscaled)
+    assert not torch.allclose(attend(query, key, value), scaled, atol=1e-2)
+
+
+def test_permuting_positions_permutes_the_output() -> None:
+    module = awake()
+    features = torch.randn(1, 16, 1, 12)
+    order = torch.randperm(12)
+    torch.testing.assert_close(module(features)[..., order], module(features[..., order]))
+
+
+def test_rows_sum_to_one_and_explain_the_output() -> None:
+    module = awake()
+    features = torch.randn(2, 16, 3, 4)
+    rows = module.rows(features, torch.tensor([5, 0]))
+    assert rows.shape == (2, 2, 12)
+    torch.testing.assert_close(rows.sum(-1), torch.ones(2, 2))
+    value = module.value(features).flatten(2)
+    expected = module.alpha * (value @ rows[:, 0, :, None])[..., 0] + features.flatten(2)[..., 5]
+    torch.testing.assert_close(module(features).flatten(2)[..., 5], expected)
+
+
+def test_without_gradients_the_map_is_formed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = awake()
+    features = torch.randn(2, 16, 5, 7)
+    whole = module(features).detach()
+    rows_formed = []
+    plain_map = position.attention_map
+
+    def watched(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        rows_formed.append(query.shape[1])
+        return plain_map(query, key)
+
+    monkeypatch.setattr(position, "attention_map", watched)
+    monkeypatch.setattr(position, "BLOCK_ELEMENTS", 35 * 4)
+    with torch.no_grad():
+        torch.testing.assert_close(module(features), whole)
+    assert max(rows_formed) == 4
+    assert sum(rows_formed) == 35
+
+
+def test_energies_are_float32_under_autocast() -> None:
+    """Energies near 100 differ by less than bfloat16 can tell (0.5), so a bfloat16 softmax would be far off."""
+    torch.manual_seed(0)
+    query, key = (4 * torch.randn(1, 12, 8)).bfloat16(), (4 * torch.randn(1, 8, 12)).bfloat16()
+    exact = torch.softmax(query.double() @ key.double(), dim=-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(attention_map(query, key).double(), exact, rtol=1e-4, atol=1e-6)
+        careless = torch.softmax((query @ key).float(), dim=-1)
+    assert (careless - exact).abs().max() > 1e-3
+
+
+def test_query_width_is_an_eighth_unless_given() -> None:
+    assert PositionAttention(512).query.out_channels == 64
+    assert PositionAttention(80, 16).key.out_channels == 16
+    assert PositionAttention(4).query.out_channels == 1

@@ -1,0 +1,65 @@
+"""What a model is called, and that a path never touches the network."""
+
+import sys
+import types
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from scenescope.checkpoints.find import BOX_PACKAGE, find_model
+from scenescope.errors import CheckpointError
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    calls: list[object] = []
+
+    def download(*arguments: object, **options: object) -> str:
+        calls.append(arguments)
+        raise ConnectionError("no network\nsecond line")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return calls
+
+
+@pytest.fixture
+def box(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
+    module = types.ModuleType(BOX_PACKAGE)
+    module.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    module.MODELS = {"camvid-danet": tmp_path / "a", "camvid-sanet": tmp_path / "b"}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, BOX_PACKAGE, module)
+    return module.MODELS  # type: ignore[no-any-return,attr-defined]
+
+
+@pytest.mark.parametrize("path", ["./missing", "runs/missing/best", "missing.safetensors", "/missing"])
+def test_a_missing_path_never_touches_the_network(no_hub: list[object], path: str) -> None:
+    with pytest.raises(CheckpointError, match=r"There is no model at .*missing"):
+        find_model(path)
+    assert no_hub == []
+
+
+def test_bare_words_are_models_in_the_box(box: dict[str, Path]) -> None:
+    assert find_model("camvid-sanet") == box["camvid-sanet"]
+    assert find_model(None) == box["camvid-danet"]
+    with pytest.raises(CheckpointError, match=r"no model 'camvid-dante' in the box .*Did you mean 'camvid-danet'"):
+        find_model("camvid-dante")
+
+
+def test_without_a_box_the_ways_out_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best").mkdir()
+    with pytest.raises(CheckpointError, match=r"no models are installed.*--model DIR.*scenescope demo"):
+        find_model(None)
+    with pytest.raises(CheckpointError, match=r"For the folder of that name, write ./best"):
+        find_model("best")
+    assert find_model("./best") == Path("best")
+    assert find_model(Path("best")) == Path("best")
+
+
+def test_hub_errors_are_one_line(no_hub: list[object]) -> None:
+    with pytest.raises(CheckpointError, match=r"hub:org/name could not be had \(ConnectionError: no network\)"):
+        find_model("hub:org/name")
+    assert len(no_hub) == 1
+    with pytest.raises(CheckpointError, match=r"the form is hub:organisation/name"):
+        find_model("hub:name")

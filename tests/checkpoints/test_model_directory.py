@@ -1,0 +1,162 @@
+"""Model directories: round trip, damage, and weights of another network."""
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from scenescope.checkpoints import model_directory
+from scenescope.checkpoints.model_directory import load_model, save_model, start_from
+from scenescope.errors import CheckpointError, StorageError
+from scenescope.files import CHECKSUMS
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
+
+CLASSES = Classes.named(["sky", "road", "car"])
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    directory = tmp_path_factory.mktemp("models") / "first"
+    network = create_model("danet", num_classes=3, backbone="resnet18", output_stride=16)
+    save_model(network, CLASSES, directory, training={"step": 7})
+    return directory
+
+
+@pytest.fixture
+def copied(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def test_round_trip(saved: Path) -> None:
+    loaded = load_model(saved)
+    assert loaded.classes == CLASSES
+    assert loaded.training == {"step": 7}
+    assert not loaded.network.training
+    torch.manual_seed(0)
+    network = create_model("danet", num_classes=3, backbone="resnet18", output_stride=16).eval()
+    images = torch.randn(1, 3, 40, 40)
+    assert torch.equal(loaded.network(images).logits, network(images).logits)
+    assert sorted(file.name for file in saved.iterdir()) == [CHECKSUMS, "config.json", "model.safetensors"]
+
+
+def test_averaged_weights_can_be_written_instead(tmp_path: Path) -> None:
+    network = create_model("fcn", num_classes=3, backbone="resnet18")
+    state = {key: torch.full_like(value, 2) for key, value in network.state_dict().items()}
+    save_model(network, CLASSES, tmp_path / "model", weights=state)
+    assert load_model(tmp_path / "model").network.head.classifier[1].bias.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", CHECKSUMS])
+def test_a_flipped_bit_is_found(copied: Path, name: str) -> None:
+    content = bytearray((copied / name).read_bytes())
+    content[len(content) // 2] ^= 4
+    (copied / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match="is damaged: it does not match its SHA-256"):
+        load_model(copied)
+
+
+def test_a_file_cut_short_is_found_without_checksums_too(copied: Path) -> None:
+    (copied / CHECKSUMS).unlink()
+    assert load_model(copied).classes == CLASSES
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load_model(copied)
+
+
+def test_a_pickle_in_disguise_is_not_executed(copied: Path, tmp_path: Path) -> None:
+    class Canary:
+        def __reduce__(self) -> object:
+            return (Path.touch, (tmp_path / "executed",))
+
+    (copied / CHECKSUMS).unlink()
+    torch.save(Canary(), copied / "model.safetensors")
+    with pytest.raises(CheckpointError, match="scenescope loads no pickled weights"):
+        load_model(copied)
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda c: c["classes"].update(names=["a", "b"], palette=[[0, 0, 0]] * 2),
+            "2 class names for a network of 3",
+        ),
+        (lambda c: c["model"].update(backbone="resnet34"), r"not those of the danet .* missing: .* more"),
+        (lambda c: c["model"].update(name="fcn"), "fcn has no option 'position'"),
+        (lambda c: c["model"].update(num_classes=4), "3 class names for a network of 4"),
+        (lambda c: c["model"].update(backbone=["x"]), "does not describe a model of scenescope"),
+        (lambda c: c["classes"].update(palette=[[300, -1, 0]] * 3), "three numbers from 0 to 255"),
+        (lambda c: c.update(format=99), "written by a newer scenescope; upgrade"),
+        (lambda c: c.pop("model"), "lacks 'model'; copy the model again"),
+    ],
+)
+def test_a_config_that_does_not_fit(copied: Path, change, message: str) -> None:
+    (copied / CHECKSUMS).unlink()
+    config = json.loads((copied / "config.json").read_text())
+    change(config)
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=message):
+        load_model(copied)
+
+
+def test_a_model_on_disk_never_fetches_weights(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copied / CHECKSUMS).unlink()
+    config = json.loads((copied / "config.json").read_text())
+    config["model"]["pretrained"] = True
+    (copied / "config.json").write_text(json.dumps(config))
+    asked = []
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda *a, **k: asked.append(k["pretrained"]) or create(*a, **k))
+    load_model(copied)
+    assert asked == [False]
+
+
+def test_a_model_whose_replacement_was_cut_off_is_still_read(copied: Path) -> None:
+    copied.rename(copied.parent / ".model.previous")
+    assert load_model(copied).classes == CLASSES
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(copied: Path, missing: str) -> None:
+    (copied / missing).unlink()
+    with pytest.raises(CheckpointError, match=f"has no {missing}"):
+        load_model(copied)
+
+
+def test_start_from_leaves_out_classifiers_of_another_class_count(saved: Path) -> None:
+    network = create_model("danet", num_classes=5, backbone="resnet18")
+    before = network.head.classifier[1].weight.clone()
+    left_out = start_from(network, saved)
+    source = safetensors.torch.load_file(saved / "model.safetensors")
+    assert len(left_out) == 6
+    assert all("classifier" in name for name in left_out)
+    assert torch.equal(network.head.classifier[1].weight, before)
+    assert torch.equal(network.head.position.query.weight, source["head.position.query.weight"])
+    assert start_from(create_model("danet", num_classes=3, backbone="resnet18"), saved) == []
+
+
+def test_start_from_refuses_another_network(saved: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds a danet that this fcn cannot start from"):
+        start_from(create_model("fcn", num_classes=3, backbone="resnet18"), saved)
+
+
+def test_a_full_disk_leaves_the_old_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(state: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(model_directory, "write_tensors", full)
+    network = create_model("fcn", num_classes=3, backbone="resnet18")
+    with pytest.raises(StorageError, match=r"Cannot write .*model \([0-9,]+ bytes needed\): No space left"):
+        save_model(network, CLASSES, copied)
+    assert load_model(copied).network.config["name"] == "danet"
+    assert [entry.name for entry in copied.parent.iterdir()] == ["model"]

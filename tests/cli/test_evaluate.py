@@ -1,0 +1,157 @@
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scenescope.checkpoints.model_directory import save_model
+from scenescope.evaluation.scores import Scores
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
+
+NAMES = ["road", "sky", "never [seen]"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    network = create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=16)
+    classifier = network.head.classifier[-1]
+    torch.nn.init.normal_(classifier.weight)
+    with torch.no_grad():
+        classifier.bias[2] = -1e9  # the third class is never answered
+    directory = tmp_path_factory.mktemp("model")
+    save_model(network, Classes.named(NAMES), directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Return a folder with three pictures of two sizes; no pixel is of the third class, some are ignored."""
+    root = tmp_path_factory.mktemp("data")
+    generator = np.random.default_rng(0)
+    (root / "classes.yaml").write_text(f"names: {json.dumps(NAMES)}\nignore: 255\n")
+    for number, size in enumerate([(32, 48), (32, 48), (40, 30)]):
+        for kind, array in (
+            ("images", generator.integers(0, 256, (*size, 3), dtype=np.uint8)),
+            ("masks", generator.choice([0, 1, 255], size).astype(np.uint8)),
+        ):
+            (root / kind / "val").mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(root / kind / "val" / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def run(scenescope):
+    return lambda *arguments: scenescope("evaluate", *arguments)
+
+
+def slow_matrix(model, data):
+    segmenter = Segmenter.load(model, "cpu")
+    matrix = np.zeros((3, 3), int)
+    for number in range(3):
+        labels = np.asarray(Image.open(data / "masks" / "val" / f"{number}.png"))
+        predictions = segmenter.predict(data / "images" / "val" / f"{number}.png").labels
+        for label, prediction in zip(labels.flat, predictions.flat, strict=True):
+            if label != 255:
+                matrix[label, prediction] += 1
+    return matrix.tolist()
+
+
+def test_a_table_and_files_of_the_scores(run, model, data, tmp_path):
+    result = run(f"folder:{data}", "--model", model, "--output", tmp_path / "out", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    stored = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert stored["scores"]["matrix"] == slow_matrix(model, data)
+    scores = Scores.from_json(stored["scores"])
+    assert scores.names == tuple(NAMES)
+    assert 0 < scores.iou[0] < 1
+    assert (stored["data"], stored["split"], stored["images"]) == (f"folder:{data}", "val", 3)
+    assert stored["settings"] == {"scales": [1.0], "flip": False, "window": None, "stride": None}
+    assert stored["model"] == str(model)
+    for line in (rf"road .* {scores.iou[0]:.4f}", r"never \[seen\] .* absent", rf"mean IoU +{scores.mean_iou:.4f}"):
+        assert re.search(line, result.output), result.output
+    assert "1 absent from truth and prediction, left out of the means: never [seen]" in result.output
+    with Image.open(tmp_path / "out" / "confusion.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_an_absent_class_can_count_as_zero(run, model, data):
+    left_out, zero = (run(f"folder:{data}", "--model", model, "--absent", absent) for absent in ("skip", "zero"))
+    mean = [float(re.search(r"mean IoU +([\d.]+)", result.output)[1]) for result in (left_out, zero)]
+    assert mean[1] == pytest.approx(mean[0] * 2 / 3, abs=1e-4)
+    assert "counted as 0: never [seen]" in zero.output
+
+
+def test_batches_workers_scales_and_windows_are_options(run, model, data, tmp_path):
+    matrices = []
+    for options in (
+        ["--batch-size", "2", "--workers", "1"],
+        ["--window", "24", "--stride", "8", "--scales", "0.75,1,1.25", "--flip"],
+    ):
+        result = run(f"folder:{data}", "--model", model, "--output", tmp_path, *options)
+        assert result.exit_code == 0, result.output
+        matrices.append(json.loads((tmp_path / "scores.json").read_text()))
+    assert matrices[0]["scores"]["matrix"] == slow_matrix(model, data)
+    assert matrices[1]["settings"] == {"scales": [0.75, 1.0, 1.25], "flip": True, "window": 24, "stride": 8}
+    assert np.sum(matrices[1]["scores"]["matrix"]) == np.sum(matrices[0]["scores"]["matrix"])
+
+
+def test_two_processes_score_as_one(model, data, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = "from scenescope.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "evaluate", f"folder:{data}", "--model", str(model), "--device", "cpu"]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            [*command, "--output", str(tmp_path)],
+            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    told = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    assert json.loads((tmp_path / "scores.json").read_text())["scores"]["matrix"] == slow_matrix(model, data)
+    assert "mean IoU" in told[0][0]
+    assert told[1][0] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scenes:"], "3 classes .* 8"),
+        (["folder:DATA", "--split", "test"], "test"),
+        (["DATA"], "write folder:"),
+        (["folder:DATA", "--scales", "1,x"], "--scales '1,x' is not a list of numbers"),
+        (["folder:DATA", "--scales", "0"], "positive numbers"),
+        (["folder:DATA", "--stride", "5"], "stride=5 has no window"),
+        (["folder:DATA", "--device", "gpu"], "no device 'gpu'"),
+        (["folder:DATA", "--model", "./nowhere"], "no model at nowhere"),
+        (["folder:DATA", "--output", "TAKEN/out"], "in the way"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(run, model, data, tmp_path, arguments, message):
+    (tmp_path / "taken").write_text("in the way")
+    arguments = [
+        argument.replace("DATA", str(data)).replace("TAKEN", str(tmp_path / "taken")) for argument in arguments
+    ]
+    if "--model" not in arguments:
+        arguments += ["--model", str(model)]
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert re.search(message, result.errors), result.errors
+    assert len(result.errors.strip().splitlines()) == 1
+    assert "Traceback" not in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]

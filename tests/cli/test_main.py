@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from scenescope.cli.main import main
+from scenescope.errors import DataError
+from scenescope.recipes import reader
+
+COMMANDS = {"demo", "train", "evaluate", "predict", "attend", "recipes"}
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["scenescope", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    code = left.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--help") == 0
+    words = capsys.readouterr().out.split()
+    assert set(words) >= COMMANDS
+    assert call(monkeypatch, "-h") == 0
+
+
+def test_version_names_packages_and_devices(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--version") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("scenescope 0.")
+    assert f"torch {torch.__version__.partition('+')[0]}" in "\n".join(lines)
+    assert f"device cpu: {torch.get_num_threads()} threads" in lines
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "recipes", "camvid/danet-light0") == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == (
+        "error: There is no recipe 'camvid/danet-light0'. Did you mean 'camvid/danet-lite0'?"
+        " 'scenescope recipes' lists them all.\n"
+    )
+
+
+def test_an_error_of_several_lines_is_told_in_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> dict[str, str]:
+        raise DataError("first\n  second")
+
+    monkeypatch.setattr(reader, "list_recipes", fail)
+    assert call(monkeypatch, "recipes") == 2
+    assert capsys.readouterr().err == "error: first second\n"
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["recipes", "--nonsense"], ["train"]])
+def test_wrong_usage_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert call(monkeypatch, *arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith(". See scenescope --help.")
+
+
+def test_an_interruption_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt() -> Iterator[None]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reader, "list_recipes", interrupt)
+    assert call(monkeypatch, "recipes") == 130
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(reader, "list_recipes", fail)
+    monkeypatch.setattr(sys, "argv", ["scenescope", "recipes"])
+    with pytest.raises(ZeroDivisionError):
+        main()
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = [sys.executable, "-m", "scenescope", "recipes", "camvid/danet-lite0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1

@@ -1,0 +1,154 @@
+import csv
+import errno
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scenescope.checkpoints.model_directory import save_model
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    directory = tmp_path_factory.mktemp("model")
+    network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=16)
+    save_model(network, Classes.named(["road", "sky", "car"]), directory)
+    return directory
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Return a folder with three pictures in a temporary working directory."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    for name in ("a.png", "b.jpg", "sub/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (24, 40, 3), np.uint8)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def run(scenescope):
+    return lambda *arguments: scenescope("predict", *arguments)
+
+
+def written(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_files_folders_and_patterns(run, model, photos):
+    result = run("photos/a.png", "photos", "photos/*.jpg", "--model", model, "--output", "out")
+    assert result.exit_code == 0, result.output
+    assert "3 of 3 pictures predicted" in result.output
+    out = photos.parent / "out"
+    stems = ("a", "b", "sub/c")
+    assert written(out) == sorted(
+        ["summary.csv", *(f"{stem}_{what}.png" for stem in stems for what in ("labels", "overlay"))]
+    )
+    with Image.open(out / "a_labels.png") as labels:
+        expected = Segmenter.load(model, "cpu").predict(photos / "a.png").labels
+        assert np.array_equal(np.asarray(labels), expected)
+    with (out / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["photos/a.png", "photos/b.jpg", "photos/sub/c.png"]
+    assert all(sum(float(row[name]) for name in ("road", "sky", "car")) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_unreadable_files_are_listed_and_the_rest_is_done(run, model, photos):
+    (photos / "broken.jpg").write_bytes((photos / "b.jpg").read_bytes()[:300])
+    (photos / "empty.png").touch()
+    result = run("photos", "--model", model, "--output", "out")
+    assert result.exit_code == 1
+    assert "3 of 5 pictures predicted" in result.output
+    failed = [line for line in result.errors.splitlines() if line.startswith("failed:")]
+    assert len(failed) == 2
+    assert "broken.jpg" in failed[0]
+    assert "empty.png" in failed[1]
+    assert not [name for name in written(photos.parent / "out") if "broken" in name or "empty" in name]
+
+
+def test_the_limit_of_pixels_is_an_option(run, model, photos):
+    Image.new("RGB", (41, 24)).save(photos / "wide.png")
+    result = run("photos", "--model", model, "--output", "out", "--max-pixels", 24 * 40)
+    assert result.exit_code == 1
+    assert re.search(r"wide.png.*41 x 24", result.errors)
+    assert "3 of 4 pictures predicted" in result.output
+
+
+def test_probabilities_windows_and_scales(run, model, photos):
+    options = ["--probabilities", "--scales", "0.5,1", "--flip", "--window", "16", "--stride", "8"]
+    assert run("photos/a.png", "--model", model, "--output", "out", *options).exit_code == 0
+    with np.load(photos.parent / "out" / "a_probabilities.npz") as stored:
+        assert stored["probabilities"].shape == (3, 24, 40)
+        assert np.allclose(stored["probabilities"].astype(np.float32).sum(0), 1, atol=5e-3)
+
+
+def test_nothing_is_written_outside_the_output(run, model, photos):
+    work = photos / "sub" / "work"
+    work.mkdir()
+    before = written(photos.parent)
+    absolute, upwards = photos / "a.png", work / ".." / ".." / "b.jpg"
+    folder = photos / "sub" / ".." / "sub"
+    assert run(absolute, upwards, folder, "--model", model, "--output", work / "out").exit_code == 0
+    new = set(written(photos.parent)) - set(before)
+    assert len(new) == 7
+    assert all(name.startswith("photos/sub/work/out/") for name in new)
+
+
+def test_a_second_run_does_not_read_its_own_results(run, model, photos):
+    for _ in range(2):
+        result = run("photos", "--model", model, "--output", "photos/out")
+        assert "3 of 3 pictures predicted" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.jpg"], "no picture missing.jpg"),
+        (["photos/*.bmp"], "No picture matches 'photos/\\*.bmp'"),
+        (["photos", "--model", "./nowhere"], "no model at nowhere"),
+        (["photos", "--model", "nosuchmodel"], "no model 'nosuchmodel' in the box"),
+        (["photos", "--device", "cuda:99"], "cuda:99"),
+        (["photos", "--window", "0"], "window=0"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(run, model, photos, arguments, message):
+    before = written(photos.parent)
+    model_arguments = [] if "--model" in arguments else ["--model", model]
+    result = run(*arguments, *model_arguments, "--output", "out")
+    assert result.exit_code == 2, result.output
+    assert re.search(message, result.errors), result.errors
+    assert len(result.errors.strip().splitlines()) == 1
+    assert written(photos.parent) == before
+    assert not (photos.parent / "out").exists()
+
+
+def test_a_file_in_the_outputs_place_is_named(run, model, photos):
+    (photos.parent / "out").write_text("mine")
+    result = run("photos", "--model", model, "--output", "out")
+    assert result.exit_code == 2
+    assert "Cannot write out" in result.errors
+    assert (photos.parent / "out").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_no_half_picture(run, model, photos, monkeypatch):
+    save = Image.Image.save
+
+    def full_for_overlays(self, place, *arguments, **options):
+        if self.mode == "RGB":
+            place.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(self, place, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "save", full_for_overlays)
+    result = run("photos", "--model", model, "--output", "out")
+    assert result.exit_code == 2
+    assert "No space left on device" in result.errors
+    assert written(photos.parent / "out") == ["a_labels.png", "summary.csv"]

@@ -1,0 +1,235 @@
+"""scenescope train from the command line: a run, its resume, a dry run, and what is refused."""
+
+import errno
+import json
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from scenescope.checkpoints.model_directory import read_tensors
+from scenescope.cli.main import app, main
+from scenescope.data.scenes import ScenesDataset
+from scenescope.files import damaged_file, sha256
+from scenescope.training import checkpoint
+from scenescope.training.loop import Training
+
+runner = CliRunner()
+
+QUICK = [
+    "folder/danet-lite0",
+    "data.root=few",
+    "model.backbone=resnet10t",
+    "model.pretrained=false",
+    "model.output_stride=32",
+    "augment.crop=[64,96]",
+    "train.steps=4",
+    "train.batch_size=2",
+    "train.warmup_steps=0",
+    "train.validate_every=100",
+    "train.checkpoint_every=2",
+    "train.log_every=1",
+    "train.workers=0",
+    "train.precision=float32",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Work in a folder that holds ``few``: four generated scenes to train on and two to score, as files."""
+    directory = tmp_path_factory.mktemp("work")
+    for split, count in (("train", 4), ("val", 2)):
+        scenes = ScenesDataset("", split)
+        for kind in ("images", "masks"):
+            (directory / "few" / kind / split).mkdir(parents=True)
+        for index in range(count):
+            scene = scenes[index]
+            Image.fromarray(scene.image).save(directory / "few" / "images" / split / f"{scene.name}.png")
+            Image.fromarray(scene.labels).save(directory / "few" / "masks" / split / f"{scene.name}.png")
+    (directory / "few" / "classes.yaml").write_text(f"names: [{', '.join(scenes.classes.names)}]\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("runs") / "first"
+    result = runner.invoke(app, ["train", *QUICK, "--output", str(directory), "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    return directory
+
+
+def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """Run the command as a shell does, check exit code 2 and one line, and return the line."""
+    monkeypatch.setattr("sys.argv", ["scenescope", "train", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_a_run_leaves_recipe_log_curves_and_models(run: Path) -> None:
+    assert sorted(entry.name for entry in run.iterdir()) == [
+        "best", "checkpoints", "curves.png", "last", "log.jsonl", "recipe.yaml",
+    ]  # fmt: skip
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    assert recipe["train"]["steps"] == 4
+    assert recipe["model"]["backbone"] == "resnet10t"
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+
+
+def test_resume_with_more_steps_goes_on_and_a_changed_recipe_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    line = refused(capsys, monkeypatch, *QUICK, "--output", str(copy))
+    assert "holds a training already; go on with it by --resume" in line
+    line = refused(
+        capsys,
+        monkeypatch,
+        *QUICK,
+        "train.learning_rate=0.1",
+        "loss.hard_fraction=0.5",
+        "--output",
+        str(copy),
+        "--resume",
+    )
+    assert "The recipe has changed" in line
+    assert "in loss.hard_fraction, train.learning_rate;" in line
+    before = sha256(copy / "checkpoints" / "step-00000004" / "tensors.safetensors")
+    result = runner.invoke(
+        app, ["train", *QUICK, "train.steps=5", "train.workers=1", "--output", str(copy), "--resume"]
+    )
+    assert result.exit_code == 0, result.output
+    assert sorted(entry.name for entry in (copy / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
+    assert sha256(copy / "checkpoints" / "step-00000004" / "tensors.safetensors") == before
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Path("few").resolve()
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, ["train", *QUICK, f"data.root={few}", "--dry-run"])
+    assert result.exit_code == 0, result.output
+    recipe, _, rest = result.output.partition("Data:")
+    assert yaml.safe_load(recipe)["train"]["steps"] == 4
+    assert "4 scenes to train on, 2 to score, 8 classes" in rest
+    assert "4 of 2 scenes" in rest
+    assert re.search(r"Memory: about \d+ MiB", rest)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scenes/danet-dema"], "There is no recipe 'scenes/danet-dema'"),
+        (["scenes/danet-demo", "train.stepz=3"], "Did you mean 'train.steps'"),
+        (["scenes/danet-demo", "train.steps=many"], "train.steps"),
+        (["scenes/danet-demo", "data.kind=camvid", "data.root=nowhere"], "nowhere"),
+        (["scenes/danet-demo", "model.name=fnc"], "Did you mean 'fcn'"),
+        (["scenes/danet-demo", "model.options={channel_from: paper}"], "Did you mean 'channel_form'"),
+        (["scenes/danet-demo", "loss.class_weights=[1,2]"], "loss.class_weights has 2 numbers and the data 8"),
+        (["scenes/danet-demo", "model.options={dropout: 7}"], "danet cannot be built with"),
+        (["scenes/danet-demo", "model.options={backbone: resnet18}"], "set model.backbone in its place"),
+        (["scenes/danet-demo", "train.accumulation=3"], "train.batch_size=8 cannot be shared"),
+        (["scenes/danet-demo", "loss.auxiliary={positions: 1}"], "loss.auxiliary.positions is given"),
+        (["scenes/danet-demo", "train.start_from=./missing"], "There is no model at missing"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for ending in (["--dry-run"], ["--output", "out"]):
+        line = refused(capsys, monkeypatch, *arguments, *ending)
+        assert message in line
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_is_not_in_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = shutil.copytree("few", tmp_path / "broken")
+    Image.new("L", (192, 128), 77).save(next((broken / "masks" / "train").iterdir()))
+    output = tmp_path / "run"
+    line = refused(
+        capsys, monkeypatch, *QUICK, f"data.root={broken}", "loss.class_weights=none", "--output", str(output)
+    )
+    assert "77" in line
+    assert not output.exists()
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimise = Training._optimise
+
+    def interrupted(training: Training, *arguments: object) -> dict[str, float]:
+        terms = optimise(training, *arguments)  # type: ignore[arg-type]
+        if training.step == 1:
+            signal.raise_signal(signal.SIGINT)
+        return terms
+
+    monkeypatch.setattr(Training, "_optimise", interrupted)
+    result = runner.invoke(app, ["train", *QUICK, "--output", str(tmp_path / "run")])
+    assert result.exit_code == 130
+    assert "Interrupted and saved after step 2" in result.output
+    assert f"--output {tmp_path / 'run'} --resume" in result.output
+    resumed = runner.invoke(app, ["train", *QUICK, "--output", str(tmp_path / "run"), "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+    assert sorted(entry.name for entry in (tmp_path / "run" / "checkpoints").iterdir())[-1] == "step-00000004"
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = checkpoint.write_tensors
+
+    def full_at_the_second(state: dict[str, torch.Tensor], path: Path) -> None:
+        if (tmp_path / "run" / "checkpoints" / "step-00000002").exists():
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(state, path)
+
+    monkeypatch.setattr(checkpoint, "write_tensors", full_at_the_second)
+    line = refused(capsys, monkeypatch, *QUICK, "--output", str(tmp_path / "run"))
+    assert re.search(r"Cannot write .*step-00000004 \([0-9,]+ bytes needed\): No space left on device; free some", line)
+    assert [entry.name for entry in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
+    assert damaged_file(tmp_path / "run" / "checkpoints" / "step-00000002") is None
+
+
+def test_an_output_that_is_a_file_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").write_text("in the way")
+    line = refused(capsys, monkeypatch, *QUICK, "--output", str(tmp_path / "out"))
+    assert "in the way; move it or choose another --output" in line
+
+
+def test_fine_tuning_names_what_it_left_out(run: Path, tmp_path: Path) -> None:
+    """The weights stay where they are put, as the rate is next to nothing; pretrained weights are not asked for."""
+    two_classes = shutil.copytree("few", tmp_path / "two")
+    (two_classes / "classes.yaml").write_text("names: [ground, rest]\nvalues: [[0, 1], [2, 3, 4, 5, 6, 7]]\n")
+    settings = [*QUICK, "train.steps=1", "train.learning_rate=1e-12", "train.average_decay=null",
+                "model.pretrained=true", f"train.start_from={run / 'last'}"]  # fmt: skip
+    for root, left_out in (("few", False), (str(two_classes), True)):
+        output = tmp_path / f"tuned-{left_out}"
+        result = runner.invoke(app, ["train", *settings, f"data.root={root}", "--output", str(output)])
+        assert result.exit_code == 0, result.output
+        assert ("without head.channel_classifier.1.bias" in result.output) == left_out
+        source, tuned = (read_tensors(place / "last" / "model.safetensors") for place in (run, output))
+        for key in ("backbone.stages.conv1.0.weight", "head.position.query.weight"):
+            torch.testing.assert_close(tuned[key], source[key], atol=1e-6, rtol=0)
+        assert tuned["head.classifier.1.weight"].shape[0] == (2 if left_out else 8)

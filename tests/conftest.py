@@ -1,0 +1,28 @@
+"""Fixtures for the whole suite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """A function from a part's name, such as "camvid", to its folder of real images.
+
+    The folder above is named by SCENESCOPE_DATA: unset skips the test, set but lacking the part fails it.
+    """
+
+    def find(part: str) -> Path:
+        root = os.environ.get("SCENESCOPE_DATA")
+        if not root:
+            pytest.skip("SCENESCOPE_DATA does not name a folder of real images")
+        path = Path(root).resolve() / part
+        if not path.is_dir():
+            pytest.fail(f"SCENESCOPE_DATA={root} lacks the folder {part}")
+        return path
+
+    return find

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scenescope.data.pairs import listed, pair_directories, pictures_by_stem, require_directory
+from scenescope.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    return tmp_path
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).touch()
+
+
+def pair(folder: Path) -> list[tuple[str, str]]:
+    return [(image.name, mask.name) for image, mask in pair_directories(folder / "images", folder / "masks")]
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        pair(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_pairs_have_one_stem_and_are_sorted(folder: Path) -> None:
+    touch(folder / "images", "b.JPG", "a.x.png", "c.tif", ".hidden.jpg", "notes.txt", "Thumbs.db")
+    touch(folder / "masks", "c.png", "b.png", "a.x.png")
+    assert pair(folder) == [("a.x.png", "a.x.png"), ("b.JPG", "b.png"), ("c.tif", "c.png")]
+
+
+def test_a_missing_partner_is_named_with_the_counts(folder: Path) -> None:
+    touch(folder / "images", "a.jpg", "b.jpg", "c.jpg")
+    touch(folder / "masks", "b.png")
+    message = refusal(folder)
+    assert f"{folder}/images/a.jpg has no mask in {folder}/masks; add a.png there" in message
+    assert "(3 images, 1 masks, 2 images without mask)" in message
+    touch(folder / "masks", "a.png", "c.png", "d.png")
+    assert f"{folder}/masks/d.png has no image in" in refusal(folder)
+
+
+def test_a_partner_in_another_case_or_kind_of_file_is_pointed_out(folder: Path) -> None:
+    touch(folder / "images", "Photo.jpg")
+    touch(folder / "masks", "photo.png")
+    assert "photo.png there differs in upper and lower case" in refusal(folder)
+    (folder / "masks" / "photo.png").rename(folder / "masks" / "Photo.npy")
+    assert "Photo.npy there is not a kind of file that is read" in refusal(folder)
+
+
+def test_two_files_of_one_stem_are_refused(folder: Path) -> None:
+    touch(folder / "images", "a.jpg", "a.png")
+    assert "images holds both a.jpg and a.png; keep one" in refusal(folder)
+
+
+def test_stems_that_differ_only_in_case_are_refused(folder: Path) -> None:
+    touch(folder / "images", "a.jpg", "A.jpg")
+    if len(list((folder / "images").iterdir())) == 2:
+        assert "A.jpg and a.jpg, whose names differ only in upper and lower case" in refusal(folder)
+
+
+def test_missing_directories_say_what_is_there(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"image does not exist; .* holds images, masks"):
+        require_directory(folder / "image")
+    with pytest.raises(DataError, match="far/away does not exist; check the path"):
+        require_directory(folder / "far" / "away")
+    touch(folder, "file")
+    with pytest.raises(DataError, match="is a file, but a directory is expected"):
+        pictures_by_stem(folder / "file")
+
+
+def test_long_lists_are_shortened() -> None:
+    assert listed("edcba") == "a, b, c, d, e"
+    assert listed("edcba", most=2) == "a, b and 3 more"
+    assert listed([]) == "nothing"

@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import multiprocessing
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+from torchvision.transforms.v2 import functional
+
+from scenescope.data.dataset import Scene
+from scenescope.data.settings import AugmentSettings
+from scenescope.data.transforms import CropParameters, TrainingView, apply_parameters, draw_parameters, whole_sample
+from scenescope.labels import IGNORE, Classes
+
+JITTER = AugmentSettings(crop=(12, 16), brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+
+
+def random_scene(height: int, width: int, seed: int = 0) -> Scene:
+    generator = np.random.default_rng(seed)
+    image = generator.integers(1, 256, (height, width, 3), dtype=np.uint8)
+    return Scene(image, generator.integers(0, 9, (height, width), dtype=np.uint8), "random")
+
+
+def blocks(height: int, width: int, cell: int = 16) -> Scene:
+    """Large squares whose grey is 20 times their label plus 20, so that the labels can be read off the image."""
+    rows, columns = np.mgrid[:height, :width] // cell
+    labels = ((3 * rows + 5 * columns) % 11).astype(np.uint8)
+    return Scene(np.repeat((20 + 20 * labels)[:, :, None], 3, axis=2), labels, "blocks")
+
+
+class Generated:
+    """A data set in memory that also shows what a wrong index would do."""
+
+    classes = Classes.named(["a"])
+    split = "train"
+    root = ""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Scene:
+        return replace(random_scene(20, 30, seed=index), name=self.name(index))
+
+    def name(self, index: int) -> str:
+        return f"scene {index}"
+
+    def files(self, index: int) -> tuple[Path, ...]:
+        return ()
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99), st.booleans()
+)
+@settings(max_examples=80, deadline=None)
+def test_at_scale_1_the_window_is_cut_out_and_padded(
+    height: int, width: int, crop_height: int, crop_width: int, seed: int, flip: bool
+) -> None:
+    scene = random_scene(height, width)
+    settings = AugmentSettings(crop=(crop_height, crop_width), scale=(1, 1), flip=float(flip))
+    drawn = draw_parameters(np.random.default_rng(seed), height, width, settings)
+    image, labels = apply_parameters(scene, drawn)
+    assert (image.dtype, labels.dtype) == (torch.uint8, torch.uint8)
+    # The slow way: pixel by pixel.
+    for y in range(crop_height):
+        for x in range(crop_width):
+            source_y, source_x = y + drawn.top, (crop_width - 1 - x if flip else x) + drawn.left
+            if 0 <= source_y < height and 0 <= source_x < width:
+                assert image[:, y, x].tolist() == scene.image[source_y, source_x].tolist()
+                assert labels[y, x] == scene.labels[source_y, source_x]
+            else:
+                assert image[:, y, x].tolist() == [0, 0, 0]
+                assert labels[y, x] == IGNORE
+    # The window lies within the source, or the source within the window.
+    assert (labels != IGNORE).sum() == min(height, crop_height) * min(width, crop_width)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([(40, 60), (100, 150), (200, 130)]))
+@settings(max_examples=60, deadline=None)
+def test_image_and_labels_stay_in_step(seed: int, size: tuple[int, int]) -> None:
+    scene = blocks(*size)
+    settings = AugmentSettings(crop=(64, 80), scale=(0.5, 3.0), flip=0.5)
+    image, labels = apply_parameters(scene, draw_parameters(np.random.default_rng(seed), *size, settings))
+    read_off = torch.round((image[0].float() - 20) / 20)
+    seen = labels != IGNORE
+    # Between two squares the greys mix, at scale 0.5 over two pixels on each side.
+    inner = seen.clone()
+    for shift in ((1, 0), (-1, 0), (0, 1), (0, -1), (2, 0), (-2, 0), (0, 2), (0, -2)):
+        inner &= labels == labels.roll(shift, (0, 1))
+    assert inner.sum() > 50
+    assert (read_off[inner] == labels[inner]).float().mean() > 0.97
+    assert (image[:, ~seen] == 0).all()
+
+
+def test_resizing_the_window_equals_cutting_the_resized_picture() -> None:
+    scene = blocks(96, 128)
+    parameters = CropParameters(top=16, left=32, window=(48, 64), size=(96, 128))
+    image, labels = apply_parameters(scene, parameters)
+    whole = functional.resize(torch.from_numpy(scene.image).permute(2, 0, 1), [192, 256], antialias=True)
+    # They differ only where the whole picture lends neighbours to the border of the window.
+    assert (image[:, 2:-2, 2:-2] == whole[:, 34:126, 66:190]).all()
+    expected = np.kron(scene.labels[16:64, 32:96], np.ones((2, 2), dtype=np.uint8))
+    np.testing.assert_array_equal(labels.numpy(), expected)
+
+
+def test_shrinking_averages_the_image_and_never_the_labels() -> None:
+    stripes = np.zeros((64, 64), dtype=np.uint8)
+    stripes[:, ::3] = 8
+    scene = Scene(np.repeat((stripes * 25)[:, :, None], 3, axis=2), stripes, "stripes")
+    image, labels = apply_parameters(scene, CropParameters(0, 0, (64, 64), (16, 16)))
+    assert set(labels.unique().tolist()) <= {0, 8}
+    assert (image.float() - 200 / 3).abs().max() < 20
+
+
+def test_labels_are_not_shifted_against_the_image() -> None:
+    shifts = []
+    for seed in range(40):
+        labels = np.zeros((90, 120), dtype=np.uint8)
+        labels[30:61, 40:81] = 1
+        scene = Scene(np.repeat(labels[:, :, None] * 200, 3, axis=2), labels, "square")
+        parameters = draw_parameters(
+            np.random.default_rng(seed), 90, 120, AugmentSettings((36, 48), (0.36, 0.4), flip=0)
+        )
+        image, small = apply_parameters(scene, parameters)
+        columns = torch.arange(48.0)
+        means = [(weight.float() * columns).sum() / weight.float().sum() for weight in (image[0], small == 1)]
+        shifts.append(float(means[0] - means[1]))
+    # The plain nearest neighbour would be 0.3 off.
+    assert abs(np.mean(shifts)) < 0.1
+
+
+def test_flip_mirrors_both() -> None:
+    scene = random_scene(20, 30)
+    plain = CropParameters(-2, 3, (24, 20), (12, 16))
+    image, labels = apply_parameters(scene, plain)
+    mirrored_image, mirrored_labels = apply_parameters(scene, replace(plain, flip=True))
+    assert torch.equal(mirrored_image.flip(2), image)
+    assert torch.equal(mirrored_labels.flip(1), labels)
+
+
+def test_colours_change_the_image_alone_and_leave_the_padding_black() -> None:
+    scene = random_scene(10, 10)
+    plain = CropParameters(-5, -5, (20, 20), (20, 20))
+    image, labels = apply_parameters(scene, plain)
+    for change in ({"brightness": 1.5}, {"contrast": 0.5}, {"saturation": 0.3}, {"hue": 0.2}):
+        changed, same_labels = apply_parameters(scene, replace(plain, **change))
+        assert not torch.equal(changed, image), change
+        assert torch.equal(same_labels, labels)
+        assert (changed[:, labels == IGNORE] == 0).all()
+    bright, _ = apply_parameters(scene, replace(plain, brightness=2.0))
+    assert torch.equal(bright, (image.int() * 2).clamp(max=255).to(torch.uint8))
+    # Contrast turns about the mean of the picture, which black padding would pull down.
+    flat, _ = apply_parameters(scene, replace(plain, contrast=0.0))
+    seen = image[:, labels != IGNORE].float()
+    grey = (seen * torch.tensor([[0.2989], [0.587], [0.114]])).sum(0)
+    assert abs(float(flat[0, 5, 5]) - float(grey.mean())) < 1.5
+
+
+def test_parameters_cover_their_ranges_evenly() -> None:
+    settings = replace(JITTER, crop=(50, 50), scale=(0.5, 2.0))
+    drawn = [draw_parameters(np.random.default_rng(seed), 200, 300, settings) for seed in range(2000)]
+    scales = np.array([50 / parameters.window[0] for parameters in drawn])
+    assert 0.5 <= scales.min() < 0.52
+    assert 1.95 < scales.max() <= 2.01
+    assert abs(scales.mean() - 1.25) < 0.05
+    assert abs(np.mean([parameters.flip for parameters in drawn]) - 0.5) < 0.05
+    for name, low, high in (
+        ("brightness", 0.6, 1.4),
+        ("contrast", 0.6, 1.4),
+        ("saturation", 0.6, 1.4),
+        ("hue", -0.1, 0.1),
+    ):
+        values = np.array([getattr(parameters, name) for parameters in drawn])
+        assert low <= values.min() < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < values.max() <= high
+    fixed = replace(settings, scale=(1, 1))
+    tops = [draw_parameters(np.random.default_rng(seed), 52, 60, fixed).top for seed in range(300)]
+    assert [tops.count(top) > 60 for top in range(3)] == [True] * 3
+    assert set(tops) == {0, 1, 2}
+
+
+def test_neutral_settings_draw_neutral_colours() -> None:
+    drawn = draw_parameters(np.random.default_rng(0), 20, 30, AugmentSettings(crop=(8, 8), flip=0))
+    assert (drawn.flip, drawn.brightness, drawn.contrast, drawn.saturation, drawn.hue) == (False, 1, 1, 1, 0)
+
+
+def test_a_sample_depends_on_seed_step_and_index_alone() -> None:
+    view = TrainingView(Generated(), JITTER, seed=5)
+    first = view[(3, 2)]
+    state = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
+    view[(4, 1)]
+    again = view[(3, 2)]
+    assert first[2] == again[2] == "scene 2"
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    # The global generators are not touched.
+    assert torch.equal(torch.get_rng_state(), state[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], state[1])
+    assert random.getstate() == state[2]
+    for other in (TrainingView(Generated(), JITTER, seed=6)[(3, 2)], view[(4, 2)]):
+        assert not torch.equal(other[0], first[0])
+    # Two indices in one step are drawn apart, also for the same picture.
+    drawn = [
+        draw_parameters(np.random.default_rng(np.random.SeedSequence([5, 3, index])), 200, 300, JITTER)
+        for index in (1, 2)
+    ]
+    assert drawn[0] != drawn[1]
+
+
+def test_spawned_workers_give_the_same_samples() -> None:
+    view = TrainingView(Generated(), JITTER, seed=0)
+    keys = [(step, index) for step in (0, 1) for index in range(4)]
+    context = multiprocessing.get_context("spawn")
+    loader = DataLoader(view, batch_size=None, sampler=keys, num_workers=1, multiprocessing_context=context)
+    for key, (image, labels, name) in zip(keys, loader, strict=True):
+        expected = view[key]
+        assert torch.equal(image, expected[0])
+        assert torch.equal(labels, expected[1])
+        assert name == expected[2]
+
+
+def test_a_whole_sample_is_the_scene_unchanged() -> None:
+    scene = random_scene(5, 7)
+    image, labels, name = whole_sample(scene)
+    assert image.shape == (3, 5, 7)
+    np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), scene.image)
+    np.testing.assert_array_equal(labels.numpy(), scene.labels)
+    assert name == "random"
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
+def test_slivers_are_scaled_without_failing(size: tuple[int, int]) -> None:
+    scene = random_scene(*size)
+    for seed in range(30):
+        settings = AugmentSettings(crop=(8, 8), scale=(0.05, 20))
+        image, labels = apply_parameters(scene, draw_parameters(np.random.default_rng(seed), *size, settings))
+        assert image.shape == (3, 8, 8)
+        assert (labels != IGNORE).any()

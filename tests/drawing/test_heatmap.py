@@ -1,0 +1,62 @@
+import numpy as np
+
+from scenescope.drawing.heatmap import heat, mark_points, over
+
+DARK, BRIGHT = [0, 0, 4], [252, 255, 164]
+"""First and last colour of inferno."""
+
+
+def test_minimum_is_dark_and_maximum_bright() -> None:
+    picture = heat(np.array([[3.0, -1.0], [3.0, -1.0]]), (2, 2))
+    assert picture.tolist() == [[BRIGHT, DARK], [BRIGHT, DARK]]
+
+
+def test_heat_ignores_scale_and_offset() -> None:
+    values = np.random.default_rng(0).random((5, 7)).astype(np.float32)
+    distance = heat(values, (14, 10)).astype(int) - heat(values * 1e-6 - 4e-7, (14, 10))
+    assert abs(distance).max() <= 3
+
+
+def test_brightness_rises_with_the_value() -> None:
+    picture = heat(np.linspace(0, 1, 9)[None], (9, 1)).astype(int)
+    luma = picture @ np.array([0.299, 0.587, 0.114])
+    assert (np.diff(luma[0]) > 0).all()
+
+
+def test_constant_map_is_dark() -> None:
+    assert (heat(np.full((2, 3), 7.0), (6, 4)) == DARK).all()
+
+
+def test_size_is_width_then_height() -> None:
+    assert heat(np.eye(3), (40, 20)).shape == (20, 40, 3)
+
+
+def test_over_by_hand() -> None:
+    image = np.full((2, 2, 3), 100, np.uint8)
+    values = np.array([[1.0, 0.0], [1.0, 0.0]])
+    mixed = over(image, values, opacity=0.5)
+    assert mixed[0, 0].tolist() == [176, 178, 132]
+    assert mixed[0, 1].tolist() == [50, 50, 52]
+    assert np.array_equal(over(image, values, opacity=0.0), image)
+
+
+def test_peak_lies_over_its_own_place() -> None:
+    values = np.zeros((4, 6))
+    values[1, 4] = 1.0
+    picture = over(np.zeros((40, 60, 3), np.uint8), values, opacity=1.0).sum(axis=2)
+    y, x = np.unravel_index(picture.argmax(), picture.shape)
+    assert 10 <= y < 20
+    assert 40 <= x < 50
+
+
+def test_marks_surround_their_points_only() -> None:
+    picture = np.full((80, 120, 3), 128, np.uint8)
+    marked = mark_points(picture, [(30, 20), (119, 79)])
+    assert (picture == 128).all(), "the picture given is not touched"
+    y, x = np.nonzero((marked != 128).any(axis=2))
+    near_first = (abs(x - 30) <= 6) & (abs(y - 20) <= 6)
+    near_second = (abs(x - 119) <= 6) & (abs(y - 79) <= 6)
+    assert near_first.any()
+    assert near_second.any()
+    assert (near_first | near_second).all()
+    assert marked[20, 30].tolist() == [255, 255, 255]

@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenescope.drawing.overlay import blend, colourise, save_label_png, with_legend
+from scenescope.errors import StorageError
+from scenescope.labels import IGNORE
+
+NAMES = ("road", "tree", "car")
+PALETTE = ((200, 100, 0), (0, 250, 0), (0, 0, 251))
+LABELS = np.array([[0, 1], [2, IGNORE]], np.uint8)
+
+
+def colours(picture: Image.Image) -> set[tuple[int, int, int]]:
+    return {tuple(pixel) for pixel in np.asarray(picture).reshape(-1, 3).tolist()}
+
+
+def test_colourise_by_hand() -> None:
+    expected = [[[200, 100, 0], [0, 250, 0]], [[0, 0, 251], [0, 0, 0]]]
+    assert colourise(LABELS, PALETTE).tolist() == expected
+
+
+def test_blend_by_hand_leaves_ignored_pixels_alone() -> None:
+    image = np.full((2, 2, 3), 100, np.uint8)
+    expected = [[[125, 100, 75], [75, 138, 75]], [[75, 75, 138], [100, 100, 100]]]
+    assert blend(image, LABELS, PALETTE, opacity=0.25).tolist() == expected
+    assert blend(image, LABELS, PALETTE, opacity=0.0).tolist() == image.tolist()
+
+
+def test_legend_shows_only_present_classes() -> None:
+    picture = np.full((40, 300, 3), 255, np.uint8)
+    page = with_legend(picture, NAMES, PALETTE, shares=[0.3, 0.0, 0.7])
+    assert PALETTE[0] in colours(page)
+    assert PALETTE[2] in colours(page)
+    assert PALETTE[1] not in colours(page)
+    assert PALETTE[1] in colours(with_legend(picture, NAMES, PALETTE))
+
+
+def test_legend_puts_the_largest_share_first() -> None:
+    page = np.asarray(with_legend(np.full((40, 300, 3), 255, np.uint8), NAMES, PALETTE, shares=[0.3, 0.0, 0.7]))
+    columns = [np.argwhere((page == colour).all(axis=2))[:, 1].min() for colour in (PALETTE[2], PALETTE[0])]
+    assert columns[0] < columns[1]
+
+
+def test_legend_keeps_the_picture_and_lies_below() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (30, 200, 3), dtype=np.uint8)
+    page = np.asarray(with_legend(picture, NAMES, PALETTE))
+    assert np.array_equal(page[:30, :200], picture)
+    assert page.shape[0] > 30
+
+
+def test_legend_wraps_many_names_and_widens_for_a_long_one() -> None:
+    picture = np.zeros((20, 160, 3), np.uint8)
+    names = [f"class number {index}" for index in range(12)]
+    palette = [(index + 1, 200, 100) for index in range(12)]
+    page = with_legend(picture, names, palette)
+    assert set(palette) <= colours(page)
+    assert page.width == 160
+    assert with_legend(picture, ["a very long name " * 3], [(1, 2, 3)]).width > 160
+
+
+def test_nothing_to_explain_gives_no_legend() -> None:
+    picture = np.zeros((20, 60, 3), np.uint8)
+    assert with_legend(picture, NAMES, PALETTE, shares=[0, 0, 0]).size == (60, 20)
+
+
+def test_label_png_reads_back_equal_and_in_colour(tmp_path: Path) -> None:
+    save_label_png(LABELS, PALETTE, tmp_path / "out" / "labels.png")
+    with Image.open(tmp_path / "out" / "labels.png") as picture:
+        assert picture.mode == "P"
+        assert np.asarray(picture).tolist() == LABELS.tolist()
+        assert np.array_equal(np.asarray(picture.convert("RGB")), colourise(LABELS, PALETTE))
+
+
+def test_label_png_in_the_place_of_a_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(StorageError, match=r"Cannot write .*labels\.png.*; .*choose another --output"):
+        save_label_png(LABELS, PALETTE, tmp_path / "out" / "labels.png")

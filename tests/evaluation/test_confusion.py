@@ -1,0 +1,97 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from scenescope.errors import DataError, LabelError
+from scenescope.evaluation.confusion import ConfusionMatrix
+from scenescope.labels import IGNORE
+
+
+def slow_confusion(labels, predictions, num_classes):
+    matrix = [[0] * num_classes for _ in range(num_classes)]
+    for label, prediction in zip(labels, predictions, strict=True):
+        if label != IGNORE:
+            matrix[label][prediction] += 1
+    return matrix
+
+
+@st.composite
+def scored_pixels(draw):
+    num_classes = draw(st.sampled_from([1, 2, 19, 127, 128, 150, 255]))
+    label = st.integers(0, num_classes - 1)
+    pixels = draw(st.lists(st.tuples(label | st.just(IGNORE), label), max_size=60))
+    return num_classes, pixels, draw(st.integers(1, 7))
+
+
+@settings(deadline=None)
+@given(scored_pixels())
+def test_counts_equal_a_loop_for_any_split_into_batches(drawn):
+    num_classes, pixels, batch = drawn
+    labels = torch.tensor([label for label, _ in pixels], dtype=torch.uint8)
+    predictions = torch.tensor([prediction for _, prediction in pixels], dtype=torch.uint8)
+    whole, parts = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes)
+    whole.update(labels, predictions)
+    for label, prediction in zip(labels.split(batch), predictions.split(batch), strict=True):
+        part = ConfusionMatrix(num_classes)
+        part.update(label, prediction)
+        parts.merge(part)
+    assert whole.counts().tolist() == slow_confusion(labels.tolist(), predictions.tolist(), num_classes)
+    assert (parts.counts() == whole.counts()).all()
+
+
+@pytest.mark.parametrize("num_classes", [2, 19, 171])
+def test_counts_equal_torchmetrics(num_classes):
+    generator = torch.Generator().manual_seed(num_classes)
+    labels = torch.randint(0, num_classes, (2, 33, 47), generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) < 0.1] = IGNORE
+    predictions = torch.randint(0, num_classes, (2, 33, 47), generator=generator)
+    oracle = MulticlassConfusionMatrix(num_classes, ignore_index=IGNORE)
+    confusion = ConfusionMatrix(num_classes)
+    confusion.update(labels, predictions)
+    assert torch.equal(confusion.matrix, oracle(predictions, labels))
+
+
+def test_two_by_two_by_hand():
+    confusion = ConfusionMatrix(2)
+    confusion.update(torch.tensor([[0, 1], [1, 255]]), torch.tensor([[0, 0], [1, 1]]))
+    assert confusion.counts().tolist() == [[1, 0], [1, 1]]  # row: truth, column: prediction
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 3], r"Label 3 is neither one of the 3 classes \(0 to 2\) nor 255 \(ignored\)"),
+        ([254, 255], "Label 254 is neither"),
+        ([0, -1], "Label -1 is not possible; give 0 to 255"),
+        ([0, 256], "Label 256 is not possible"),
+    ],
+)
+def test_a_label_that_is_no_class_is_refused_and_nothing_is_counted(labels, message):
+    confusion = ConfusionMatrix(3)
+    with pytest.raises(LabelError, match=message):
+        confusion.update(torch.tensor(labels), torch.tensor([0, 0]))
+    assert confusion.counts().sum() == 0
+
+
+def test_predictions_are_checked():
+    confusion = ConfusionMatrix(3)
+    with pytest.raises(DataError, match="Prediction 3 is not possible; give 0 to 2"):
+        confusion.update(torch.tensor([0]), torch.tensor([3]))
+    with pytest.raises(DataError, match=r"shape \(2,\) cannot be scored against predictions of shape \(1,\)"):
+        confusion.update(torch.tensor([0, 1]), torch.tensor([0]))
+    with pytest.raises(DataError, match=r"torch.float32; give integers"):
+        confusion.update(torch.tensor([0]), torch.tensor([0.0]))
+
+
+def test_counts_do_not_overflow_32_bits():
+    confusion = ConfusionMatrix(1)
+    confusion.matrix += 2**40
+    confusion.update(torch.zeros(3, dtype=torch.uint8), torch.zeros(3, dtype=torch.uint8))
+    assert confusion.counts().tolist() == [[2**40 + 3]]
+
+
+def test_matrices_of_other_sizes_do_not_merge():
+    with pytest.raises(DataError, match="2 and 3 classes cannot be added"):
+        ConfusionMatrix(2).merge(ConfusionMatrix(3))

@@ -1,0 +1,125 @@
+import dataclasses
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from scenescope.data import scenes as street_scenes
+from scenescope.data.catalog import open_dataset
+from scenescope.errors import LabelError, ModelError
+from scenescope.evaluation import evaluator
+from scenescope.evaluation.evaluator import evaluate
+from scenescope.inference.predictor import InferenceSettings
+from scenescope.inference.segmenter import Segmenter
+from scenescope.models.catalog import create_model
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
+def test_counts_equal_a_loop_for_any_batch_size(strongest, scenes, batch_size):
+    assert evaluate(strongest, scenes, batch_size=batch_size).counts().tolist() == scenes.slow_matrix()
+
+
+def test_only_neighbours_of_one_size_share_a_batch(strongest, scenes):
+    evaluate(strongest, scenes, batch_size=2)
+    assert strongest.batches == [(2, 3, 4, 6), (1, 3, 4, 6), (1, 3, 5, 3), (1, 3, 4, 6), (2, 3, 5, 3)]
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 10])
+def test_shares_of_several_processes_add_up_to_the_whole(strongest, scenes, world_size):
+    shares = [evaluate(strongest, scenes, rank=rank, world_size=world_size) for rank in range(world_size)]
+    total = shares[0]
+    for share in shares[1:]:
+        total.merge(share)
+    assert total.counts().tolist() == scenes.slow_matrix()
+    assert len(strongest.batches) == len(scenes)  # no image is looked at twice
+
+
+def test_real_masks_are_scored_at_their_own_size(real_data):
+    camvid = open_dataset("camvid", str(real_data("camvid")), "val")
+    dataset = dataclasses.replace(camvid, pairs=camvid.pairs[:2])
+    with torch.random.fork_rng():
+        network = create_model("fcn", backbone="test_resnet", num_classes=len(dataset.classes), output_stride=32)
+    found = evaluate(network, dataset, InferenceSettings(window=200), batch_size=2)
+    scored = sum(int((scene.labels != 255).sum()) for scene in map(dataset.__getitem__, range(2)))
+    assert found.counts().sum() == scored > 340_000  # of 2 x 480 x 360 pixels
+    segmenter = Segmenter(network, dataset.classes, settings=InferenceSettings(window=200))
+    oracle = MulticlassConfusionMatrix(len(dataset.classes), ignore_index=255)
+    for number in range(2):
+        labels = segmenter.predict(dataset.files(number)[0]).labels
+        oracle.update(torch.from_numpy(labels), torch.from_numpy(dataset[number].labels).long())
+    assert (found.counts() == oracle.compute().numpy()).all()
+
+
+def test_settings_reach_the_predictor(strongest, scenes):
+    evaluate(strongest, scenes, InferenceSettings(window=3, stride=3))
+    assert {shape[-2:] for shape in strongest.batches} == {(3, 3)}
+
+
+def test_progress_counts_images_of_this_process(strongest, scenes):
+    told = []
+    evaluate(strongest, scenes, batch_size=2, rank=1, world_size=2, progress=lambda *counts: told.append(counts))
+    assert told == [(0, 3), (1, 3), (3, 3)]  # images 1, 3, 5 of sizes 4x6, 5x3, 5x3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_is_not_disturbed(strongest, scenes, workers):
+    strongest.train()
+    strongest.norm[0].eval()  # a frozen norm
+    before = [module.training for module in strongest.modules()]
+    random_state, numpy_state, torch_state = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    confusion = evaluate(strongest, scenes, workers=workers, batch_size=2)
+    assert confusion.counts().tolist() == scenes.slow_matrix()
+    assert [module.training for module in strongest.modules()] == before
+    assert random.getstate() == random_state
+    assert (np.random.get_state()[1] == numpy_state).all()
+    assert torch.equal(torch.get_rng_state(), torch_state)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unfit_mask_is_told_in_one_line(strongest, scenes, workers):
+    class Unfit(type(scenes)):
+        def __getitem__(self, index):
+            raise LabelError(f"masks/{index}.png holds 7")
+
+    with pytest.raises(LabelError, match=r"^masks/0.png holds 7$"):
+        evaluate(strongest, Unfit([(2, 2)]), workers=workers)
+
+
+def test_a_model_of_other_classes_is_refused(strongest, scenes):
+    strongest.num_classes = 5
+    with pytest.raises(ModelError, match=r"5 classes .*memory.* 3"):
+        evaluate(strongest, scenes)
+
+
+@pytest.fixture
+def streets(monkeypatch):
+    """Return the first two generated street scenes."""
+    monkeypatch.setitem(street_scenes.SPLITS, "val", 2)
+    return street_scenes.ScenesDataset("", "val")
+
+
+@pytest.fixture
+def fcn():
+    with torch.random.fork_rng():
+        return create_model("fcn", backbone="test_resnet", num_classes=len(street_scenes.CLASSES), output_stride=32)
+
+
+def test_spawned_workers_can_be_given_a_share(streets):
+    # Spawning starts a process with torch, seconds; what can go wrong in this room is the pickling.
+    share = pickle.loads(pickle.dumps(evaluator._Share(streets, range(1, 2))))
+    image, labels, _ = share[0]
+    assert len(share) == 1
+    assert (image.permute(1, 2, 0).numpy() == streets[1].image).all()
+    assert (labels.numpy() == streets[1].labels).all()
+
+
+def test_bfloat16_arithmetic_is_used_where_asked(fcn, streets):
+    formats = []
+    fcn.head.conv[0].register_forward_hook(lambda *arguments: formats.append(arguments[2].dtype))
+    plain = evaluate(fcn, streets)
+    narrow = evaluate(fcn, streets, autocast=torch.bfloat16)
+    assert formats == [torch.float32] * 2 + [torch.bfloat16] * 2
+    assert plain.counts().sum() == narrow.counts().sum()

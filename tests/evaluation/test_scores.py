@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from scenescope.errors import DataError
+from scenescope.evaluation.confusion import ConfusionMatrix
+from scenescope.evaluation.scores import Scores
+
+
+def test_two_by_two_by_hand():
+    scores = Scores.from_matrix([[6, 2], [1, 3]], ["road", "sky"])
+    # road: 6 right of 8 true and 7 predicted; sky: 3 right of 4 true and 5 predicted.
+    assert scores.iou_by_class() == {"road": 6 / 9, "sky": 3 / 6}
+    assert scores.accuracy == (6 / 8, 3 / 4)
+    assert scores.mean_iou == pytest.approx((6 / 9 + 3 / 6) / 2)
+    assert scores.pixel_accuracy == 9 / 12
+    assert scores.mean_accuracy == 0.75
+    assert scores.frequency_weighted_iou == pytest.approx((8 * 6 / 9 + 4 * 3 / 6) / 12)
+    assert scores.pixels == (8, 4)
+    assert scores.absent == ()
+
+
+def test_an_absent_class_is_left_out_or_counts_as_zero():
+    matrix = [[4, 0, 0], [2, 2, 0], [0, 0, 0]]
+    skipped = Scores.from_matrix(matrix, ["a", "b", "c"])
+    zero = Scores.from_matrix(matrix, ["a", "b", "c"], absent="zero")
+    assert skipped.iou_by_class() == zero.iou_by_class() == {"a": 4 / 6, "b": 2 / 4, "c": None}
+    assert skipped.absent == zero.absent == ("c",)
+    assert skipped.mean_iou == pytest.approx((4 / 6 + 2 / 4) / 2)
+    assert zero.mean_iou == pytest.approx((4 / 6 + 2 / 4) / 3)
+    assert skipped.mean_accuracy == pytest.approx((1 + 0.5) / 2)
+    assert skipped.frequency_weighted_iou == zero.frequency_weighted_iou
+
+
+def test_a_class_that_is_only_predicted_is_not_absent():
+    scores = Scores.from_matrix([[3, 1], [0, 0]], ["a", "b"])
+    assert scores.iou_by_class() == {"a": 0.75, "b": 0.0}
+    assert scores.absent == ()
+    assert scores.mean_iou == 0.375
+    assert scores.accuracy == (0.75, None)
+    assert scores.mean_accuracy == 0.75  # b has no true pixel to be right about
+
+
+def test_mean_iou_as_the_official_code_computes_it():
+    matrix = np.random.default_rng(0).integers(0, 50, (6, 6))
+    matrix[2], matrix[:, 2] = 0, 0
+    intersection = np.diag(matrix)
+    union = matrix.sum(0) + matrix.sum(1) - intersection
+    official = (intersection / (np.spacing(1) + union)).mean()
+    assert Scores.from_matrix(matrix, list("abcdef"), absent="zero").mean_iou == pytest.approx(official, abs=1e-12)
+
+
+def test_iou_equals_torchmetrics():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 5, (1, 40, 40), generator=generator)
+    predictions = torch.where(torch.rand(labels.shape, generator=generator) < 0.7, labels, labels.roll(3, -1))
+    confusion = ConfusionMatrix(5)
+    confusion.update(labels, predictions)
+    scores = Scores.from_matrix(confusion, list("abcde"))
+    oracle = MulticlassJaccardIndex(5, average=None)(predictions, labels)
+    assert scores.iou == pytest.approx(oracle.tolist(), abs=1e-6)
+
+
+def test_scores_survive_json():
+    scores = Scores.from_matrix([[4, 0, 0], [2, 2, 0], [0, 0, 0]], ["a", "b", "c"], absent="zero")
+    stored = json.loads(json.dumps(scores.to_json(), allow_nan=False))
+    assert Scores.from_json(stored) == scores
+    assert stored["iou"]["c"] is None
+    assert stored["absent"] == ["c"]
+
+
+def test_sums_beyond_float_precision_stay_exact():
+    scores = Scores.from_matrix([[2**60, 1], [0, 1]], ["a", "b"])
+    assert scores.pixels == (2**60 + 1, 1)
+
+
+def test_what_cannot_be_scored_is_refused():
+    with pytest.raises(DataError, match="every label is ignored"):
+        Scores.from_matrix([[0, 0], [0, 0]], ["a", "b"])
+    with pytest.raises(DataError, match=r"shape \(2, 2\) does not fit 3 class names"):
+        Scores.from_matrix([[1, 0], [0, 1]], ["a", "b", "c"])
+    with pytest.raises(DataError, match=r"absent='zeros' is not known. Did you mean 'zero'"):
+        Scores.from_matrix([[1]], ["a"], absent="zeros")

@@ -1,0 +1,89 @@
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenescope.errors import StorageError
+from scenescope.inference.batch import predict_files
+from scenescope.inference.inputs import PictureFile, find_pictures
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
+
+
+@pytest.fixture
+def strongest(answering):
+    return Segmenter(answering(lambda images: images), Classes.named(["red", "green, or so", "blue"]))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Return a folder: a.png a quarter blue and else red, a broken picture, and sub/c.png all green."""
+    place = tmp_path / "in"
+    (place / "sub").mkdir(parents=True)
+    image = np.zeros((2, 4, 3), np.uint8)
+    image[..., 0], image[:, 3, 2] = 100, 200
+    Image.fromarray(image).save(place / "a.png")
+    (place / "b.png").write_bytes((place / "a.png").read_bytes()[:40])
+    Image.new("RGB", (3, 5), (0, 9, 0)).save(place / "sub" / "c.png")
+    return place
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_the_summary_has_a_row_for_each_picture_that_could_be_read(strongest, pictures, tmp_path):
+    output = tmp_path / "out"
+    result = predict_files(strongest, find_pictures([str(pictures)], output), output)
+    assert rows(output / "summary.csv") == [
+        ["image", "labels", "width", "height", "red", "green, or so", "blue"],
+        [str(pictures / "a.png"), "a_labels.png", "4", "2", "0.750000", "0.000000", "0.250000"],
+        [str(pictures / "sub" / "c.png"), "sub/c_labels.png", "3", "5", "0.000000", "1.000000", "0.000000"],
+    ]
+    assert [picture.name for picture in result.done] == ["a", "sub/c"]
+    assert [(picture.name, "b.png" in reason) for picture, reason in result.failed] == [("b", True)]
+    written = sorted(path.relative_to(output).as_posix() for path in output.rglob("*.*"))
+    assert written == [
+        "a_labels.png",
+        "a_overlay.png",
+        "sub/c_labels.png",
+        "sub/c_overlay.png",
+        "summary.csv",
+    ]
+
+
+def test_two_runs_write_the_same_bytes(strongest, pictures, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for output in (first, second):
+        predict_files(strongest, find_pictures([str(pictures)], output), output, probabilities=True)
+    names = [path.relative_to(first) for path in first.rglob("*.*")]
+    assert names
+    for name in names:
+        if name.suffix != ".npz":  # an archive holds the time of writing
+            assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_ctrl_c_leaves_a_summary_of_what_was_done(strongest, pictures, tmp_path):
+    def interrupted():
+        yield PictureFile(pictures / "a.png", "a")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(strongest, interrupted(), tmp_path / "out")
+    assert len(rows(tmp_path / "out" / "summary.csv")) == 2
+
+
+def test_an_output_that_cannot_be_written_ends_it(strongest, pictures, tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(StorageError, match="in the way"):
+        predict_files(strongest, find_pictures([str(pictures)], tmp_path / "out"), tmp_path / "out")
+
+
+def test_a_file_name_that_is_no_unicode_is_written_down(strongest, pictures, tmp_path):
+    odd = pictures / "odd\udcff.png"
+    (pictures / "a.png").rename(odd)
+    result = predict_files(strongest, [PictureFile(odd, "odd")], tmp_path / "out")
+    assert len(result.done) == 1
+    assert rows(tmp_path / "out" / "summary.csv")[1][0].endswith("odd\\udcff.png")

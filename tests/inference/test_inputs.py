@@ -1,0 +1,128 @@
+import os
+
+import pytest
+
+from scenescope.errors import ImageError, StorageError
+from scenescope.inference.inputs import find_pictures
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a maker of empty files in a temporary working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path
+
+    return make
+
+
+def found(*inputs, output="out"):
+    return [(str(picture.path), picture.name) for picture in find_pictures(inputs, output)]
+
+
+def test_a_folder_is_searched_with_its_subfolders_in_order(folder):
+    folder("in/b.jpg", "in/a.PNG", "in/notes.txt", "in/sub/deep/c.webp", "in/.partial/d.jpg")
+    assert found("in") == [
+        ("in/a.PNG", "a"),
+        ("in/b.jpg", "b"),
+        ("in/.partial/d.jpg", ".partial/d"),
+        ("in/sub/deep/c.webp", "sub/deep/c"),
+    ]
+
+
+def test_files_keep_their_order_and_come_once(folder):
+    folder("in/b.jpg", "in/a.jpg")
+    assert found("in/b.jpg", "in", "./in/a.jpg") == [("in/b.jpg", "b"), ("in/a.jpg", "a")]
+
+
+def test_a_file_is_tried_whatever_its_ending(folder):
+    folder("in/picture.dat")
+    assert found("in/picture.dat") == [("in/picture.dat", "picture")]
+
+
+def test_patterns_are_expanded_where_the_shell_did_not(folder):
+    folder("in/b.jpg", "in/a.jpg", "in/c.txt", "in/sub/d.jpg")
+    assert found("in/*.jpg") == [("in/a.jpg", "a"), ("in/b.jpg", "b")]
+    assert [name for _, name in found("in/**/*.jpg")] == ["a", "b", "d"]
+    assert [name for _, name in found("in/*")] == ["a", "b", "d"]
+
+
+def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(folder):
+    folder("photo[1].jpg", "photo1.jpg")
+    assert found("photo[1].jpg") == [("photo[1].jpg", "photo[1]")]
+
+
+def test_pictures_of_one_name_are_told_apart(folder):
+    folder("a/photo.jpg", "a/photo.png", "a/other.jpg", "b/photo.jpg", "b/photo_png.jpg")
+    names = dict(found("a", "b"))
+    assert names == {
+        "a/other.jpg": "other",
+        "a/photo.jpg": "photo_jpg",
+        "a/photo.png": "photo_png_2",  # photo_png is the name of another picture
+        "b/photo.jpg": "photo_jpg_2",
+        "b/photo_png.jpg": "photo_png",
+    }
+
+
+def test_names_that_differ_in_case_only_are_told_apart(folder):
+    folder("a/Photo.jpg", "a/photo.png")
+    names = [name.casefold() for _, name in found("a")]
+    assert len(set(names)) == 2
+
+
+def test_no_name_leads_out_of_the_output(folder):
+    place = folder("up.jpg", "in/...jpg", "in/..jpg", "in/sub/a.jpg")
+    os.chdir(place / "in" / "sub")
+    for _, name in found("../../up.jpg", str(place / "up.jpg"), "..", "../sub/../sub"):
+        written = os.path.normpath(os.path.join("/out", f"{name}_labels.png"))
+        assert written.startswith("/out/"), name
+        assert not os.path.isabs(name)
+
+
+def test_earlier_results_inside_the_folder_are_left_out(folder):
+    folder("in/a.jpg", "in/out/a_labels.png", "in/out/deep/b_labels.png")
+    assert found("in", output="in/out") == [("in/a.jpg", "a")]
+
+
+def test_a_folder_below_the_output_is_searched(folder):
+    folder("in/a.jpg")
+    assert found("in", output=".") == [("in/a.jpg", "a")]
+
+
+def test_the_output_may_not_be_the_folder_itself(folder):
+    folder("in/a.jpg")
+    with pytest.raises(StorageError, match="also a folder to read pictures from; choose another --output"):
+        find_pictures(["in"], "./in")
+
+
+def test_a_link_to_a_folder_above_does_not_lead_round_in_circles(folder):
+    place = folder("in/a.jpg")
+    (place / "in" / "loop").symlink_to(place / "in")
+    assert found("in") == [("in/a.jpg", "a")]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("missing.jpg", "no picture missing.jpg"),
+        ("*.jpg", r"No picture matches '\*.jpg'"),
+        ("in", "no picture in in; pictures end in .*jpg"),
+    ],
+)
+def test_what_matches_nothing_is_an_error(folder, given, message):
+    folder("in/notes.txt")
+    with pytest.raises(ImageError, match=message):
+        find_pictures([given], "out")
+
+
+def test_an_input_is_never_overwritten(folder):
+    folder("in/a.png", "in/a_labels.png")
+    with pytest.raises(StorageError, match=r"about in/a.png would replace the input in/a_labels.png; choose another"):
+        found("in/a.png", "in/a_labels.png", output="in")
+    with pytest.raises(ImageError, match="without a name"):
+        found("")

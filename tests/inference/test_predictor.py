@@ -1,0 +1,110 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as functional
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scenescope.inference.predictor import InferenceSettings, predict_logits, window_starts
+
+
+def pictures(seed: int, *shape: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+@given(length=st.integers(1, 60), window=st.integers(1, 40), data=st.data())
+def test_windows_cover_every_pixel_and_end_at_the_border(length, window, data):
+    window = min(window, length)
+    step = data.draw(st.integers(1, window))
+    starts = window_starts(length, window, step)
+    covered = {pixel for start in starts for pixel in range(start, start + window)}
+    assert covered == set(range(length))
+    assert starts == sorted(set(starts))
+    assert all(later - earlier <= step for earlier, later in pairwise(starts))
+    # No window more than needed.
+    assert len(starts) == (1 if length == window else -(-(length - window) // step) + 1)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_a_network_that_returns_its_input_gives_the_input_back(answering, data):
+    from_one = st.integers(1, 23)
+    height, width, window = data.draw(from_one), data.draw(from_one), data.draw(st.integers(1, 30))
+    stride = data.draw(st.none() | st.integers(1, window))
+    images = pictures(data.draw(st.integers(0, 99)), 2, 3, height, width)
+    identity = answering(lambda images: images)
+    logits = predict_logits(identity, images, InferenceSettings(window=window, stride=stride))
+    assert torch.equal(logits, images.float())
+    assert set(identity.sizes) == {(min(window, height), min(window, width))}
+
+
+def test_overlapping_windows_are_averaged(answering):
+    # Each window answers with the mean of its pixels; worked out by hand for 1 x 4 pixels, windows of 3 and stride 1.
+    network = answering(lambda images: images.mean(dim=(-2, -1), keepdim=True).expand_as(images))
+    images = torch.tensor([0, 30, 60, 120], dtype=torch.uint8).view(1, 1, 1, 4).expand(1, 3, 1, 4)
+    logits = predict_logits(network, images, InferenceSettings(window=3, stride=1))
+    # Windows 0-2 and 1-3 have means 30 and 70.
+    assert logits[0, 0, 0].tolist() == [30, 50, 50, 70]
+
+
+def test_one_view_gives_plain_logits(identity):
+    images = pictures(0, 1, 3, 5, 7)
+    assert torch.equal(predict_logits(identity, images), images.float())
+
+
+def test_several_scales_average_probabilities_worked_out_slowly(identity):
+    images = pictures(1, 2, 3, 10, 15)
+    found = predict_logits(identity, images, InferenceSettings(scales=(0.5, 1.0, 1.5)))
+    resized = lambda pictures, size: functional.interpolate(pictures, size, mode="bilinear", align_corners=False)  # noqa: E731
+    expected = torch.stack(
+        [resized(resized(images.float(), size), (10, 15)).softmax(1) for size in ((5, 8), (10, 15), (15, 22))]
+    ).mean(0)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert identity.sizes == [(5, 8), (10, 15), (15, 22)]
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_resizing_follows_the_network(identity, align_corners):
+    identity.align_corners = align_corners
+    images = pictures(2, 1, 3, 9, 9)
+    logits = predict_logits(identity, images, InferenceSettings(scales=(2.0,)))
+    up = functional.interpolate(images.float(), (18, 18), mode="bilinear", align_corners=align_corners)
+    assert torch.equal(logits, functional.interpolate(up, (9, 9), mode="bilinear", align_corners=align_corners))
+
+
+def test_a_mirror_symmetric_network_answers_alike_with_and_without_flip(answering):
+    kernel = torch.randn(3, 3, 3, 2, generator=torch.Generator().manual_seed(0))
+    kernel = torch.cat([kernel[..., :1], kernel[..., 1:], kernel[..., :1]], dim=-1) / 255  # symmetric, left to right
+    network = answering(lambda images: functional.conv2d(images, kernel, padding=1))
+    images = pictures(3, 2, 3, 8, 11)
+    plain = predict_logits(network, images).softmax(1)
+    flipped = predict_logits(network, images, InferenceSettings(flip=True))
+    assert torch.allclose(plain, flipped, atol=1e-6)
+
+
+def test_flip_is_the_mean_of_both_views_for_a_one_sided_network(answering):
+    network = answering(lambda images: images.cumsum(-1) / 255)  # knows left from right
+    images = pictures(4, 1, 3, 4, 6)
+    found = predict_logits(network, images, InferenceSettings(flip=True))
+    values = images.float() / 255
+    from_left, from_right = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
+    assert torch.allclose(found, (from_left.softmax(1) + from_right.softmax(1)) / 2, atol=1e-6)
+    assert not torch.allclose(found, from_left.softmax(1), atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 3)])
+def test_tiny_pictures_pass_at_every_scale(identity, size):
+    images = pictures(5, 1, 3, *size)
+    settings = InferenceSettings(scales=(0.25, 1.0, 1.75), flip=True, window=4)
+    probabilities = predict_logits(identity, images, settings)
+    assert probabilities.shape == images.shape
+    assert torch.allclose(probabilities.sum(1), torch.ones(1, *size))
+
+
+def test_a_network_in_training_is_asked_in_eval_mode_and_stays_in_training(identity):
+    identity.train()
+    predict_logits(identity, pictures(6, 1, 3, 4, 4))
+    assert identity.modes == [(False, True)]
+    assert identity.training

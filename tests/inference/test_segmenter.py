@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scenescope.checkpoints.model_directory import save_model
+from scenescope.errors import CheckpointError, ImageError, ModelError
+from scenescope.inference.predictor import InferenceSettings
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
+
+CLASSES = Classes.named(["red", "green", "blue"])
+
+
+@pytest.fixture
+def strongest(answering):
+    """Return a segmenter that answers with the strongest colour channel of each pixel."""
+    return Segmenter(answering(lambda images: images / 255), CLASSES)
+
+
+@pytest.fixture
+def picture():
+    """Return 4 x 6 pixels: the left half red, the right half blue."""
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[:, :3, 0] = image[:, 3:, 2] = 250
+    return image
+
+
+def test_file_pillow_image_and_array_give_the_same_answer(strongest, picture, tmp_path):
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    expected = [[0, 0, 0, 2, 2, 2]] * 4
+    for given in (picture, Image.fromarray(picture), tmp_path / "a.png", str(tmp_path / "a.png")):
+        prediction = strongest.predict(given)
+        assert prediction.labels.dtype == np.uint8
+        assert prediction.labels.tolist() == expected
+        assert np.array_equal(prediction.image, picture)
+        assert prediction.probabilities is None
+
+
+def test_the_label_map_has_the_size_and_direction_of_the_picture_as_displayed(strongest, picture, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn to the right: the stored left column becomes the top row
+    Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
+    expected = [[0] * 4] * 3 + [[2] * 4] * 3
+    assert strongest.predict(tmp_path / "turned.png").labels.tolist() == expected
+    with Image.open(tmp_path / "turned.png") as opened:
+        assert strongest.predict(opened).labels.tolist() == expected
+
+
+def test_a_grey_pillow_image_of_16_bits_becomes_rgb(strongest):
+    grey = Image.fromarray(np.full((2, 2), 65535, np.uint16))
+    assert (strongest.predict(grey).image == 255).all()
+
+
+def test_probabilities_are_those_of_the_logits(strongest, picture):
+    found = strongest.predict(picture, probabilities=True).probabilities
+    expected = torch.tensor([250 / 255, 0, 0]).softmax(0).numpy()
+    assert np.allclose(found[:, 0, 0], expected)
+    strongest.settings = InferenceSettings(flip=True)  # scores are then probabilities already
+    assert np.allclose(strongest.predict(picture, probabilities=True).probabilities[:, 0, 0], expected)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_other_arrays_are_refused(strongest, array):
+    with pytest.raises(ImageError, match="is no picture; give H x W x 3 uint8 RGB"):
+        strongest.predict(array)
+
+
+def test_a_picture_above_the_limit_is_refused(strongest, picture, tmp_path):
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="6 x 4"):
+        strongest.predict(tmp_path / "a.png", max_pixels=23)
+    assert strongest.predict(tmp_path / "a.png", max_pixels=24).labels.shape == (4, 6)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_too_little_memory_names_the_way_out(answering, picture, error):
+    def fail(images):
+        raise error
+
+    with pytest.raises(ImageError, match=r"6 x 4 pixels needs more memory .* --window 768"):
+        Segmenter(answering(fail), CLASSES).predict(picture)
+
+
+def test_other_faults_of_a_network_pass_unchanged(answering, picture):
+    def fail(images):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        Segmenter(answering(fail), CLASSES).predict(picture)
+
+
+def test_as_many_names_as_classes_are_needed(answering):
+    with pytest.raises(ModelError, match=r"3 classes .* 2"):
+        Segmenter(answering(lambda images: images), Classes.named(["a", "b"]))
+
+
+def test_a_saved_model_answers_as_the_network_it_was(tmp_path, picture):
+    torch.manual_seed(0)
+    network = create_model("fcn", backbone="resnet18", num_classes=3, output_stride=32)
+    save_model(network, CLASSES, tmp_path / "model")
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    loaded = Segmenter.load(tmp_path / "model", "cpu").predict(image, probabilities=True)
+    direct = Segmenter(network, CLASSES).predict(image, probabilities=True)
+    assert loaded.classes == CLASSES
+    assert np.array_equal(loaded.probabilities, direct.probabilities)
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no model at .*nowhere"):
+        Segmenter.load(tmp_path / "nowhere")

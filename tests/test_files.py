@@ -1,0 +1,112 @@
+"""Writing: all or nothing, and damage is found."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from scenescope import files
+from scenescope.errors import StorageError
+
+
+def fill(text: str):
+    def write(place: Path) -> None:
+        (place / "a.txt").write_text(text)
+        (place / "b.bin").write_bytes(bytes(100))
+
+    return write
+
+
+def full(place: Path) -> None:
+    (place if place.suffix else place / "a.txt").write_text("half")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    files.write_text(path, "old")
+    with pytest.raises(
+        StorageError, match=r"Cannot write .*scores.json \(7 bytes needed\): No space left.*free some space"
+    ):
+        files.write_atomically(path, full, 7)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_a_failed_directory_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    files.write_directory(path, fill("old"))
+    with pytest.raises(StorageError, match="free some space"):
+        files.write_directory(path, full, 10)
+    assert (path / "a.txt").read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+    files.write_directory(path, fill("new"))
+    assert (path / "a.txt").read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_crash_between_the_two_moves_is_undone(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    files.write_directory(path, fill("old"))
+    path.rename(tmp_path / ".model.previous")
+    assert files.whole_directory(path) == tmp_path / ".model.previous"  # a reader moves nothing
+    assert not path.exists()
+    files.recover_directory(path)
+    assert (path / "a.txt").read_text() == "old"
+    assert files.whole_directory(path) == path
+
+
+def test_an_output_that_failed_empty_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), files.output_directory(tmp_path / "a" / "b"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ValueError, match="planted"), files.output_directory(tmp_path / "there"):
+        raise ValueError("planted")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "result").write_text("some")
+    with pytest.raises(ValueError, match="planted"), files.output_directory(tmp_path / "kept"):
+        raise ValueError("planted")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["kept", "there"]
+
+
+def test_a_file_without_a_checksum_is_found(tmp_path: Path) -> None:
+    files.write_directory(tmp_path / "model", fill("text"))
+    (tmp_path / "model" / "stray").write_text("x")
+    assert files.damaged_file(tmp_path / "model") == "stray"
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("in the way")
+    for attempt in (
+        lambda: files.make_directory(tmp_path / "out"),
+        lambda: files.write_text(tmp_path / "out" / "x.txt", "x"),
+        lambda: files.write_directory(tmp_path / "out", fill("x")),
+    ):
+        with pytest.raises(StorageError, match="in the way; move it or choose another --output"):
+            attempt()
+    assert (tmp_path / "out").read_text() == "in the way"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "b.bin", files.CHECKSUMS])
+def test_every_flipped_byte_and_every_cut_is_found(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "model"
+    files.write_directory(path, fill("some text"))
+    whole = (path / name).read_bytes()
+    for position in range(len(whole) - 1):  # cutting the last newline alone changes no meaning
+        flipped = bytearray(whole)
+        flipped[position] ^= 1
+        for damaged in (bytes(flipped), whole[:position]):
+            (path / name).write_bytes(damaged)
+            assert files.damaged_file(path) is not None, (name, position)
+    (path / name).write_bytes(whole)
+    assert files.damaged_file(path) is None
+
+
+def test_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    (tmp_path / ".partial-abc").mkdir()
+    (tmp_path / ".partial-abc" / "x").write_text("x")
+    (tmp_path / ".partial-def.json").write_text("x")
+    (tmp_path / "kept.json").write_text("x")
+    files.remove_partial(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.json"]

@@ -1,0 +1,144 @@
+"""The house itself: floors, the lazy door, the length of files, and the wheel."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import scenescope
+from scenescope.recipes.reader import list_recipes, recipe_text
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "scenescope"
+HEAVY = ("torch", "torchvision", "numpy", "timm", "accelerate", "matplotlib", "scipy", "PIL", "pydantic", "yaml")
+
+
+def run(*command: str | Path, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command; ``path`` is where it finds the package, in place of the installed one."""
+    environment = {**os.environ, "COLUMNS": "200", **({"PYTHONPATH": str(path)} if path is not None else {})}
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def check_floors(root: Path) -> subprocess.CompletedProcess[str]:
+    linter = Path(sys.executable).with_name("lint-imports")
+    return run(linter, "--no-cache", "--config", root / "pyproject.toml", cwd=root, path=root / "src")
+
+
+@pytest.fixture
+def copy_of_the_house(tmp_path: Path) -> Path:
+    shutil.copytree(SOURCE, tmp_path / "src/scenescope", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_imports_point_down() -> None:
+    checked = check_floors(ROOT)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "told"),
+    [
+        ("models/network.py", "import scenescope.data.images", "models.network -> scenescope.data.images"),
+        ("losses.py", "import scenescope.models.catalog", "losses -> scenescope.models.catalog"),
+        ("training/log.py", "import scenescope.explore.position", "training.log -> scenescope.explore.position"),
+        ("evaluation/scores.py", "import scenescope.training.log", "evaluation.scores -> scenescope.training.log"),
+        ("data/folder.py", "import yaml", "scenescope.data.folder -> yaml"),
+        ("evaluation/scores.py", "import accelerate", "scenescope.evaluation.scores -> accelerate"),
+        ("drawing/overlay.py", "import torch", "scenescope.drawing.overlay -> torch"),
+        ("helpers.py", "", "helpers"),
+    ],
+)
+def test_a_planted_import_is_found(copy_of_the_house: Path, file: str, line: str, told: str) -> None:
+    planted = copy_of_the_house / "src/scenescope" / file
+    # At the end: what is in front of it must stay where it is.
+    planted.write_text((planted.read_text() if planted.exists() else "") + f"\n{line}\n")
+    checked = check_floors(copy_of_the_house)
+    assert checked.returncode == 1, checked.stdout + checked.stderr
+    assert told in checked.stdout
+
+
+@pytest.mark.parametrize("statement", ["import scenescope", "from scenescope import ScenescopeError, Classes"])
+def test_the_door_is_light(statement: str) -> None:
+    script = f"import sys\n{statement}\nprint([name for name in {HEAVY} if name in sys.modules])"
+    done = run(sys.executable, "-c", script, cwd=ROOT)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "attend", "demo", "recipes"])
+def test_help_is_light(command: str) -> None:
+    script = (
+        "import sys\nfrom scenescope.cli.main import app\n"
+        f"app({[*command.split(), '--help']}, standalone_mode=False)\n"
+        "print([name for name in ('torch', 'torchvision', 'numpy', 'accelerate') if name in sys.modules])"
+    )
+    done = run(sys.executable, "-c", script, cwd=ROOT)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
+    assert "Usage:" in done.stdout
+
+
+def test_every_public_name_opens() -> None:
+    assert set(scenescope.__all__) <= set(dir(scenescope))
+    assert set(scenescope.__all__) == {*scenescope._ORIGINS, "__version__"}
+    for name in scenescope.__all__:
+        value = getattr(scenescope, name)
+        origin = scenescope._ORIGINS.get(name, "").partition(":")[0]
+        assert name == "__version__" or value.__module__ == origin
+        assert name == "__version__" or value.__doc__
+    with pytest.raises(AttributeError, match="module 'scenescope' has no attribute 'nonsense'"):
+        _ = scenescope.nonsense
+
+
+def test_type_checkers_see_what_the_door_opens() -> None:
+    tree = ast.parse((SOURCE / "__init__.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and "scenescope" in str(node.module)]
+    seen = {(name.asname or name.name): f"{node.module}:{name.name}" for node in imports for name in node.names}
+    assert seen == scenescope._ORIGINS
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {str(file.relative_to(SOURCE)): len(file.read_text().splitlines()) for file in SOURCE.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    assert build.returncode == 0, build.stdout + build.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        licences = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
+    files = {file for file in SOURCE.rglob("*") if file.is_file() and "__pycache__" not in file.parts}
+    assert names == {f"scenescope/{file.relative_to(SOURCE).as_posix()}" for file in files}
+    assert names >= {"scenescope/py.typed", "scenescope/recipes/camvid/danet-lite0.yaml"}
+    assert len(licences) == 1
+
+
+def test_the_wheel_runs_where_the_repository_is_not(wheel: Path, tmp_path: Path) -> None:
+    target = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", target, wheel]
+    installed = run(*pip, cwd=tmp_path)
+    assert installed.returncode == 0, installed.stderr
+
+    where = run(sys.executable, "-c", "import scenescope; print(scenescope.__file__)", cwd=tmp_path, path=target)
+    assert where.stdout.strip() == str(target / "scenescope/__init__.py")
+    listed = run(sys.executable, "-m", "scenescope", "recipes", cwd=tmp_path, path=target)
+    assert listed.returncode == 0, listed.stderr
+    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == list(list_recipes())
+    for name in list_recipes():
+        printed = run(sys.executable, target / "bin/scenescope", "recipes", name, cwd=tmp_path, path=target)
+        assert printed.stdout == recipe_text(name)

@@ -1,0 +1,74 @@
+"""Every command in the README and the docs runs, in order, as it is printed; only the trainings are cut short."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from scenescope.cli.main import app
+from scenescope.data import scenes
+from scenescope.recipes import reader
+from scenescope.recipes.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"<!-- run -->\n(?:```python\n(?P<python>.*?)```|(?P<shell>(?: {4}[^\n]*\n|\n)+))", re.DOTALL)
+QUICK = ("train.steps=2", "train.batch_size=2", "train.workers=0", "train.warmup_steps=0", "augment.crop=[64,64]",
+         "model.backbone=resnet10t", "model.pretrained=false", "model.output_stride=32")  # fmt: skip
+
+whole_recipe = reader.load_recipe
+
+
+def short_recipe(name: str, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
+    return whole_recipe(name, [*overrides, *QUICK])
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the README's example data in it, short recipes and few scenes."""
+    monkeypatch.setattr(reader, "load_recipe", short_recipe)
+    monkeypatch.setattr(scenes, "SPLITS", {"train": 6, "val": 2, "test": 4})
+    monkeypatch.chdir(tmp_path)
+    colours = [(128, 0, 0), (128, 0, 128), (128, 64, 0), (0, 0, 0)]
+    for split, stem in (("train", "street-01"), ("train", "street-02"), ("val", "street-90")):
+        for kind in ("images", "masks"):
+            (tmp_path / "mine" / kind / split).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 64), (90, 120, 90)).save(tmp_path / "mine/images" / split / f"{stem}.jpg")
+        mask = Image.new("RGB", (80, 64))
+        for number, colour in enumerate(colours):
+            mask.paste(colour, (20 * number, 0, 20 * number + 20, 64))
+        mask.save(tmp_path / "mine/masks" / split / f"{stem}.png")
+    example = re.search(r"    # classes.yaml.*\n((?:    .+\n)+)", (ROOT / "README.md").read_text())
+    assert example is not None
+    (tmp_path / "mine/classes.yaml").write_text(re.sub("^    ", "", example[1], flags=re.MULTILINE))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", ["README.md"])
+def test_every_command_runs(page: str, place: Path) -> None:
+    text = (ROOT / page).read_text()
+    blocks = list(BLOCK.finditer(text))
+    commands = 0
+    for block in blocks:
+        if block["python"]:
+            exec(block["python"], {})
+            continue
+        for line in filter(None, (line.strip() for line in block["shell"].splitlines())):
+            program, *arguments = shlex.split(line, comments=True)
+            assert program == "scenescope"
+            result = CliRunner().invoke(app, arguments)
+            assert result.exit_code == 0, f"{line}\n{result.output}\n{result.exception!r}"
+            commands += 1
+    # Every command that is printed stands in a block that runs, or is a form with a placeholder.
+    printed = [line for line in text.splitlines() if line.startswith("    scenescope ")]
+    assert commands == len(printed) > 8
+    assert (place / "out" / "summary.csv").exists()
+    assert "mIoU" in (place / "demo" / "report.html").read_text()
+
+
+def test_make_targets_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert set(re.findall(r"^ {4}make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE)) <= targets

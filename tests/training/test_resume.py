@@ -1,0 +1,100 @@
+"""Exact resume: killed at any step, the run ends with the bits of one never interrupted."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenescope.errors import CheckpointError
+from scenescope.files import CHECKSUMS, sha256
+from scenescope.training.checkpoint import TENSORS, find_checkpoint, read_state
+from scenescope.training.progress import Silent
+from tests.training.tiny import tiny_training
+
+THREADS = 1
+
+
+class KillAt(Silent):
+    """Kills its own process after a step, as the kernel would when memory runs out."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def stepped(self, step: int, loss: float | None, rate: float) -> None:
+        """Kill."""
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train_and_die(directory: Path, workers: int, step: int) -> None:
+    torch.set_num_threads(THREADS)
+    tiny_training(directory, progress=KillAt(step), workers=workers, steps=7).run()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    directory = tmp_path_factory.mktemp("whole")
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    tiny_training(directory, steps=7).run()
+    torch.set_num_threads(before)
+    return sha256(directory / "checkpoints" / "step-00000007" / TENSORS)
+
+
+@pytest.mark.parametrize(("workers", "killed_at"), [(0, 5), (1, 1), (4, 3)])
+def test_killed_and_resumed_ends_bit_identical(whole: str, tmp_path: Path, workers: int, killed_at: int) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=train_and_die, args=(tmp_path, workers, killed_at))
+    child.start()
+    child.join(timeout=240)
+    assert child.exitcode == -signal.SIGKILL
+    checkpoint, notes = find_checkpoint(tmp_path / "checkpoints")
+    assert notes == []
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    resumed = tiny_training(tmp_path, workers=workers, steps=7)
+    if checkpoint is None:
+        assert killed_at < 2
+    else:
+        assert checkpoint.name == f"step-{killed_at // 2 * 2:08d}"
+        resumed.resume(checkpoint)
+    resumed.run()
+    torch.set_num_threads(before)
+    assert sha256(tmp_path / "checkpoints" / "step-00000007" / TENSORS) == whole
+
+
+def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    tiny_training(tmp_path, steps=4).run()
+    checkpoints = tmp_path / "checkpoints"
+    newest = checkpoints / "step-00000004"
+    content = bytearray((newest / TENSORS).read_bytes())
+    content[-10] ^= 1
+    (newest / TENSORS).write_bytes(content)
+    (checkpoints / ".partial-killed").mkdir()
+    found, notes = find_checkpoint(checkpoints)
+    assert found == checkpoints / "step-00000002"
+    assert notes == [f"Checkpoint step-00000004 is damaged ({TENSORS}); going back to the one before it."]
+    assert not (checkpoints / ".partial-killed").exists()
+    # Going on from the earlier one must not lose what it writes to the damaged later one.
+    assert found is not None
+    resumed = tiny_training(tmp_path, steps=3, keep_checkpoints=1)
+    resumed.resume(found)
+    resumed.run()
+    assert [path.name for path in checkpoints.iterdir()] == ["step-00000003"]
+    found = checkpoints / "step-00000003"
+    (found / CHECKSUMS).unlink()
+    with pytest.raises(CheckpointError, match=r"Every checkpoint in .* is damaged; start the training anew"):
+        find_checkpoint(checkpoints)
+
+
+def test_threads_and_generators_are_kept(tmp_path: Path) -> None:
+    tiny_training(tmp_path, steps=2).run()
+    state = read_state(tmp_path / "checkpoints" / "step-00000002")
+    assert state["threads"] == torch.get_num_threads()
+    assert state["generators"][0].keys() == {"python", "numpy", "torch", "cuda"}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    tiny_training(tmp_path / "other", steps=2).resume(tmp_path / "checkpoints" / "step-00000002")
+    assert torch.get_num_threads() == threads

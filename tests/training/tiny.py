@@ -1,0 +1,52 @@
+"""A training small enough for tests: generated scenes, a small ResNet, a few steps."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scenescope.data.scenes import ScenesDataset
+from scenescope.data.settings import AugmentSettings
+from scenescope.losses import SegmentationLoss
+from scenescope.models.catalog import create_model
+from scenescope.training.loop import Training, create_accelerator
+from scenescope.training.progress import Progress, Silent
+from scenescope.training.settings import TrainSettings
+
+TINY: dict[str, Any] = {
+    "steps": 6,
+    "batch_size": 4,
+    "optimiser": "adamw",
+    "learning_rate": 1e-3,
+    "average_decay": 0.9,
+    "log_every": 1,
+    "validate_every": 3,
+    "checkpoint_every": 2,
+    "workers": 0,
+}
+
+
+class Few(ScenesDataset):
+    """The first seven scenes of a split."""
+
+    def __len__(self) -> int:
+        return 7
+
+
+def tiny_training(directory: Path, progress: Progress | None = None, dropout: float = 0.1, **changes: Any) -> Training:
+    """Build the training; ``changes`` replace settings."""
+    settings = TrainSettings(**(TINY | changes))
+    torch.manual_seed(settings.seed)
+    network = create_model("danet", num_classes=8, backbone="resnet10t", output_stride=32, dropout=dropout)
+    return Training(
+        network=network,
+        loss=SegmentationLoss(auxiliary_weights=network.auxiliary_weights),
+        train_set=Few("", "train"),
+        val_set=Few("", "val"),
+        settings=settings,
+        augment=AugmentSettings(crop=(64, 96), scale=(0.8, 1.2), brightness=0.2),
+        directory=directory,
+        recipe={"train": {"seed": settings.seed}},
+        accelerator=create_accelerator(torch.device("cpu")),
+        progress=progress or Silent(),
+    )

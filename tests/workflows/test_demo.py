@@ -1,0 +1,53 @@
+"""The demo: its report tells the numbers of its own model, and a second call reuses the training."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from scenescope.checkpoints.model_directory import load_model
+from scenescope.data import scenes
+from scenescope.data.catalog import open_dataset
+from scenescope.evaluation.evaluator import evaluate
+from scenescope.evaluation.scores import Scores
+from scenescope.recipes.reader import dump_recipe, load_recipe
+from scenescope.training.log import read_log
+from scenescope.training.progress import Silent
+from scenescope.workflows.demo import DemoResult, run_demo
+
+
+def demo(directory: Path) -> DemoResult:
+    overrides = [
+        "train.steps=2",
+        "train.batch_size=2",
+        "train.workers=0",
+        "model.output_stride=32",
+        "train.log_every=1",
+    ]
+    recipe = load_recipe("scenes/danet-demo", overrides)
+    result = run_demo(
+        recipe.settings(),
+        directory,
+        recipe=recipe.model_dump(mode="json"),
+        recipe_text=dump_recipe(recipe),
+        device=torch.device("cpu"),
+        progress=Silent(),
+    )
+    assert result is not None
+    return result
+
+
+def test_report_tells_the_numbers_of_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "SPLITS", {"train": 6, "val": 2, "test": 4})
+    result = demo(tmp_path)
+    loaded = load_model(result.model)
+    matrix = evaluate(loaded.network, open_dataset("scenes", "", "test"))
+    assert Scores.from_matrix(matrix, loaded.classes.names).mean_iou == result.miou
+    page = result.report.read_text()
+    assert f"<dd>{result.miou:.3f}</dd>" in page
+    assert len(re.findall("<img ", page)) == 4 + 1 + 1 + 1  # scenes, legend, confusion, curves
+    assert len(list((tmp_path / "pictures").iterdir())) == 5
+    before = read_log(tmp_path / "run" / "log.jsonl")
+    assert demo(tmp_path).miou == result.miou
+    assert read_log(tmp_path / "run" / "log.jsonl") == before

@@ -1,0 +1,41 @@
+"""What joins settings to a training."""
+
+import pytest
+import torch
+
+from scenescope.data import scenes
+from scenescope.data.scenes import ScenesDataset
+from scenescope.errors import RecipeError
+from scenescope.models.catalog import create_model
+from scenescope.training.settings import LossSettings
+from scenescope.workflows.train import changed_settings, count_pixels, create_loss
+
+
+def test_changed_settings_are_named_by_their_dotted_keys() -> None:
+    old = {"train": {"steps": 5, "seed": 0}, "loss": {"auxiliary": {"position": 1.0}}, "data": {"root": "a"}}
+    new = {"train": {"steps": 6, "seed": 0}, "loss": {"auxiliary": {"channel": 1.0}}, "data": {"root": "a"}}
+    assert changed_settings(old, new) == ["loss.auxiliary.channel", "loss.auxiliary.position", "train.steps"]
+    assert changed_settings(old, old) == []
+
+
+def test_class_weights_come_from_the_training_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenes, "SPLITS", {"train": 3, "val": 2, "test": 4})
+    train_set = ScenesDataset("", "train")
+    pixels = sum(torch.bincount(torch.from_numpy(train_set[i].labels).flatten(), minlength=8) for i in range(3))
+    assert isinstance(pixels, torch.Tensor)
+    assert torch.equal(count_pixels(train_set), pixels)
+    network = create_model("danet", num_classes=8, backbone="resnet18")
+    frequency = pixels / pixels.sum()
+    expected = (frequency.median() / frequency).sqrt()
+    loss = create_loss(LossSettings(class_weights="sqrt_median_frequency"), network, train_set)
+    assert loss.class_weights is not None
+    torch.testing.assert_close(loss.class_weights, expected)
+    assert create_loss(LossSettings(), network, train_set).class_weights is None
+
+
+def test_auxiliary_weights_are_the_published_ones_but_for_those_named() -> None:
+    network = create_model("danet", num_classes=8, backbone="resnet18")
+    loss = create_loss(LossSettings(auxiliary={"channel": 0.25}), network, ScenesDataset())
+    assert loss.auxiliary_weights == {"position": 1.0, "channel": 0.25, "stage3": 0.4}
+    with pytest.raises(RecipeError, match=r"loss.auxiliary.chanel is given and danet has no such output"):
+        create_loss(LossSettings(auxiliary={"chanel": 1.0}), network, ScenesDataset())
