@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 import warnings
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -35,6 +38,31 @@ def load_batches(
     Raises:
         ScenescopeError: the one raised while reading a sample.
     """
+    reader = _read(dataset, batches, workers, start_method)
+    _open_readers.add(reader)
+    return reader
+
+
+_open_readers: weakref.WeakSet[Generator[Batch]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_open_readers() -> None:
+    """End the workers of every reader that is still held when Python exits.
+
+    Python itself would send them SIGTERM, which they leave to their parent, and wait for them without end.
+    """
+    for reader in list(_open_readers):
+        reader.close()
+
+
+def _read(
+    dataset: Dataset[Sample],
+    batches: Iterable[list[Any]],
+    workers: int,
+    start_method: Literal["fork", "spawn", "forkserver"] | None,
+) -> Generator[Batch]:
+    others = set(multiprocessing.active_children())
     with warnings.catch_warnings():
         # More workers than cores is the user's choice.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -49,10 +77,19 @@ def load_batches(
             multiprocessing_context=start_method if workers else None,
         )
         batches_read = iter(loader)
-    for batch in batches_read:
-        if isinstance(batch, ScenescopeError):
-            raise batch
-        yield batch
+    processes = set(multiprocessing.active_children()) - others
+    try:
+        for batch in batches_read:
+            if isinstance(batch, ScenescopeError):
+                raise batch
+            yield batch
+    finally:
+        # Here and now: an error's traceback would keep this frame, and with it the workers.
+        del batches_read
+        # torch's way of asking workers to end fails when the garbage collector comes first, and then it sends SIGTERM.
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 class _Caught(Dataset[Any]):

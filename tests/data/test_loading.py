@@ -1,0 +1,65 @@
+"""Workers end with their reader, whatever became of it."""
+
+import gc
+import multiprocessing
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from scenescope.data.loading import Sample, load_batches
+from scenescope.errors import ImageError
+
+
+class Numbers(torch.utils.data.Dataset[Sample]):
+    """Pictures of one pixel; the last of ten cannot be read."""
+
+    def __getitem__(self, key: int) -> Sample:
+        if key == 9:
+            raise ImageError("number 9 is damaged")
+        return torch.full((3, 1, 1), key), torch.full((1, 1), key), f"number {key}"
+
+
+def children() -> set[Any]:
+    return set(multiprocessing.active_children())
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_come_in_order_and_an_error_as_it_was_raised(workers: int) -> None:
+    before = children()
+    reader = load_batches(Numbers(), [[0, 1], [2], [3, 4], [9]], workers)
+    for numbers in ([0, 1], [2], [3, 4]):
+        images, labels, names = next(reader)
+        assert images[:, 0, 0, 0].tolist() == labels[:, 0, 0].tolist() == numbers
+        assert names == [f"number {number}" for number in numbers]
+    with pytest.raises(ImageError, match=r"^number 9 is damaged$") as caught:
+        next(reader)
+    # The traceback is still held here.
+    assert caught.tb is not None
+    assert children() == before
+
+
+def test_a_reader_in_a_circle_of_references_ends_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # How long torch waits for a worker that its collected queue can no longer tell to end.
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
+    before = children()
+    circle: dict[str, Any] = {"reader": load_batches(Numbers(), ([0] for _ in range(100)), 1)}
+    circle["circle"] = circle
+    next(circle["reader"])
+    assert len(children() - before) == 1
+    del circle
+    gc.collect()
+    assert children() == before
+
+
+@pytest.mark.parametrize("ending", ["", "raise SystemExit(2)"])
+def test_python_exits_though_a_reader_is_still_held(ending: str) -> None:
+    script = (
+        "from tests.data.test_loading import Numbers\nfrom scenescope.data.loading import load_batches\n"
+        f"held = load_batches(Numbers(), [[0]] * 100, 2)\nprint(next(held)[2])\n{ending}"
+    )
+    # Workers that nobody ends make this wait without end.
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2 if ending else 0, "['number 0']\n", "")
