@@ -36,7 +36,7 @@ def train(
     resolved = load_recipe(recipe, overrides or [])
     console = Console()
     if dry_run:
-        _print_plan(console, resolved)
+        _print_plan(console, resolved, device)
         return
     if output is None:
         raise ScenescopeError("Where to write the run is missing; give --output runs/NAME.")
@@ -71,7 +71,8 @@ def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device:
         )
 
 
-def _print_plan(console: Console, recipe: Recipe) -> None:
+def _print_plan(console: Console, recipe: Recipe, device: str) -> None:
+    from scenescope.inference.devices import resolve_device
     from scenescope.recipes.reader import dump_recipe
     from scenescope.workflows.train import check_run, estimate_run_memory, open_sets
 
@@ -89,7 +90,7 @@ def _print_plan(console: Console, recipe: Recipe) -> None:
         soft_wrap=True,
         highlight=False,
     )
-    estimate = estimate_run_memory(settings, len(train_set.classes))
+    estimate = estimate_run_memory(settings, len(train_set.classes), resolve_device(device))
     console.print(
         f"Memory: about {estimate.total / 2**20:,.0f} MiB for one process (weights {estimate.weights / 2**20:,.0f},"
         f" gradients {estimate.gradients / 2**20:,.0f}, optimiser {estimate.optimiser / 2**20:,.0f}, average"

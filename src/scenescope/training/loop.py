@@ -38,6 +38,7 @@ from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, prepare_norms
 from scenescope.training.optimiser import create_optimiser, set_rate
+from scenescope.training.precision import multiplies_bfloat16, resolve_precision
 from scenescope.training.processes import gather_objects, share_from_first, sum_over_processes
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler
@@ -102,6 +103,9 @@ class Training:
         note = prepare_norms(self.network, settings.norm, accelerator.device, accelerator.num_processes)
         if note:
             self.progress.note(note)
+        self.precision = resolve_precision(settings.precision, accelerator.device)
+        if self.precision == "bfloat16" and not multiplies_bfloat16(accelerator.device):
+            self.progress.note(f"{accelerator.device} has no bfloat16 arithmetic; train.precision=float32 is faster.")
         if settings.channels_last:
             self.network.to(memory_format=torch.channels_last)
         self.model, self.optimiser = accelerator.prepare(self.network, create_optimiser(self.network, settings))
@@ -122,6 +126,7 @@ class Training:
             )
         restore_checkpoint(checkpoint, network=self.network, optimiser=self._plain_optimiser, average=self.average)
         self.step, self.best, self.last = state["step"], state["best"], state["last"]
+        self.precision = state["precision"]
         self._generators = state["generators"]
 
     def run(self) -> TrainingResult:
@@ -230,7 +235,7 @@ class Training:
         prepared = self.network.prepare(images)
         if self.settings.channels_last:
             prepared = prepared.contiguous(memory_format=torch.channels_last)
-        mixed = self.settings.precision == "bfloat16"
+        mixed = self.precision == "bfloat16"
         try:
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
                 output = self.model(prepared)
@@ -290,7 +295,7 @@ class Training:
                 optimiser=self._plain_optimiser,
                 average=self.average,
                 generators=generators,
-                extra={"recipe": self.recipe, "best": self.best, "last": self.last},
+                extra={"recipe": self.recipe, "precision": self.precision, "best": self.best, "last": self.last},
                 keep=self.settings.keep_checkpoints,
             )
         self.accelerator.wait_for_everyone()

@@ -31,6 +31,7 @@ from scenescope.training.loop import (
     require_divisible,
 )
 from scenescope.training.memory import MemoryEstimate, estimate_memory
+from scenescope.training.precision import resolve_precision
 from scenescope.training.progress import Progress
 from scenescope.training.settings import FREE_ON_RESUME, LossSettings, TrainSettings
 
@@ -186,7 +187,9 @@ def check_run(settings: RunSettings, train_set: SceneDataset) -> None:
         find_model(settings.train.start_from)
 
 
-def estimate_run_memory(settings: RunSettings, num_classes: int, num_processes: int = 1) -> MemoryEstimate:
+def estimate_run_memory(
+    settings: RunSettings, num_classes: int, device: torch.device, num_processes: int = 1
+) -> MemoryEstimate:
     """Count the memory of one process of a run without building it."""
     height, width = settings.augment.crop
     train = settings.train
@@ -197,7 +200,7 @@ def estimate_run_memory(settings: RunSettings, num_classes: int, num_processes: 
         width=width,
         moments=2 if train.optimiser == "adamw" else 1,
         average=train.average_decay is not None,
-        mixed_precision=train.precision == "bfloat16",
+        mixed_precision=resolve_precision(train.precision, device) == "bfloat16",
     )
 
 
