@@ -1,6 +1,7 @@
 """Cross-entropy by hand, and its independence of how a batch is cut."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -74,11 +75,44 @@ def test_hard_fraction_keeps_the_hardest_pixels_of_each_picture() -> None:
 def test_auxiliary_losses_are_weighted_and_reported() -> None:
     logits, labels = batch()
     other = torch.randn_like(logits)
-    loss = SegmentationLoss(auxiliary_weights={"position": 0.5})
+    loss = SegmentationLoss(weights={"position": 0.5})
     terms = loss(SegmentationOutput(logits, {"position": other}), labels, loss.normaliser(labels))
     assert terms["main"].item() == pytest.approx(total(loss, logits, labels).item())
     assert terms["position"].item() == pytest.approx(total(loss, other, labels).item())
     assert terms["total"].item() == pytest.approx(terms["main"].item() + 0.5 * terms["position"].item())
+
+
+@pytest.mark.parametrize(("target", "expected"), [("presence", [1.0, 0.0, 1.0]), ("area", [0.25, 0.0, 0.75])])
+def test_logits_of_whole_pictures_by_hand(target: Literal["presence", "area"], expected: list[float]) -> None:
+    """The second picture is all ignored: it says nothing of its classes and does not count."""
+    labels = torch.full((2, 2, 3), IGNORE, dtype=torch.uint8)
+    labels[0] = torch.tensor([[0, 2, 2], [2, IGNORE, IGNORE]])
+    logits = torch.tensor([[0.5, -1.0, 2.0], [3.0, 3.0, 3.0]])
+    by_hand = sum(
+        -y * math.log(1 / (1 + math.exp(-x))) - (1 - y) * math.log(1 - 1 / (1 + math.exp(-x)))
+        for x, y in zip(logits[0].tolist(), expected, strict=True)
+    )
+    loss = SegmentationLoss(weights={"main": 0.8, "categorical": 0.2}, picture_target=target)
+    output = SegmentationOutput(torch.zeros(2, 3, 2, 3), {"categorical": logits})
+    terms = loss(output, labels, loss.normaliser(labels))
+    assert terms["categorical"].item() == pytest.approx(by_hand / 3, rel=1e-5)
+    assert terms["total"].item() == pytest.approx(0.8 * math.log(3) + 0.2 * by_hand / 3, rel=1e-5)
+
+
+def test_cutting_the_batch_changes_nothing_for_whole_pictures() -> None:
+    _, labels = batch()
+    labels[2] = IGNORE
+    loss = SegmentationLoss(weights={"categorical": 1.0})
+    output = SegmentationOutput(torch.randn(4, 3, 5, 6), {"categorical": torch.randn(4, 3)})
+    normaliser = loss.normaliser(labels)
+    assert normaliser[1] == 2
+    whole = loss(output, labels, normaliser)["categorical"]
+    parts = [
+        loss(SegmentationOutput(output.logits[cut], {"categorical": output.auxiliary["categorical"][cut]}), labels[cut],
+             normaliser)["categorical"]
+        for cut in (slice(0, 1), slice(1, 4))
+    ]  # fmt: skip
+    torch.testing.assert_close(sum(parts), whole)
 
 
 def test_median_frequency_weights_by_hand() -> None:

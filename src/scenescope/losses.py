@@ -1,8 +1,9 @@
-"""Cross-entropy of segmentation, normalised over the whole global batch."""
+"""The loss of segmentation, normalised over the whole global batch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as functional
@@ -11,38 +12,72 @@ from torch import Tensor
 from scenescope.labels import IGNORE
 from scenescope.outputs import SegmentationOutput
 
+PictureTarget = Literal["presence", "area"]
+
 
 class SegmentationLoss:
-    """Cross-entropy of the main logits plus weighted cross-entropies of the auxiliary logits.
+    """The weighted sum of one loss for each output of a network.
 
-    Each cross-entropy is the weighted sum over scored pixels divided by a normaliser that the caller adds up over
-    all parts of the global batch (ranks and accumulation steps), so that cutting a batch into parts changes
-    nothing. A batch without a scored pixel has loss 0 and zero gradient.
+    Logits of pixels, B x K x H x W, get cross-entropy: the sum over scored pixels divided by their number (or class
+    weights). Logits of whole pictures, B x K, say which classes a picture shows and get binary cross-entropy, the
+    mean over classes and pictures: Zhang et al., "Context Encoding for Semantic Segmentation", CVPR 2018, section
+    3.1, and Zhong et al., "Squeeze-and-Attention Networks", CVPR 2020, equation 8.
+
+    The divisors are normalisers that the caller adds up over all parts of the global batch (ranks and accumulation
+    steps), so that cutting a batch into parts changes nothing. A batch without a scored pixel has loss 0 and zero
+    gradient.
 
     Args:
         class_weights: K weights, or None for 1 each.
         hard_fraction: score only this share of each picture's pixels, those of highest loss (online hard example
             mining with a fixed share, so that the count is known beforehand); None scores all.
-        auxiliary_weights: weight of each auxiliary output by name; an output that is not named is an error.
+        weights: weight of each output by name; "main" weighs 1 unless named, another that is not named is an error.
+        picture_target: what logits of whole pictures are to say of a class: "presence", 1 if any scored pixel has
+            it, or "area", its share of the scored pixels.
     """
 
     def __init__(
         self,
         class_weights: Tensor | None = None,
         hard_fraction: float | None = None,
-        auxiliary_weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
+        picture_target: PictureTarget = "presence",
     ) -> None:
         self.class_weights = class_weights
         self.hard_fraction = hard_fraction
-        self.auxiliary_weights = dict(auxiliary_weights or {})
+        self.weights = {"main": 1.0} | dict(weights or {})
+        self.picture_target = picture_target
 
     def normaliser(self, labels: Tensor) -> Tensor:
-        """Return what B x H x W labels add to the normaliser, a float64 scalar.
+        """Return what B x H x W labels add to the two normalisers, float64: of pixels and of pictures.
 
-        That is the number of scored pixels, or the sum of their class weights; with ``hard_fraction`` the number
-        of pixels kept.
+        For pixels that is the number of scored ones, or the sum of their class weights; with ``hard_fraction`` the
+        number of pixels kept. For pictures it is the number of those with a scored pixel.
         """
         scored = labels != IGNORE
+        pictures = scored.flatten(1).any(dim=1).sum().double()
+        return torch.stack([self._pixel_normaliser(labels, scored), pictures])
+
+    def __call__(self, output: SegmentationOutput, labels: Tensor, normaliser: Tensor) -> dict[str, Tensor]:
+        """Return the loss terms by name: "main", each auxiliary (unweighted) and "total", the weighted sum.
+
+        Args:
+            output: logits B x K x H x W, and auxiliary ones of that shape or B x K.
+            labels: B x H x W integers, 0..K-1 or IGNORE.
+            normaliser: of the whole global batch; 0 gives a loss of 0.
+        """
+        labels = labels.long()
+        pixels, pictures = normaliser.clamp(min=1e-12).to(output.logits.dtype)
+        terms = {
+            name: self._over_pictures(logits, labels) / pictures
+            if logits.ndim == 2
+            else self._over_pixels(logits, labels) / pixels
+            for name, logits in {"main": output.logits, **output.auxiliary}.items()
+        }
+        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+        return terms | {"total": total}
+
+    def _pixel_normaliser(self, labels: Tensor, scored: Tensor) -> Tensor:
         if self.hard_fraction is not None:
             return self._num_kept(scored).sum().double()
         if self.class_weights is None:
@@ -51,24 +86,16 @@ class SegmentationLoss:
         counts = torch.bincount(labels[scored].long(), minlength=len(weights))
         return (counts * weights).sum()
 
-    def __call__(self, output: SegmentationOutput, labels: Tensor, normaliser: Tensor) -> dict[str, Tensor]:
-        """Return the loss terms by name: "main", each auxiliary (unweighted) and "total", the weighted sum.
+    def _over_pictures(self, logits: Tensor, labels: Tensor) -> Tensor:
+        # K + 1 bins: the last one takes what is ignored.
+        bins = torch.where(labels == IGNORE, logits.shape[1], labels).flatten(1)
+        counts = torch.stack([torch.bincount(picture, minlength=logits.shape[1] + 1)[:-1] for picture in bins])
+        scored = counts.sum(dim=1, keepdim=True)
+        targets = counts > 0 if self.picture_target == "presence" else counts / scored.clamp(min=1)
+        losses = functional.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
+        return (losses.mean(dim=1) * (scored[:, 0] > 0)).sum()
 
-        Args:
-            output: logits B x K x H x W.
-            labels: B x H x W integers, 0..K-1 or IGNORE.
-            normaliser: of the whole global batch; 0 gives a loss of 0.
-        """
-        labels = labels.long()
-        divisor = normaliser.clamp(min=1e-12).to(output.logits.dtype)
-        terms = {"main": self._summed(output.logits, labels) / divisor}
-        total = terms["main"]
-        for name, logits in output.auxiliary.items():
-            terms[name] = self._summed(logits, labels) / divisor
-            total = total + self.auxiliary_weights[name] * terms[name]
-        return terms | {"total": total}
-
-    def _summed(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _over_pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = None if self.class_weights is None else self.class_weights.to(logits)
         reduction = "sum" if self.hard_fraction is None else "none"
         losses = functional.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction=reduction)

@@ -142,7 +142,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch:
         (["scenes/danet-demo", "model.options={dropout: 7}"], "danet cannot be built with"),
         (["scenes/danet-demo", "model.options={backbone: resnet18}"], "set model.backbone in its place"),
         (["scenes/danet-demo", "train.accumulation=3"], "train.batch_size=8 cannot be shared"),
-        (["scenes/danet-demo", "loss.auxiliary={positions: 1}"], "loss.auxiliary.positions is given"),
+        (["scenes/danet-demo", "loss.weights={positions: 1}"], "loss.weights.positions is given"),
         (["scenes/danet-demo", "train.start_from=./missing"], "There is no model at missing"),
     ],
 )

@@ -70,7 +70,7 @@ def test_auxiliary_outputs_exist_in_training_only() -> None:
     output = network(images)
     assert list(output.auxiliary) == ["position", "channel", "stage3"]
     assert all(logits.shape == (2, 3, 64, 64) for logits in (output.logits, *output.auxiliary.values()))
-    assert network.auxiliary_weights == {"position": 1.0, "channel": 1.0, "stage3": 0.4}
+    assert network.loss_weights == {"position": 1.0, "channel": 1.0, "stage3": 0.4}
     assert network.eval()(images).auxiliary == {}
 
 

@@ -47,7 +47,7 @@ def test_overrides_replace_single_settings_and_the_last_one_counts(small: str) -
             "train.learning_rate=2e-3",
             "augment.crop=[32, 48]",
             "model.options.channel_form=paper",
-            "loss.auxiliary={position: 0.5}",
+            "loss.weights={position: 0.5}",
             "loss.class_weights=[1, 2.5]",
             "train.average_decay=null",
             "data.root=/a folder/with=sign",
@@ -56,7 +56,7 @@ def test_overrides_replace_single_settings_and_the_last_one_counts(small: str) -
     assert (recipe.train.steps, recipe.train.learning_rate, recipe.train.average_decay) == (6, 0.002, None)
     assert recipe.augment.crop == (32, 48)
     assert recipe.model.options == {"channel_form": "paper"}
-    assert (recipe.loss.auxiliary, recipe.loss.class_weights) == ({"position": 0.5}, (1.0, 2.5))
+    assert (recipe.loss.weights, recipe.loss.class_weights) == ({"position": 0.5}, (1.0, 2.5))
     assert recipe.data.root == "/a folder/with=sign"
     assert recipe.train.batch_size == TrainSettings().batch_size
 
@@ -144,7 +144,7 @@ RECIPES = st.builds(
     loss=st.builds(
         LossSettings,
         class_weights=st.just("median_frequency") | st.lists(POSITIVE, max_size=3).map(tuple),
-        auxiliary=st.dictionaries(st.text(), POSITIVE, max_size=2),
+        weights=st.dictionaries(st.text(), POSITIVE, max_size=2),
     ),
     train=st.builds(
         TrainSettings,

@@ -69,9 +69,9 @@ def test_every_section_refuses_unknown_keys() -> None:
         ("augment.crop", [0, 2], "augment.crop is [0, 2], but its values should be greater than or equal to 1."),
         ("augment.scale", [2, 1], "augment: scale is (2.0, 1.0), but the smallest comes first: write [1.0, 2.0]."),
         (
-            "loss.auxiliary",
+            "loss.weights",
             {"position": -1},
-            "loss.auxiliary.position is -1, but it should be greater than or equal to 0.",
+            "loss.weights.position is -1, but it should be greater than or equal to 0.",
         ),
         (
             "loss.class_weights",

@@ -40,7 +40,7 @@ def tiny_training(directory: Path, progress: Progress | None = None, dropout: fl
     network = create_model("danet", num_classes=8, backbone="resnet10t", output_stride=32, dropout=dropout)
     return Training(
         network=network,
-        loss=SegmentationLoss(auxiliary_weights=network.auxiliary_weights),
+        loss=SegmentationLoss(weights=network.loss_weights),
         train_set=Few("", "train"),
         val_set=Few("", "val"),
         settings=settings,

@@ -12,9 +12,9 @@ from scenescope.workflows.train import changed_settings, count_pixels, create_lo
 
 
 def test_changed_settings_are_named_by_their_dotted_keys() -> None:
-    old = {"train": {"steps": 5, "seed": 0}, "loss": {"auxiliary": {"position": 1.0}}, "data": {"root": "a"}}
-    new = {"train": {"steps": 6, "seed": 0}, "loss": {"auxiliary": {"channel": 1.0}}, "data": {"root": "a"}}
-    assert changed_settings(old, new) == ["loss.auxiliary.channel", "loss.auxiliary.position", "train.steps"]
+    old = {"train": {"steps": 5, "seed": 0}, "loss": {"weights": {"position": 1.0}}, "data": {"root": "a"}}
+    new = {"train": {"steps": 6, "seed": 0}, "loss": {"weights": {"channel": 1.0}}, "data": {"root": "a"}}
+    assert changed_settings(old, new) == ["loss.weights.channel", "loss.weights.position", "train.steps"]
     assert changed_settings(old, old) == []
 
 
@@ -33,9 +33,9 @@ def test_class_weights_come_from_the_training_labels(monkeypatch: pytest.MonkeyP
     assert create_loss(LossSettings(), network, train_set).class_weights is None
 
 
-def test_auxiliary_weights_are_the_published_ones_but_for_those_named() -> None:
+def test_loss_weights_are_the_published_ones_but_for_those_named() -> None:
     network = create_model("danet", num_classes=8, backbone="resnet18")
-    loss = create_loss(LossSettings(auxiliary={"channel": 0.25}), network, ScenesDataset())
-    assert loss.auxiliary_weights == {"position": 1.0, "channel": 0.25, "stage3": 0.4}
-    with pytest.raises(RecipeError, match=r"loss.auxiliary.chanel is given and danet has no such output"):
-        create_loss(LossSettings(auxiliary={"chanel": 1.0}), network, ScenesDataset())
+    loss = create_loss(LossSettings(weights={"channel": 0.25}), network, ScenesDataset())
+    assert loss.weights == {"main": 1.0, "position": 1.0, "channel": 0.25, "stage3": 0.4}
+    with pytest.raises(RecipeError, match=r"loss.weights.chanel is given and danet has no such output"):
+        create_loss(LossSettings(weights={"chanel": 1.0}), network, ScenesDataset())

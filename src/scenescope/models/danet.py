@@ -116,5 +116,5 @@ def danet(
         num_classes=num_classes,
         align_corners=align_corners,
         auxiliary_head=auxiliary_fcn_head(stages.channels[2], num_classes, dropout) if auxiliary_head else None,
-        auxiliary_weights={"position": 1.0, "channel": 1.0, "stage3": 0.4},
+        loss_weights={"position": 1.0, "channel": 1.0, "stage3": 0.4},
     )

@@ -22,7 +22,7 @@ class SegmentationNetwork(nn.Module):
         num_classes: K.
         align_corners: how logits are resized to the picture (True in the official DANet code).
         auxiliary_head: a head on stage 3 that is used in training only, under the name ``stage3``.
-        auxiliary_weights: weight of each auxiliary loss, as published.
+        loss_weights: weight of the loss of each output by name, as published; that of "main" is 1 unless named.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class SegmentationNetwork(nn.Module):
         num_classes: int,
         align_corners: bool,
         auxiliary_head: nn.Module | None = None,
-        auxiliary_weights: dict[str, float] | None = None,
+        loss_weights: dict[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -41,7 +41,7 @@ class SegmentationNetwork(nn.Module):
         self.auxiliary_head = auxiliary_head
         self.num_classes = num_classes
         self.align_corners = align_corners
-        self.auxiliary_weights = dict(auxiliary_weights or {})
+        self.loss_weights = dict(loss_weights or {})
         self.config: dict[str, Any] = {}
 
     @property
@@ -55,14 +55,17 @@ class SegmentationNetwork(nn.Module):
         return self.backbone.std
 
     def forward(self, images: Tensor) -> SegmentationOutput:
-        """Return logits at the size of the images; auxiliary logits in training only.
+        """Return logits at the size of the images; auxiliary logits in training only, those of pixels at that size.
 
         Args:
             images: B x 3 x H x W as ``prepare`` gives them.
         """
         output = self.low_resolution(images)
         size = images.shape[-2:]
-        auxiliary = {name: self.resize(logits, size) for name, logits in output.auxiliary.items()}
+        auxiliary = {
+            name: logits.float() if logits.ndim == 2 else self.resize(logits, size)
+            for name, logits in output.auxiliary.items()
+        }
         return SegmentationOutput(self.resize(output.logits, size), auxiliary)
 
     def low_resolution(self, images: Tensor) -> SegmentationOutput:

@@ -199,7 +199,7 @@ class Training:
         accelerator, settings = self.accelerator, self.settings
         self._train_mode()
         set_rate(self.optimiser, rate)
-        normaliser = torch.stack([self.loss.normaliser(labels) for _, labels, _ in parts]).sum()
+        normaliser = torch.stack([self.loss.normaliser(labels) for _, labels, _ in parts]).sum(dim=0)
         # Not every accelerator knows float64.
         normaliser = sum_over_processes(normaliser.float().to(accelerator.device))
         sums: dict[str, Tensor] = {}

@@ -20,8 +20,10 @@ class LossSettings:
     """Weights of the classes: computed from the training labels, or one number per class."""
     hard_fraction: Annotated[float, Interval(gt=0, le=1)] | None = None
     """Online hard example mining: score only this share of each picture's pixels, the hardest."""
-    auxiliary: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
-    """Weight of each auxiliary loss by name; those not named keep the published weight."""
+    weights: dict[str, Annotated[float, Ge(0)]] = field(default_factory=dict)
+    """Weight of the loss of each output by name, such as main; those not named keep the published weight."""
+    picture_target: Literal["presence", "area"] = "presence"
+    """What logits of whole pictures are to say of each class: that it is there, or its share of the pixels."""
 
 
 @dataclass(frozen=True)

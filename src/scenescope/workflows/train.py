@@ -157,18 +157,20 @@ def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: Sce
     """Build the loss of a recipe.
 
     Raises:
-        RecipeError: weights for another number of classes, or for an auxiliary output that does not exist.
+        RecipeError: weights for another number of classes, or for an output that does not exist.
     """
-    unknown = sorted(loss.auxiliary.keys() - network.auxiliary_weights.keys())
+    known = {"main": 1.0} | network.loss_weights
+    unknown = sorted(loss.weights.keys() - known.keys())
     if unknown:
         raise RecipeError(
-            f"loss.auxiliary.{unknown[0]} is given and {network.config['name']} has no such output;"
-            f" it has {', '.join(network.auxiliary_weights) or 'none'}."
+            f"loss.weights.{unknown[0]} is given and {network.config['name']} has no such output;"
+            f" it has {', '.join(known)}."
         )
     return SegmentationLoss(
         class_weights=_class_weights(loss, train_set),
         hard_fraction=loss.hard_fraction,
-        auxiliary_weights=network.auxiliary_weights | loss.auxiliary,
+        weights=known | loss.weights,
+        picture_target=loss.picture_target,
     )
 
 
