@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import re
@@ -10,9 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from scenescope.checkpoints.model_directory import save_model
+from scenescope.checkpoints.model_directory import load_model, save_model
+from scenescope.data.catalog import open_dataset
+from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 
@@ -74,7 +78,7 @@ def test_a_table_and_files_of_the_scores(run, model, data, tmp_path):
     assert scores.names == tuple(NAMES)
     assert 0 < scores.iou[0] < 1
     assert (stored["data"], stored["split"], stored["images"]) == (f"folder:{data}", "val", 3)
-    assert stored["settings"] == {"scales": [1.0], "flip": False, "window": None, "stride": None}
+    assert stored["settings"] == json.loads(json.dumps(dataclasses.asdict(InferenceSettings())))
     assert stored["model"] == str(model)
     for line in (rf"road .* {scores.iou[0]:.4f}", r"never \[seen\] .* absent", rf"mean IoU +{scores.mean_iou:.4f}"):
         assert re.search(line, result.output), result.output
@@ -100,8 +104,22 @@ def test_batches_workers_scales_and_windows_are_options(run, model, data, tmp_pa
         assert result.exit_code == 0, result.output
         matrices.append(json.loads((tmp_path / "scores.json").read_text()))
     assert matrices[0]["scores"]["matrix"] == slow_matrix(model, data)
-    assert matrices[1]["settings"] == {"scales": [0.75, 1.0, 1.25], "flip": True, "window": 24, "stride": 8}
+    given = {"scales": [0.75, 1.0, 1.25], "flip": True, "window": 24, "stride": 8}
+    assert given.items() <= matrices[1]["settings"].items()
     assert np.sum(matrices[1]["scores"]["matrix"]) == np.sum(matrices[0]["scores"]["matrix"])
+
+
+def test_a_protocol_is_a_set_of_settings_of_which_single_ones_can_be_replaced(run, model, data, tmp_path):
+    options = ["--base-size", "60", "--window", "40", "--scales", "1", "--no-flip"]
+    result = run(f"folder:{data}", "--model", model, "--output", tmp_path, "--protocol", "official-ms", *options)
+    assert result.exit_code == 0, result.output
+    stored = json.loads((tmp_path / "scores.json").read_text())
+    settings = InferenceSettings(window=40, stride=0.5, base_size=60, border="pad", combine="exp")
+    assert stored["settings"] == json.loads(json.dumps(dataclasses.asdict(settings)))
+    loaded = load_model(model)
+    confusion = evaluate(loaded.network, open_dataset("folder", str(data), "val"), settings)
+    assert stored["scores"]["matrix"] == confusion.counts().tolist()
+    assert stored["scores"]["matrix"] != slow_matrix(model, data)
 
 
 def test_two_processes_score_as_one(model, data, tmp_path):
@@ -137,6 +155,9 @@ def test_two_processes_score_as_one(model, data, tmp_path):
         (["folder:DATA", "--scales", "1,x"], "--scales '1,x' is not a list of numbers"),
         (["folder:DATA", "--scales", "0"], "positive numbers"),
         (["folder:DATA", "--stride", "5"], "stride=5 has no window"),
+        (["folder:DATA", "--protocol", "offical"], "no protocol 'offical'. Did you mean 'official'.* mmseg-ms"),
+        (["folder:DATA", "--base-size", "2048x1024"], "--base-size '2048x1024' is no size; write it like 2048,1024"),
+        (["folder:DATA", "--base-size", "1,2,3"], "base_size=.* a long side"),
         (["folder:DATA", "--device", "gpu"], "no device 'gpu'"),
         (["folder:DATA", "--model", "./nowhere"], "no model at nowhere"),
         (["folder:DATA", "--output", "TAKEN/out"], "in the way"),

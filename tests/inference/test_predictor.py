@@ -27,6 +27,15 @@ def test_windows_cover_every_pixel_and_end_at_the_border(length, window, data):
     assert len(starts) == (1 if length == window else -(-(length - window) // step) + 1)
 
 
+@given(length=st.integers(1, 60), window=st.integers(1, 40), data=st.data())
+def test_filled_windows_cover_every_pixel_from_multiples_of_the_step(length, window, data):
+    step = data.draw(st.integers(1, window))
+    starts = window_starts(length, window, step, "pad")
+    assert starts == [number * step for number in range(len(starts))]
+    assert starts[-1] + window >= length  # covered, as no step is longer than a window
+    assert len(starts) == 1 or starts[-2] + window < length  # no window more than needed
+
+
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_a_network_that_returns_its_input_gives_the_input_back(answering, data):

@@ -16,9 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from scenescope.cli.inference_options import (
+    BaseSizeOption,
     DeviceOption,
     FlipOption,
     ModelOption,
+    ProtocolOption,
     ScalesOption,
     StrideOption,
     WindowOption,
@@ -38,10 +40,12 @@ def evaluate(
         typer.Option(help="For folder: without splits: data.val_fraction of the training.", show_default="as on disk"),
     ] = None,
     val_seed: Annotated[int, typer.Option(min=0, help="And its data.val_seed.")] = 0,
-    scales: ScalesOption = "1",
-    flip: FlipOption = False,
+    protocol: ProtocolOption = None,
+    scales: ScalesOption = None,
+    flip: FlipOption = None,
     window: WindowOption = None,
     stride: StrideOption = None,
+    base_size: BaseSizeOption = None,
     absent: Annotated[
         Literal["skip", "zero"],
         typer.Option(help="A class in neither truth nor prediction: left out of the means, or counted as 0."),
@@ -63,7 +67,7 @@ def evaluate(
     from scenescope.files import output_directory, write_text
     from scenescope.inference.devices import resolve_device
 
-    settings = inference_settings(scales, flip, window, stride)
+    settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     chosen_device = resolve_device(device)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed)
     loaded = load_model(model, device=chosen_device)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scenescope.errors import ScenescopeError
+from scenescope.errors import ScenescopeError, nearest
 
 if TYPE_CHECKING:
     from scenescope.inference.settings import InferenceSettings
@@ -19,14 +20,36 @@ ModelOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-ScalesOption = Annotated[str, typer.Option(help="Look at each picture at these sizes, such as 0.75,1,1.25.")]
-FlipOption = Annotated[bool, typer.Option("--flip", help="Look at the mirrored picture as well.")]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Test as published: official, official-ms, mmseg or mmseg-ms. The options below replace single values.",
+        show_default="the whole picture in its own size",
+    ),
+]
+ScalesOption = Annotated[
+    str | None, typer.Option(help="Look at each picture at these sizes, such as 0.75,1,1.25.", show_default="1")
+]
+FlipOption = Annotated[
+    bool | None, typer.Option("--flip/--no-flip", help="Look at the mirrored picture as well.", show_default="no-flip")
+]
 WindowOption = Annotated[
     int | None,
     typer.Option(help="Slide a square window of this many pixels over each picture.", show_default="the whole picture"),
 ]
 StrideOption = Annotated[
-    int | None, typer.Option(help="Pixels from window to window.", show_default="two thirds of the window")
+    float | None,
+    typer.Option(
+        help="Pixels from window to window, or below 1 a share of the window.", show_default="two thirds of the window"
+    ),
+]
+BaseSizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LONG[,SHORT]",
+        help="Long side of each picture at scale 1, or the largest long and short side.",
+        show_default="its own size",
+    ),
 ]
 
 
@@ -41,15 +64,35 @@ def output_path(text: str) -> Path:
     return Path(text)
 
 
-def inference_settings(scales: str, flip: bool, window: int | None, stride: int | None) -> InferenceSettings:
-    """Return the settings that the options describe.
+def inference_settings(
+    scales: str | None,
+    flip: bool | None,
+    window: int | None,
+    stride: float | None,
+    base_size: str | None = None,
+    protocol: str | None = None,
+) -> InferenceSettings:
+    """Return the settings that the options describe: those of the protocol, with what is given in their place.
 
     Raises:
-        ScenescopeError: numbers that cannot be read or are not possible.
+        ScenescopeError: an unknown protocol, or numbers that cannot be read or are not possible.
     """
+    from scenescope.inference.protocols import PROTOCOLS
     from scenescope.inference.settings import InferenceSettings
 
-    return InferenceSettings(_parse_scales(scales), flip, window, stride)
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise ScenescopeError(
+            f"There is no protocol {protocol!r}.{nearest(protocol, PROTOCOLS)} Known: {', '.join(PROTOCOLS)}."
+        )
+    given: dict[str, Any] = {
+        "scales": None if scales is None else _parse_scales(scales),
+        "flip": flip,
+        "window": window,
+        "stride": int(stride) if stride is not None and stride.is_integer() else stride,
+        "base_size": None if base_size is None else _parse_base_size(base_size),
+    }
+    settings = PROTOCOLS[protocol] if protocol is not None else InferenceSettings()
+    return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})
 
 
 def _parse_scales(text: str) -> tuple[float, ...]:
@@ -57,3 +100,11 @@ def _parse_scales(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise ScenescopeError(f"--scales {text!r} is not a list of numbers; write it like 0.75,1,1.25.") from None
+
+
+def _parse_base_size(text: str) -> int | tuple[int, ...]:
+    try:
+        sides = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ScenescopeError(f"--base-size {text!r} is no size; write it like 2048,1024 or 2048.") from None
+    return sides[0] if len(sides) == 1 else sides

@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import track
 
 from scenescope.cli.inference_options import (
+    BaseSizeOption,
     DeviceOption,
     FlipOption,
     ModelOption,
+    ProtocolOption,
     ScalesOption,
     StrideOption,
     WindowOption,
@@ -32,10 +34,12 @@ def predict(
         int | None,
         typer.Option(min=1, help="Refuse larger pictures before decoding them.", show_default="200 million"),
     ] = None,
-    scales: ScalesOption = "1",
-    flip: FlipOption = False,
+    protocol: ProtocolOption = None,
+    scales: ScalesOption = None,
+    flip: FlipOption = None,
     window: WindowOption = None,
     stride: StrideOption = None,
+    base_size: BaseSizeOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Segment pictures. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
@@ -45,7 +49,7 @@ def predict(
     from scenescope.inference.inputs import find_pictures
     from scenescope.inference.segmenter import Segmenter
 
-    settings = inference_settings(scales, flip, window, stride)
+    settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     pictures = find_pictures(images, output)
     segmenter = Segmenter.load(model, device, settings)
     console = Console(soft_wrap=True, markup=False, highlight=False)

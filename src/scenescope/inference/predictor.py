@@ -1,21 +1,29 @@
 """Scores for every pixel: whole image or sliding window, one scale or several, with or without flip.
 
-Combined as in mmsegmentation: logits are averaged where windows overlap, then resized to the picture, then
-probabilities are averaged over scales and flips. The official DANet code sums exp(logits) instead.
+Views of a picture are joined as in mmsegmentation, or as in the official DANet code; ``protocols.py`` tells how.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
 from scenescope.inference.modes import evaluating
-from scenescope.inference.settings import InferenceSettings
+from scenescope.inference.settings import Border, InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
 __all__ = ["InferenceSettings", "predict_logits", "window_starts"]
+
+_LARGEST_EXPONENT = 80.0
+"""float32 ends near exp(88), and sums over scales and classes must fit as well."""
+
+_Answer = Callable[[SegmentationNetwork, Tensor], Tensor]
+"""What a network says of B x 3 x h x w prepared pixels: B x K x h x w."""
 
 
 def predict_logits(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
@@ -25,62 +33,104 @@ def predict_logits(network: SegmentationNetwork, images: Tensor, settings: Infer
         images: B x 3 x H x W uint8 RGB on the network's device.
 
     Returns:
-        B x K x H x W float32: logits with one scale and no flip, else probabilities, the mean over scales and flips.
+        B x K x H x W float32: logits where ``settings`` join no views, else probabilities.
     """
     settings = settings or InferenceSettings()
     with evaluating(network):
         prepared = network.prepare(images)
         if not settings.averages:
-            return _logits_at_scale(network, prepared, settings.scales[0], settings)
+            return _at_scale(network, prepared, settings.scales[0], settings, _logits)
         total: Tensor | None = None
         for scale in settings.scales:
-            probabilities = torch.softmax(_logits_at_scale(network, prepared, scale, settings), dim=1)
-            if settings.flip:
-                mirrored = _logits_at_scale(network, prepared.flip(-1), scale, settings).flip(-1)
-                probabilities = (probabilities + torch.softmax(mirrored, dim=1)) / 2
-            total = probabilities if total is None else total + probabilities
+            join = _sum_of_exponentials if settings.combine == "exp" else _mean_probabilities
+            scores = join(network, prepared, scale, settings)
+            total = scores if total is None else total + scores
         assert total is not None  # settings hold at least one scale
-        return total / len(settings.scales)
+        return total / (total.sum(dim=1, keepdim=True) if settings.combine == "exp" else len(settings.scales))
 
 
-def window_starts(length: int, window: int, step: int) -> list[int]:
-    """Return where windows begin along a side of ``length`` pixels; the last ends exactly at the border."""
+def window_starts(length: int, window: int, step: int, border: Border = "shift") -> list[int]:
+    """Return where windows begin along a side of ``length`` pixels.
+
+    The last one ends exactly at the border ("shift"), or begins a step after the one before and may reach past the
+    border ("pad").
+    """
     if length <= window:
         return [0]
+    if border == "pad":
+        return list(range(0, length - window + step, step))
     return [*range(0, length - window, step), length - window]
 
 
-def _logits_at_scale(network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings) -> Tensor:
-    """Return B x K x H x W logits at the size of the images, looked at ``scale`` times as large."""
+def _mean_probabilities(
+    network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings
+) -> Tensor:
+    """Return the probabilities of pictures in one scale, the mean over both directions with flip."""
+    probabilities = torch.softmax(_at_scale(network, images, scale, settings, _logits), dim=1)
+    if not settings.flip:
+        return probabilities
+    mirrored = _at_scale(network, images.flip(-1), scale, settings, _logits).flip(-1)
+    return (probabilities + torch.softmax(mirrored, dim=1)) / 2
+
+
+def _sum_of_exponentials(
+    network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings
+) -> Tensor:
+    """Return exp(logits), with flip exp(logits + mirrored logits), formed window by window."""
+    return _at_scale(network, images, scale, settings, partial(_exponentials, flip=settings.flip))
+
+
+def _at_scale(
+    network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings, answer: _Answer
+) -> Tensor:
+    """Return B x K x H x W answers at the size of the images, looked at in one scale."""
     height, width = images.shape[-2:]
-    scaled_size = (max(round(height * scale), 1), max(round(width * scale), 1))
-    logits = _windowed(network, _resize(network, images, scaled_size), settings)
-    return _resize(network, logits, (height, width))
+    resized = _resize(network, images, settings.size_at(scale, height, width))
+    return _resize(network, _windowed(network, resized, settings, answer), (height, width))
 
 
-def _windowed(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings) -> Tensor:
-    """Return the logits of every window, averaged where they overlap; a smaller image is its own window."""
+def _windowed(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings, answer: _Answer) -> Tensor:
+    """Return the answer to every window, averaged where they overlap."""
     if settings.window is None:
-        return _logits(network, images)
+        return answer(network, images)
     height, width = images.shape[-2:]
-    window_height, window_width = min(settings.window, height), min(settings.window, width)
     total: Tensor | None = None
     count = images.new_zeros(height, width)
-    for top in window_starts(height, window_height, settings.step):
-        for left in window_starts(width, window_width, settings.step):
-            place = (..., slice(top, top + window_height), slice(left, left + window_width))
-            logits = _logits(network, images[place])
+    for top in window_starts(height, settings.window, settings.step, settings.border):
+        for left in window_starts(width, settings.window, settings.step, settings.border):
+            place = (..., slice(top, top + settings.window), slice(left, left + settings.window))
+            part = images[place]
+            view = _fill(network, part, settings.window) if settings.border == "pad" else part
+            answers = answer(network, view)[..., : part.shape[-2], : part.shape[-1]]
             if total is None:
-                total = logits.new_zeros(*logits.shape[:2], height, width)
-            total[place] += logits
+                total = answers.new_zeros(*answers.shape[:2], height, width)
+            total[place] += answers
             count[place] += 1
     assert total is not None  # every side has at least one window
     return total / count
 
 
+def _fill(network: SegmentationNetwork, part: Tensor, window: int) -> Tensor:
+    """Fill B x 3 x h x w up to window x window with black pixels, below and on the right."""
+    height, width = part.shape[-2:]
+    black = network.prepare(torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=part.device))
+    filled = black.repeat(len(part), 1, window, window)
+    filled[..., :height, :width] = part
+    return filled
+
+
 def _logits(network: SegmentationNetwork, images: Tensor) -> Tensor:
     output: SegmentationOutput = network(images)
     return output.logits.float()
+
+
+def _exponentials(network: SegmentationNetwork, images: Tensor, *, flip: bool) -> Tensor:
+    logits = _logits(network, images)
+    if flip:
+        logits = logits + _logits(network, images.flip(-1)).flip(-1)
+    # All classes of a pixel move alike.
+    largest = logits.amax(dim=1, keepdim=True)
+    return (logits - (largest - largest.clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT))).exp()
 
 
 def _resize(network: SegmentationNetwork, pictures: Tensor, size: tuple[int, int]) -> Tensor:
