@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as distributed
 from torch import Tensor
 
 from scenescope.errors import DataError, LabelError
+from scenescope.evaluation.processes import summed
 from scenescope.labels import IGNORE, MAX_CLASSES
 
 _LABEL_VALUES = IGNORE + 1
@@ -48,8 +48,8 @@ class ConfusionMatrix:
             )
         if labels.numel() == 0:
             return
-        self._refuse_beyond("Label", labels, IGNORE, LabelError)
-        self._refuse_beyond("Prediction", predictions, self.num_classes - 1, DataError)
+        refuse_beyond("Label", labels, IGNORE, LabelError)
+        refuse_beyond("Prediction", predictions, self.num_classes - 1, DataError)
         # One row for each of the 256 label values: counting then checks the labels as well, and the narrow index
         # makes it several times faster than int64.
         index_type = torch.int16 if _LABEL_VALUES * self.num_classes <= 2**15 else torch.int32
@@ -72,21 +72,17 @@ class ConfusionMatrix:
 
     def all_reduce(self) -> None:
         """Add up the counts of all processes of ``torch.distributed``; each then holds the sum."""
-        # NCCL moves only what is on a GPU; every other backend moves what is on the CPU.
-        meeting_place = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        total = self.matrix.to(meeting_place)
-        distributed.all_reduce(total)
-        self.matrix = total.to(self.matrix.device)
+        self.matrix = summed(self.matrix)
 
     def counts(self) -> npt.NDArray[np.int64]:
         """Return the K x K counts as an array."""
         return self.matrix.cpu().numpy().copy()
 
-    @staticmethod
-    def _refuse_beyond(what: str, values: Tensor, largest: int, error: type[DataError]) -> None:
-        """Refuse values outside 0..largest."""
-        if values.dtype.is_floating_point or values.dtype == torch.bool:
-            raise error(f"{what}s are {values.dtype}; give integers.")
-        low, high = (int(value) for value in torch.aminmax(values))
-        if low < 0 or high > largest:
-            raise error(f"{what} {low if low < 0 else high} is not possible; give 0 to {largest}.")
+
+def refuse_beyond(what: str, values: Tensor, largest: int, error: type[DataError]) -> None:
+    """Refuse values that are no integers or outside 0..largest."""
+    if values.dtype.is_floating_point or values.dtype == torch.bool:
+        raise error(f"{what}s are {values.dtype}; give integers.")
+    low, high = (int(value) for value in torch.aminmax(values))
+    if low < 0 or high > largest:
+        raise error(f"{what} {low if low < 0 else high} is not possible; give 0 to {largest}.")

@@ -13,6 +13,7 @@ from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.loading import Batch, Sample, load_batches
 from scenescope.data.transforms import whole_sample
+from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.modes import evaluating
 from scenescope.inference.predictor import InferenceSettings, predict_logits
@@ -31,6 +32,7 @@ def evaluate(
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
     autocast: torch.dtype | None = None,
+    boundary: BoundaryCounts | None = None,
 ) -> ConfusionMatrix:
     """Compare a network's predictions with the labels of a data set, at the labels' own size.
 
@@ -44,6 +46,7 @@ def evaluate(
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
         progress: called with the number of images done and to do in this process.
         autocast: number format of the network's arithmetic, such as torch.bfloat16.
+        boundary: takes the counts along the boundaries in the same pass, over all processes likewise.
 
     Returns:
         The counts over all processes where ``torch.distributed`` joins them, else of this share of the images.
@@ -65,12 +68,17 @@ def evaluate(
         singles = load_batches(share, [[position] for position in range(len(share))], workers)
         for images, labels in _batches(singles, batch_size):
             scores = predict_logits(network, images.to(device), settings)
-            confusion.update(labels.to(device), scores.argmax(dim=1).to(torch.uint8))
+            labels, predictions = labels.to(device), scores.argmax(dim=1).to(torch.uint8)
+            confusion.update(labels, predictions)
+            if boundary is not None:
+                boundary.update(labels, predictions)
             done += len(images)
             if progress:
                 progress(done, len(share))
     if world_size > 1 and torch.distributed.is_initialized():
         confusion.all_reduce()
+        if boundary is not None:
+            boundary.all_reduce()
     return confusion
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import torch.distributed as distributed
+from torch import Tensor
 
 
 @contextlib.contextmanager
@@ -16,9 +17,18 @@ def joined_processes() -> Iterator[tuple[int, int]]:
     if world_size == 1:
         yield 0, 1
         return
-    # Only one small matrix is exchanged, so gloo does for GPUs too, even where processes share one.
+    # Only small matrices are exchanged, so gloo does for GPUs too, even where processes share one.
     distributed.init_process_group("gloo")
     try:
         yield distributed.get_rank(), world_size
     finally:
         distributed.destroy_process_group()
+
+
+def summed(counts: Tensor) -> Tensor:
+    """Return the sum of a tensor of counts over all processes of ``torch.distributed``, on its own device."""
+    # NCCL moves only what is on a GPU; every other backend moves what is on the CPU.
+    meeting_place = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    total = counts.to(meeting_place, copy=True)
+    distributed.all_reduce(total)
+    return total.to(counts.device)

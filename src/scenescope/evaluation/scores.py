@@ -73,13 +73,13 @@ class Scores:
         if total == 0:
             raise DataError("No pixel could be scored: every label is ignored. Check the masks and the ignored value.")
         union = true + predicted - right
-        iou = [_ratio(*pair) for pair in zip(right, union, strict=True)]
-        accuracy = [_ratio(*pair) for pair in zip(right, true, strict=True)]
+        iou = [ratio(*pair) for pair in zip(right, union, strict=True)]
+        accuracy = [ratio(*pair) for pair in zip(right, true, strict=True)]
         weighted = sum(int(t) * (value or 0.0) for t, value in zip(true, iou, strict=True))
         return cls(
-            mean_iou=_mean(iou, absent),
+            mean_iou=mean_score(iou, absent),
             pixel_accuracy=int(right.sum()) / total,
-            mean_accuracy=_mean(accuracy, absent),
+            mean_accuracy=mean_score(accuracy, absent),
             frequency_weighted_iou=weighted / total,
             names=tuple(names),
             iou=tuple(iou),
@@ -119,10 +119,12 @@ class Scores:
         return cls.from_matrix(stored["matrix"], list(stored["iou"]), stored["absent_as"])
 
 
-def _ratio(part: int, whole: int) -> float | None:
+def ratio(part: int, whole: int) -> float | None:
+    """Return part / whole, exact before the one division; None of nothing."""
     return int(part) / int(whole) if whole else None
 
 
-def _mean(values: list[float | None], absent: Absent) -> float:
+def mean_score(values: Sequence[float | None], absent: Absent) -> float:
+    """Return the mean over classes of which one at least has a value; the others are left out or count as 0."""
     kept = [value or 0.0 for value in values if value is not None or absent == "zero"]
     return sum(kept) / len(kept)
