@@ -13,6 +13,7 @@ from PIL import Image
 
 from scenescope.checkpoints.model_directory import load_model, save_model
 from scenescope.data.catalog import open_dataset
+from scenescope.evaluation.boundary import COUNTED, BoundaryCounts
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.inference.segmenter import Segmenter
@@ -69,6 +70,16 @@ def slow_matrix(model, data):
     return matrix.tolist()
 
 
+def boundary_counts(model, data):
+    segmenter = Segmenter.load(model, "cpu")
+    boundary = BoundaryCounts(3, width=2, tolerance=0.05)
+    for number in range(3):
+        labels = np.asarray(Image.open(data / "masks" / "val" / f"{number}.png"))
+        predictions = segmenter.predict(data / "images" / "val" / f"{number}.png").labels
+        boundary.update(torch.from_numpy(labels.copy())[None], torch.from_numpy(predictions)[None])
+    return boundary.counts
+
+
 def test_a_table_and_files_of_the_scores(run, model, data, tmp_path):
     result = run(f"folder:{data}", "--model", model, "--output", tmp_path / "out", "--device", "cpu")
     assert result.exit_code == 0, result.output
@@ -83,6 +94,7 @@ def test_a_table_and_files_of_the_scores(run, model, data, tmp_path):
     for line in (rf"road .* {scores.iou[0]:.4f}", r"never \[seen\] .* absent", rf"mean IoU +{scores.mean_iou:.4f}"):
         assert re.search(line, result.output), result.output
     assert "1 absent from truth and prediction, left out of the means: never [seen]" in result.output
+    assert "boundary" not in stored
     with Image.open(tmp_path / "out" / "confusion.png") as picture:
         assert picture.format == "PNG"
 
@@ -122,6 +134,24 @@ def test_a_protocol_is_a_set_of_settings_of_which_single_ones_can_be_replaced(ru
     assert stored["scores"]["matrix"] != slow_matrix(model, data)
 
 
+def test_boundaries_are_scored_where_asked(run, model, data, tmp_path):
+    options = ["--boundary", "--boundary-width", "2", "--boundary-tolerance", "0.05", "--output", tmp_path]
+    result = run(f"folder:{data}", "--model", model, *options)
+    assert result.exit_code == 0, result.output
+    stored = json.loads((tmp_path / "scores.json").read_text())
+    assert stored["scores"]["matrix"] == slow_matrix(model, data)
+    assert stored["boundary"]["counts"] == dict(zip(COUNTED, boundary_counts(model, data).tolist(), strict=True))
+    road, never = ({what: stored["boundary"][what][name] for what in ("iou", "f")} for name in (NAMES[0], NAMES[2]))
+    assert never == {"iou": None, "f": None}
+    for line in (
+        rf"road .* {road['iou']:.4f} .* {road['f']:.4f}",
+        r"never \[seen\] .* absent .* absent",
+        rf"mean boundary IoU +{stored['boundary']['mean_iou']:.4f}",
+        rf"mean boundary F +{stored['boundary']['mean_f']:.4f}",
+    ):
+        assert re.search(line, result.output), result.output
+
+
 def test_two_processes_score_as_one(model, data, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -131,7 +161,7 @@ def test_two_processes_score_as_one(model, data, tmp_path):
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     processes = [
         subprocess.Popen(
-            [*command, "--output", str(tmp_path)],
+            [*command, "--output", str(tmp_path), "--boundary", "--boundary-width=2", "--boundary-tolerance=0.05"],
             env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -141,7 +171,9 @@ def test_two_processes_score_as_one(model, data, tmp_path):
     ]
     told = [process.communicate(timeout=100) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
-    assert json.loads((tmp_path / "scores.json").read_text())["scores"]["matrix"] == slow_matrix(model, data)
+    stored = json.loads((tmp_path / "scores.json").read_text())
+    assert stored["scores"]["matrix"] == slow_matrix(model, data)
+    assert list(stored["boundary"]["counts"].values()) == boundary_counts(model, data).tolist()
     assert "mean IoU" in told[0][0]
     assert told[1][0] == ""
 
@@ -158,6 +190,8 @@ def test_two_processes_score_as_one(model, data, tmp_path):
         (["folder:DATA", "--protocol", "offical"], "no protocol 'offical'. Did you mean 'official'.* mmseg-ms"),
         (["folder:DATA", "--base-size", "2048x1024"], "--base-size '2048x1024' is no size; write it like 2048,1024"),
         (["folder:DATA", "--base-size", "1,2,3"], "base_size=.* a long side"),
+        (["folder:DATA", "--boundary", "--boundary-width", "0"], "Boundary width 0 .* such as 0.02"),
+        (["folder:DATA", "--boundary-tolerance", "3"], "add --boundary"),
         (["folder:DATA", "--device", "gpu"], "no device 'gpu'"),
         (["folder:DATA", "--model", "./nowhere"], "no model at nowhere"),
         (["folder:DATA", "--output", "TAKEN/out"], "in the way"),

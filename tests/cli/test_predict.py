@@ -82,9 +82,10 @@ def test_the_limit_of_pixels_is_an_option(run, model, photos):
     assert "3 of 4 pictures predicted" in result.output
 
 
-def test_probabilities_windows_and_scales(run, model, photos):
+@pytest.mark.parametrize("protocol", [[], ["--protocol", "official", "--base-size", "40"]])
+def test_probabilities_windows_and_scales(run, model, photos, protocol):
     options = ["--probabilities", "--scales", "0.5,1", "--flip", "--window", "16", "--stride", "8"]
-    assert run("photos/a.png", "--model", model, "--output", "out", *options).exit_code == 0
+    assert run("photos/a.png", "--model", model, "--output", "out", *options, *protocol).exit_code == 0
     with np.load(photos.parent / "out" / "a_probabilities.npz") as stored:
         assert stored["probabilities"].shape == (3, 24, 40)
         assert np.allclose(stored["probabilities"].astype(np.float32).sum(0), 1, atol=5e-3)

@@ -11,6 +11,7 @@ from scenescope.data import scenes as street_scenes
 from scenescope.data.catalog import open_dataset
 from scenescope.errors import LabelError, ModelError
 from scenescope.evaluation import evaluator
+from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.inference.predictor import InferenceSettings
 from scenescope.inference.segmenter import Segmenter
@@ -35,6 +36,21 @@ def test_shares_of_several_processes_add_up_to_the_whole(strongest, scenes, worl
         total.merge(share)
     assert total.counts().tolist() == scenes.slow_matrix()
     assert len(strongest.batches) == len(scenes)  # no image is looked at twice
+
+
+@pytest.mark.parametrize(("batch_size", "world_size"), [(1, 1), (3, 1), (2, 3)])
+def test_boundaries_are_counted_in_the_same_pass(strongest, scenes, batch_size, world_size):
+    expected = BoundaryCounts(3)
+    for scene in scenes.scenes:
+        predictions = scene.image.argmax(-1)
+        expected.update(torch.from_numpy(scene.labels)[None], torch.from_numpy(predictions)[None])
+    total = torch.zeros_like(expected.counts)
+    for rank in range(world_size):
+        boundary = BoundaryCounts(3)
+        evaluate(strongest, scenes, batch_size=batch_size, rank=rank, world_size=world_size, boundary=boundary)
+        total += boundary.counts
+    assert torch.equal(total, expected.counts)
+    assert total.all()
 
 
 def test_real_masks_are_scored_at_their_own_size(real_data):

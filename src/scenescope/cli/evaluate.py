@@ -26,8 +26,11 @@ from scenescope.cli.inference_options import (
     WindowOption,
     inference_settings,
 )
+from scenescope.errors import ScenescopeError
 
 if TYPE_CHECKING:
+    from scenescope.evaluation.boundary import BoundaryCounts
+    from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.scores import Scores
 
 
@@ -50,6 +53,18 @@ def evaluate(
         Literal["skip", "zero"],
         typer.Option(help="A class in neither truth nor prediction: left out of the means, or counted as 0."),
     ] = "skip",
+    boundary: Annotated[
+        bool, typer.Option("--boundary", help="Also score boundaries: Boundary IoU and boundary F.")
+    ] = False,
+    boundary_width: Annotated[
+        float | None,
+        typer.Option(
+            help="Width of Boundary IoU, as a share of the diagonal; from 1 on in pixels.", show_default="0.02"
+        ),
+    ] = None,
+    boundary_tolerance: Annotated[
+        float | None, typer.Option(help="Tolerance of boundary F, likewise.", show_default="0.0075")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
     output: Annotated[
@@ -61,6 +76,7 @@ def evaluate(
     from scenescope.checkpoints.model_directory import load_model
     from scenescope.data.catalog import open_dataset, parse_source
     from scenescope.drawing.charts import draw_confusion
+    from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.evaluator import evaluate as evaluate_network
     from scenescope.evaluation.processes import joined_processes
     from scenescope.evaluation.scores import Scores
@@ -70,6 +86,7 @@ def evaluate(
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     chosen_device = resolve_device(device)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed)
+    along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
     loaded = load_model(model, device=chosen_device)
     with output_directory(output) if output is not None else contextlib.nullcontext():
         with joined_processes() as (rank, world_size):
@@ -85,42 +102,73 @@ def evaluate(
                     rank=rank,
                     world_size=world_size,
                     progress=progress,
+                    boundary=along,
                 )
         if rank != 0:
             return
-        scores = Scores.from_matrix(confusion, dataset.classes.names, absent)
+        names = dataset.classes.names
+        scores = Scores.from_matrix(confusion, names, absent)
+        boundary_scores = None if along is None else BoundaryScores.from_counts(along, names, absent)
         if output is not None:
             stored = {
                 "data": source,
                 "split": split,
                 "images": len(dataset),
                 "model": str(loaded.directory),
-                "classes": list(dataset.classes.names),
+                "classes": list(names),
                 "settings": dataclasses.asdict(settings),
                 "scores": scores.to_json(),
             }
+            if boundary_scores is not None:
+                stored["boundary"] = boundary_scores.to_json()
             write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
-            draw_confusion(confusion.counts(), dataset.classes.names, output / "confusion.png")
-        _print_scores(console, scores, f"{source}, {split}, {len(dataset)} images")
+            draw_confusion(confusion.counts(), names, output / "confusion.png")
+        _print_scores(console, scores, boundary_scores, f"{source}, {split}, {len(dataset)} images")
 
 
-def _print_scores(console: Console, scores: Scores, title: str) -> None:
+def _boundary_counts(
+    wanted: bool, width: float | None, tolerance: float | None, num_classes: int
+) -> BoundaryCounts | None:
+    from scenescope.evaluation.boundary import TOLERANCE, WIDTH, BoundaryCounts
+
+    if not wanted:
+        if width is not None or tolerance is not None:
+            raise ScenescopeError("A width or tolerance of boundaries is given, but no boundaries; add --boundary.")
+        return None
+    return BoundaryCounts(
+        num_classes,
+        width=WIDTH if width is None else width,
+        tolerance=TOLERANCE if tolerance is None else tolerance,
+    )
+
+
+def _print_scores(console: Console, scores: Scores, boundary: BoundaryScores | None, title: str) -> None:
     total = sum(scores.pixels)
     console.print(title, markup=False, highlight=False, soft_wrap=True)
     table = Table()
     table.add_column("class", overflow="fold")
-    for column in ("IoU", "accuracy", "pixels"):
+    columns = {
+        "IoU": [_shown(value) for value in scores.iou],
+        "accuracy": [_shown(value) for value in scores.accuracy],
+        "pixels": [f"{pixels / total:.2%}" for pixels in scores.pixels],
+    }
+    means: dict[str, float | None] = {
+        "mean IoU": scores.mean_iou,
+        "pixel accuracy": scores.pixel_accuracy,
+        "mean accuracy": scores.mean_accuracy,
+        "frequency-weighted IoU": scores.frequency_weighted_iou,
+    }
+    if boundary is not None:
+        columns["boundary IoU"] = [_shown(value) for value in boundary.iou]
+        columns["boundary F"] = [_shown(value) for value in boundary.f]
+        means |= {"mean boundary IoU": boundary.mean_iou, "mean boundary F": boundary.mean_f}
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    for name, iou, accuracy, pixels in zip(scores.names, scores.iou, scores.accuracy, scores.pixels, strict=True):
-        table.add_row(Text(name), _shown(iou), _shown(accuracy), f"{pixels / total:.2%}")
+    for name, *row in zip(scores.names, *columns.values(), strict=True):
+        table.add_row(Text(name), *row)
     console.print(table, highlight=False)
-    for what, value in (
-        ("mean IoU", scores.mean_iou),
-        ("pixel accuracy", scores.pixel_accuracy),
-        ("mean accuracy", scores.mean_accuracy),
-        ("frequency-weighted IoU", scores.frequency_weighted_iou),
-    ):
-        console.print(f"{what:24}{value:.4f}", highlight=False)
+    for what, value in means.items():
+        console.print(f"{what:24}{_shown(value)}", highlight=False)
     if scores.absent:
         how = "left out of the means" if scores.absent_as == "skip" else "counted as 0"
         names = ", ".join(scores.absent)

@@ -57,7 +57,7 @@ class BoundaryCounts:
 
     Args:
         num_classes: K.
-        device: where the counts are kept; updates come from there.
+        device: where the counts are kept.
         width: d of Boundary IoU, below 1 as a share of the diagonal of each picture, else in pixels.
         tolerance: that of F, likewise.
 
