@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scenescope.attention.channel import ChannelAttention
     from scenescope.attention.position import PositionAttention
+    from scenescope.attention.squeeze import SqueezeAttention
+    from scenescope.attention.squeeze_excitation import SqueezeExcitation
     from scenescope.checkpoints.model_directory import load_model
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
@@ -30,6 +32,8 @@ __all__ = [
     "ScenescopeError",
     "SegmentationOutput",
     "Segmenter",
+    "SqueezeAttention",
+    "SqueezeExcitation",
     "__version__",
     "attend",
     "create_model",
@@ -44,6 +48,8 @@ _ORIGINS = {
     "ScenescopeError": "scenescope.errors:ScenescopeError",
     "SegmentationOutput": "scenescope.outputs:SegmentationOutput",
     "Segmenter": "scenescope.inference.segmenter:Segmenter",
+    "SqueezeAttention": "scenescope.attention.squeeze:SqueezeAttention",
+    "SqueezeExcitation": "scenescope.attention.squeeze_excitation:SqueezeExcitation",
     "attend": "scenescope.explore.position:position_attention",
     "create_model": "scenescope.models.catalog:create_model",
     "evaluate": "scenescope.evaluation.evaluator:evaluate",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from torch import nn
+import torch.nn.functional as functional
+from torch import Tensor, nn
 
 
 def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
@@ -22,3 +23,8 @@ def classifier(
 ) -> Any:
     """Return dropout and a 1 x 1 convolution with bias from features to class logits."""
     return nn.Sequential(layer(dropout), nn.Conv2d(in_channels, num_classes, kernel_size=1))
+
+
+def resize(features: Tensor, size: Sequence[int], *, align_corners: bool) -> Tensor:
+    """Resize B x C x h x w features bilinearly to a height and width."""
+    return functional.interpolate(features, tuple(size), mode="bilinear", align_corners=align_corners)

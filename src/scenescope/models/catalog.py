@@ -9,11 +9,15 @@ from typing import Any
 from scenescope.errors import ModelError, nearest
 from scenescope.models.danet import danet
 from scenescope.models.fcn import fcn
+from scenescope.models.fcn_se import fcn_se
 from scenescope.models.network import SegmentationNetwork
+from scenescope.models.sanet import sanet
 
 MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "danet": danet,
+    "sanet": sanet,
     "fcn": fcn,
+    "fcn_se": fcn_se,
 }
 
 
@@ -21,10 +25,10 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> Segmentation
     """Build a network of the catalogue by name.
 
     Args:
-        name: ``danet`` or ``fcn``.
+        name: a key of ``MODELS``: ``danet``, ``sanet``, ``fcn`` or ``fcn_se``.
         num_classes: K, at least 1.
         options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
-            ``pretrained=True``, ``channel_form="paper"``; see the builders ``danet`` and ``fcn``.
+            ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.
 
     Returns:
         The network in training mode; its ``config`` holds what builds it again.

@@ -1,0 +1,154 @@
+"""Squeeze-and-attention: a picture squeezed to coarse positions decides where features count.
+
+Zhong et al., "Squeeze-and-Attention Networks for Semantic Segmentation", CVPR 2020, section 3.1, equations 4 and 5.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from scenescope.errors import ModelError, nearest
+
+Pool = Literal["average", "max"]
+Activation = Literal["relu", "sigmoid"]
+Added = Literal["attention", "main"]
+Upsampling = Literal["bilinear", "nearest"]
+
+
+class Convolutions(NamedTuple):
+    """The second convolution of both channels; the first is 1 x 1 in groups, to the reduced width.
+
+    Attributes:
+        main_kernel, attention_kernel: its size.
+        main_grouped, attention_grouped: whether it is in groups too.
+        widens: whether it goes back to the width of the input, else it stays at the reduced one.
+    """
+
+    main_kernel: int
+    main_grouped: bool
+    attention_kernel: int
+    attention_grouped: bool
+    widens: bool = False
+
+
+VARIANTS = {
+    "V1": Convolutions(main_kernel=3, main_grouped=True, attention_kernel=1, attention_grouped=False),
+    "V2": Convolutions(main_kernel=3, main_grouped=True, attention_kernel=3, attention_grouped=True),
+    "V3": Convolutions(main_kernel=1, main_grouped=False, attention_kernel=1, attention_grouped=False, widens=True),
+}
+"""The paper gives neither kernels nor the groups of the second convolutions. Counted at 480 x 480 with 21 classes, V1
+comes nearest to its Table 6 in parameters and multiplications together; V2 has two equal channels, as its text says."""
+
+
+class SqueezeAttention(nn.Module):
+    """Weigh features by attention that has seen coarse positions only.
+
+    With B x C x h x w features X:
+
+        X_res  = main(X)                                         two convolutions
+        X_attn = Up(sigma(attention(Pool(X))))                   two convolutions at 1/8 of the size
+        X_out  = X_attn * X_res + X_attn                         elementwise
+
+    Args:
+        channels: C, the width of the input.
+        variant: the convolutions, a key of ``VARIANTS``.
+        reduction: the reduced width is C divided by this.
+        groups: of the first convolution of both channels, and of the second where the variant says so.
+        pool: "average" (the figures, the equations and the text) or "max" (the paragraph on the implementation).
+        ratio: side of the pooled squares; where features are smaller, they are one square.
+        activation: sigma, "relu" as the paper defines it, or "sigmoid".
+        added: what is added at the end, "attention" as printed or "main", as a residual block would.
+        upsampling: "bilinear" or "nearest", to the size of the features.
+        activation_last: upsample first and apply sigma then, against the printed order.
+
+    Attributes:
+        out_channels: width of the output.
+
+    Raises:
+        ModelError: an unknown choice, or widths that the groups cannot share.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        variant: str = "V2",
+        reduction: int = 4,
+        groups: int = 2,
+        pool: Pool = "average",
+        ratio: int = 8,
+        activation: Activation = "relu",
+        added: Added = "attention",
+        upsampling: Upsampling = "bilinear",
+        activation_last: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value, known in (
+            ("variant", variant, tuple(VARIANTS)),
+            ("pool", pool, get_args(Pool)),
+            ("activation", activation, get_args(Activation)),
+            ("added", added, get_args(Added)),
+            ("upsampling", upsampling, get_args(Upsampling)),
+        ):
+            if value not in known:
+                raise ModelError(
+                    f"{name}={value!r} is not known.{nearest(str(value), known)} Known: {', '.join(known)}."
+                )
+        reduced = channels // reduction
+        if reduced < 1 or channels % groups or reduced % groups:
+            raise ModelError(
+                f"{channels} channels reduced to {reduced} cannot be shared by {groups} groups; give groups=1 or"
+                " another reduction."
+            )
+        second = VARIANTS[variant]
+        self.out_channels = channels if second.widens else reduced
+        self.pool, self.ratio, self.added = pool, ratio, added
+        self.upsampling, self.activation_last = upsampling, activation_last
+        self.activation = nn.ReLU() if activation == "relu" else nn.Sigmoid()
+        self.main = nn.Sequential(
+            *_convolution(channels, reduced, 1, groups),
+            nn.ReLU(inplace=True),
+            *_convolution(reduced, self.out_channels, second.main_kernel, groups if second.main_grouped else 1),
+            nn.ReLU(inplace=True),
+        )
+        self.attention = nn.Sequential(
+            *_convolution(channels, reduced, 1, groups),
+            nn.ReLU(inplace=True),
+            *_convolution(
+                reduced, self.out_channels, second.attention_kernel, groups if second.attention_grouped else 1
+            ),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return B x out_channels x h x w from B x C x h x w features."""
+        main: Tensor = self.main(features)
+        attention = self.attention_channel(features)
+        return attention * main + (attention if self.added == "attention" else main)
+
+    def attention_channel(self, features: Tensor) -> Tensor:
+        """Return X_attn, B x out_channels x h x w."""
+        height, width = features.shape[-2:]
+        square = (min(self.ratio, height), min(self.ratio, width))
+        squeeze = functional.avg_pool2d if self.pool == "average" else functional.max_pool2d
+        attention: Tensor = self.attention(squeeze(features, square))
+        if not self.activation_last:
+            return self._upsample(self.activation(attention), (height, width))
+        weights: Tensor = self.activation(self._upsample(attention, (height, width)))
+        return weights
+
+    def _upsample(self, attention: Tensor, size: tuple[int, int]) -> Tensor:
+        # By size and not by ratio: 60 / 8 is no whole number.
+        if self.upsampling == "nearest":
+            return functional.interpolate(attention, size, mode="nearest")
+        return functional.interpolate(attention, size, mode="bilinear", align_corners=True)
+
+
+def _convolution(in_channels: int, out_channels: int, kernel_size: int, groups: int) -> tuple[nn.Module, nn.Module]:
+    return (
+        nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups, bias=False),
+        torch.nn.BatchNorm2d(out_channels),
+    )
