@@ -36,3 +36,13 @@ def test_activations_grow_with_the_pictures_and_shrink_with_their_format() -> No
     assert estimate(mixed_precision=True, **large).activations < 0.8 * estimate(**large).activations
     # The stem's first convolution alone keeps its input and its output: 3 x 64 x 96 and 64 x 32 x 48 floats a picture.
     assert one.activations > 4 * (3 * 64 * 96 + 64 * 32 * 48)
+
+
+def test_logits_of_whole_pictures_weigh_nothing() -> None:
+    def sanet(categorical: str) -> MemoryEstimate:
+        return estimate_memory(
+            lambda: create_model("sanet", num_classes=4, backbone="resnet18", categorical=categorical),
+            pictures=2, height=64, width=96, moments=1, average=False, mixed_precision=False,
+        )  # fmt: skip
+
+    assert sanet("none").activations <= sanet("dense").activations < 1.01 * sanet("none").activations

@@ -70,7 +70,8 @@ def estimate_memory(
             torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision),
         ):
             output = network(images)
-        logits = [output.logits, *output.auxiliary.values()]
+        # Those of whole pictures are a few numbers.
+        logits = [each for each in (output.logits, *output.auxiliary.values()) if each.ndim == 4]
         labels = torch.zeros(pictures, height, width, dtype=torch.int64)
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             for each in logits:
