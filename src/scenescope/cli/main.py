@@ -15,6 +15,7 @@ import typer
 from scenescope.cli.attend import attend
 from scenescope.cli.demo import demo
 from scenescope.cli.evaluate import evaluate
+from scenescope.cli.models import models
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
 from scenescope.cli.train import train
@@ -28,7 +29,7 @@ app = typer.Typer(
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, evaluate, predict, attend, recipes):
+for command in (demo, train, evaluate, predict, attend, recipes, models):
     app.command()(command)
 
 

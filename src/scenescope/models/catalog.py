@@ -20,6 +20,14 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "fcn_se": fcn_se,
 }
 
+PUBLISHED = {
+    "danet": "81.5 Cityscapes test, 52.6 PASCAL Context (ResNet-101; Fu et al. 2019)",
+    "sanet": "83.2 VOC 2012 test, 53.0 PASCAL Context (ResNet-101; Zhong et al. 2020, Tables 1 and 4)",
+    "fcn": "72.5 Cityscapes val (ResNet-101; Fu et al. 2019), 45.6 PASCAL Context (Zhong et al. 2020, Table 3)",
+    "fcn_se": "45.7 PASCAL Context (ResNet-101; Zhong et al. 2020, Table 3)",
+}
+"""Published mIoU in percent, with the source."""
+
 
 def create_model(name: str, *, num_classes: int, **options: Any) -> SegmentationNetwork:
     """Build a network of the catalogue by name.

@@ -1,0 +1,49 @@
+"""scenescope models: the catalogue of networks."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scenescope.errors import ScenescopeError
+
+
+def models(
+    backbone: Annotated[
+        str | None, typer.Option(help="Any timm network with four stages.", show_default="each network's own")
+    ] = None,
+    num_classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 19,
+    size: Annotated[str, typer.Option(metavar="HEIGHT,WIDTH", help="Of the picture, in pixels.")] = "480,480",
+    output_stride: Annotated[int, typer.Option(help="8, 16 or 32.")] = 8,
+) -> None:
+    """List the networks with parameters, multiplications of one picture, and published scores."""
+    matched = re.fullmatch(r"(\d+),(\d+)", size)
+    if matched is None or 0 in (int(matched[1]), int(matched[2])):
+        raise ScenescopeError(f"--size {size!r} is no size; write height and width in pixels, such as 480,480.")
+    from scenescope.models.catalog import MODELS, PUBLISHED, create_model
+    from scenescope.models.count import count
+
+    table = Table("network", box=None)
+    for column in ("parameters", "GMACs", "as published"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("published mIoU, %", overflow="fold")
+    options: dict[str, Any] = {"num_classes": num_classes, "output_stride": output_stride}
+    if backbone is not None:
+        options["backbone"] = backbone
+    for name in MODELS:
+        counted = count(partial(create_model, name, **options), int(matched[1]), int(matched[2]))
+        macs, published = (f"{number / 1e9:,.1f}" for number in (counted.macs, counted.macs_as_published))
+        table.add_row(name, f"{counted.parameters:,}", macs, published, PUBLISHED[name])
+    console = Console()
+    console.print(table, highlight=False)
+    console.print(
+        f"One picture of {matched[1]} x {matched[2]}, {num_classes} classes, output stride {output_stride}. GMACs are"
+        " those of a prediction, attention included; beside them the convention of the papers' tables, which counts"
+        " layers, also those of training, and no products of attention.",
+        highlight=False,
+    )

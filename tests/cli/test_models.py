@@ -1,0 +1,34 @@
+"""scenescope models: a row for every network, with its own counts."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from scenescope.backbones.build import count_parameters
+from scenescope.cli.main import app
+from scenescope.errors import ModelError, ScenescopeError
+from scenescope.models.catalog import MODELS, PUBLISHED, create_model
+
+
+def test_every_network_has_its_row() -> None:
+    arguments = ["models", "--backbone", "resnet18", "--num-classes", "7", "--size", "64,96", "--output-stride", "32"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    rows = {line.split()[0]: line.split()[1] for line in result.output.splitlines() if line.split()[0] in MODELS}
+    assert list(rows) == list(MODELS) == list(PUBLISHED)
+    for name, parameters in rows.items():
+        with torch.device("meta"):
+            network = create_model(name, backbone="resnet18", num_classes=7)
+        assert int(parameters.replace(",", "")) == count_parameters(network)
+    assert "One picture of 64 x 96, 7 classes, output stride 32." in result.output
+
+
+@pytest.mark.parametrize("size", ["480", "480x480", "0,480", "a,b"])
+def test_a_size_that_is_none_is_refused(size: str) -> None:
+    refusal = CliRunner().invoke(app, ["models", "--size", size]).exception
+    assert isinstance(refusal, ScenescopeError)
+    assert "write height and width in pixels" in str(refusal)
+
+
+def test_an_unknown_backbone_is_refused() -> None:
+    assert isinstance(CliRunner().invoke(app, ["models", "--backbone", "resnet51"]).exception, ModelError)
