@@ -3,7 +3,8 @@
 ScenescopeError
 ├── RecipeError        a recipe or an override that cannot be used
 ├── DataError          a data set that is not fit to use
-│   └── LabelError     a label value that is neither a class nor ignored
+│   ├── LabelError     a label value that is neither a class nor ignored
+│   └── SplitError     a split that the data set does not have
 ├── ImageError         a picture that cannot be read
 ├── ModelError         a model, backbone or option that does not exist or does not fit
 ├── CheckpointError    a file of weights that is damaged, missing or of another network
@@ -35,6 +36,10 @@ class DataError(ScenescopeError):
 
 class LabelError(DataError):
     """A label value that is neither a class nor ignored."""
+
+
+class SplitError(DataError):
+    """A split that the data set does not have."""
 
 
 class ImageError(ScenescopeError):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.data.catalog import DATASETS, open_dataset, parse_source
+from scenescope.data.catalog import CLASS_CHOICES, DATASETS, open_dataset, parse_source
 from scenescope.errors import DataError
 
 
@@ -32,7 +32,7 @@ def test_a_source_is_split_at_the_first_colon(source: str, expected: tuple[str, 
         ("camvid", "lacks its folder; write camvid:DIR."),
         ("scenes", "write scenes:."),
         ("camvis:DIR", "Did you mean 'camvid'?"),
-        ("cityscapes:DIR", "known are scenes:, folder:, camvid:, voc2012:"),
+        ("kitti:DIR", "known are scenes:, folder:, camvid:, cityscapes:, voc2012:"),
     ],
 )
 def test_a_source_that_cannot_be_meant_says_what_to_write(source: str, words: str) -> None:
@@ -63,3 +63,16 @@ def test_val_fraction_reaches_the_folder_and_nothing_else(tmp_path: Path) -> Non
     assert len(open_dataset("folder", str(tmp_path), "val", val_fraction=0.4)) == 2
     with pytest.raises(DataError, match=r"camvid: has splits of its own. Remove val_fraction"):
         open_dataset("camvid", str(tmp_path), "val", val_fraction=0.4)
+
+
+def test_classes_reach_the_kinds_that_leave_a_choice_and_no_others(tmp_path: Path) -> None:
+    assert set(CLASS_CHOICES) < set(DATASETS)
+    for kind, choices in CLASS_CHOICES.items():
+        with pytest.raises(DataError, match=rf"classes=5 is not a choice of {kind}:; choose {' or '.join(choices)}"):
+            open_dataset(kind, str(tmp_path), "val", classes=5)
+        for choice in choices:
+            with pytest.raises(DataError, match=r"holds|does not exist"):
+                open_dataset(kind, str(tmp_path), "val", classes=choice)
+    for kind in set(DATASETS) - set(CLASS_CHOICES):
+        with pytest.raises(DataError, match=rf"classes=60 is given, but {kind}: leaves no choice .* Remove classes"):
+            open_dataset(kind, "0", "val", classes="60")

@@ -43,6 +43,10 @@ def evaluate(
         typer.Option(help="For folder: without splits: data.val_fraction of the training.", show_default="as on disk"),
     ] = None,
     val_seed: Annotated[int, typer.Option(min=0, help="And its data.val_seed.")] = 0,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Where the kind leaves a choice: data.classes of the training.", show_default="its first"),
+    ] = None,
     protocol: ProtocolOption = None,
     scales: ScalesOption = None,
     flip: FlipOption = None,
@@ -85,7 +89,7 @@ def evaluate(
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     chosen_device = resolve_device(device)
-    dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed)
+    dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
     along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
     loaded = load_model(model, device=chosen_device)
     with output_directory(output) if output is not None else contextlib.nullcontext():

@@ -15,7 +15,7 @@ from pathlib import Path
 from scenescope.data.dataset import FileDataset
 from scenescope.data.masks import LabelTable
 from scenescope.data.pairs import listed, pair_directories, require_directory
-from scenescope.errors import DataError
+from scenescope.errors import SplitError
 from scenescope.labels import Classes, Colour
 
 _CLASSES: dict[str, Colour] = {
@@ -33,24 +33,28 @@ _CLASSES: dict[str, Colour] = {
 }
 CLASSES = Classes(tuple(_CLASSES), tuple(_CLASSES.values()))
 UNLABELLED = 11
+COUNTS = {"train": 367, "val": 101, "test": 233}
+"""Number of scenes in each split as published."""
 
 
 def open_camvid(root: str, split: str) -> FileDataset:
     """Open a split (train, val or test) of CamVid.
 
     Raises:
-        DataError: no such folder or split, or images and masks do not match.
+        DataError: no such folder, or images and masks do not match.
+        SplitError: no such split.
     """
     folder = require_directory(Path(os.path.expanduser(root)))
     layouts = _layouts(folder)
     if split not in layouts:
         found = f"it has {', '.join(sorted(layouts))}" if layouts else f"it holds {listed(_names(folder))}"
-        raise DataError(
+        raise SplitError(
             f"No split {split!r} of CamVid in {folder}; {found}. A split is SPLIT/images with SPLIT/masks, "
             "or SPLIT with SPLITannot."
         )
     table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [UNLABELLED])
-    return FileDataset(CLASSES, split, root, pair_directories(*layouts[split]), table)
+    published = (COUNTS[split],) if split in COUNTS else ()
+    return FileDataset(CLASSES, split, root, pair_directories(*layouts[split]), table, published=published)
 
 
 def _layouts(folder: Path) -> dict[str, tuple[Path, Path]]:

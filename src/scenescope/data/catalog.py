@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from scenescope.data.ade20k import open_ade20k
 from scenescope.data.camvid import open_camvid
+from scenescope.data.cityscapes import open_cityscapes
+from scenescope.data.coco_stuff import CHOICES as COCO_STUFF_CHOICES
+from scenescope.data.coco_stuff import open_coco_stuff
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.folder import open_folder
+from scenescope.data.pascal_context import CHOICES as PASCAL_CONTEXT_CHOICES
+from scenescope.data.pascal_context import open_pascal_context
 from scenescope.data.voc2012 import open_voc2012
 from scenescope.errors import DataError, nearest
 
@@ -22,9 +28,19 @@ DATASETS: dict[str, Callable[[str, str], SceneDataset]] = {
     "scenes": _open_scenes,
     "folder": open_folder,
     "camvid": open_camvid,
+    "cityscapes": open_cityscapes,
     "voc2012": open_voc2012,
+    "pascal_context": open_pascal_context,
+    "coco_stuff": open_coco_stuff,
+    "ade20k": open_ade20k,
 }
 """Kind of data set to the function that opens a split of it, given root and split."""
+
+CLASS_CHOICES: dict[str, tuple[str, ...]] = {
+    "pascal_context": PASCAL_CONTEXT_CHOICES,
+    "coco_stuff": COCO_STUFF_CHOICES,
+}
+"""The kinds whose classes are a choice, the default first; their functions take ``classes`` besides."""
 
 
 def parse_source(source: str) -> tuple[str, str]:
@@ -45,7 +61,13 @@ def parse_source(source: str) -> tuple[str, str]:
 
 
 def open_dataset(
-    kind: str, root: str, split: str, *, val_fraction: float | None = None, val_seed: int = 0
+    kind: str,
+    root: str,
+    split: str,
+    *,
+    val_fraction: float | None = None,
+    val_seed: int = 0,
+    classes: str | int | None = None,
 ) -> SceneDataset:
     """Open a split of a data set.
 
@@ -55,6 +77,7 @@ def open_dataset(
         split: such as ``train`` or ``val``.
         val_fraction: for ``folder`` only; see ``open_folder``.
         val_seed: the seed of that draw.
+        classes: for the kinds in ``CLASS_CHOICES`` only; see ``open_pascal_context`` and ``open_coco_stuff``.
 
     Raises:
         DataError: an unknown kind or split, no folder given, or a data set that is not fit to use.
@@ -62,11 +85,17 @@ def open_dataset(
     _require_known(kind)
     if kind != "scenes" and not root.strip():
         raise DataError(f"{kind}: needs the folder of the data set; write {kind}:DIR, or in a recipe data.root=DIR.")
-    if val_fraction is None:
-        return DATASETS[kind](root, split)
-    if kind != "folder":
+    if val_fraction is not None and kind != "folder":
         raise DataError(f"val_fraction is for folder: data sets; {kind}: has splits of its own. Remove val_fraction.")
-    return open_folder(root, split, val_fraction=val_fraction, val_seed=val_seed)
+    if classes is not None and kind not in CLASS_CHOICES:
+        choices = "; ".join(f"{other}: {', '.join(known)}" for other, known in CLASS_CHOICES.items())
+        raise DataError(f"classes={classes} is given, but {kind}: leaves no choice ({choices}). Remove classes.")
+    if val_fraction is not None:
+        return open_folder(root, split, val_fraction=val_fraction, val_seed=val_seed)
+    if classes is None:
+        return DATASETS[kind](root, split)
+    open_with = open_pascal_context if kind == "pascal_context" else open_coco_stuff
+    return open_with(root, split, classes=str(classes))
 
 
 def _require_known(kind: str) -> None:

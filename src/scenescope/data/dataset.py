@@ -11,10 +11,10 @@ import numpy as np
 from scenescope.data.images import MAX_PIXELS, read_header, read_image
 from scenescope.data.masks import LabelTable, decode
 from scenescope.errors import DataError
-from scenescope.labels import Classes
+from scenescope.labels import IGNORE, Classes
 
-Pair = tuple[Path, Path]
-"""An image file and its mask file."""
+Pair = tuple[Path, Path | None]
+"""An image file and its mask file; None where the labels are not public."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,11 @@ class FileDataset:
     """Scenes read from pairs of an image file and a mask file.
 
     Attributes:
-        pairs: the files, in the order of the scenes.
+        pairs: the files, in the order of the scenes. A scene without a mask has all its labels ignored.
         table: what the values of the masks mean.
         max_pixels: larger pictures are refused before they are decoded.
+        published: the numbers of scenes that the whole split is known to have; empty when there is none.
+        remarks: what a user should know of this split, one sentence each.
 
     Raises:
         DataError: no pair at all.
@@ -77,6 +79,8 @@ class FileDataset:
     pairs: tuple[Pair, ...]
     table: LabelTable
     max_pixels: int = MAX_PIXELS
+    published: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.pairs:
@@ -90,8 +94,9 @@ class FileDataset:
         return self.pairs[index][0].stem
 
     def files(self, index: int) -> tuple[Path, ...]:
-        """Return the image file and the mask file."""
-        return self.pairs[index]
+        """Return the image file and, where there is one, the mask file."""
+        image, mask = self.pairs[index]
+        return (image,) if mask is None else (image, mask)
 
     def __getitem__(self, index: int) -> Scene:
         """Read a scene.
@@ -103,21 +108,41 @@ class FileDataset:
         """
         image_path, mask_path = self.pairs[index]
         image = read_image(image_path, self.max_pixels)
+        if mask_path is None:
+            return Scene(image, np.full(image.shape[:2], IGNORE, dtype=np.uint8), self.name(index))
         labels = decode(mask_path, self.table, self.max_pixels)
         if labels.shape != image.shape[:2]:
-            stored = read_header(image_path, self.max_pixels).stored_size
-            raise _size_error(image_path, mask_path, _size(image), f"{stored[0]} x {stored[1]}", _size(labels))
+            raise size_error(image_path, mask_path, image, labels)
         return Scene(image, labels, self.name(index))
 
 
-def _size_error(image_path: Path, mask_path: Path, image_size: str, stored_size: str, mask_size: str) -> DataError:
-    if stored_size == mask_size:
+def notes(dataset: SceneDataset) -> list[str]:
+    """Return what a user should know of a split, a sentence each: another number of scenes than published, remarks."""
+    if not isinstance(dataset, FileDataset):
+        return []
+    found = list(dataset.remarks)
+    if dataset.published and len(dataset) not in dataset.published:
+        known = " or ".join(f"{number:,}" for number in dataset.published)
+        found.insert(
+            0,
+            f"Split {dataset.split!r} has {len(dataset):,} scenes, not the published {known}: "
+            "scores on it do not compare with published ones.",
+        )
+    return found
+
+
+def size_error(image_path: Path, mask_path: Path, image: np.ndarray, mask: np.ndarray) -> DataError:
+    """Say that a mask has another size than its image, and whether it fits the picture before its EXIF rotation."""
+    # The image has been decoded: its size is within the limit.
+    width, height = read_header(image_path, image.size).stored_size
+    if _size(mask) == f"{width} x {height}":
         return DataError(
-            f"{mask_path} fits only the unrotated picture: mask and stored pixels of {image_path} are {mask_size}, but "
-            f"its EXIF rotation displays it as {image_size}; turn the mask likewise, or remove the picture's EXIF tag."
+            f"{mask_path} fits only the unrotated picture: mask and stored pixels of {image_path} are {_size(mask)}, "
+            f"but its EXIF rotation displays it as {_size(image)}; turn the mask likewise, or remove the picture's "
+            "EXIF tag."
         )
     return DataError(
-        f"{mask_path} is {mask_size} pixels, but its image {image_path} is {image_size}; "
+        f"{mask_path} is {_size(mask)} pixels, but its image {image_path} is {_size(image)}; "
         "masks are never resized: export the mask at the size of the image."
     )
 

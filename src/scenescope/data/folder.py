@@ -19,7 +19,7 @@ from pathlib import Path
 from scenescope.data.class_file import read_class_file
 from scenescope.data.dataset import FileDataset, Pair
 from scenescope.data.pairs import listed, missing_partner, pair_directories, pictures_by_stem, require_directory
-from scenescope.errors import DataError
+from scenescope.errors import DataError, SplitError
 
 
 def open_folder(root: str, split: str, *, val_fraction: float | None = None, val_seed: int = 0) -> FileDataset:
@@ -32,7 +32,8 @@ def open_folder(root: str, split: str, *, val_fraction: float | None = None, val
         val_seed: the seed of that draw, which depends on nothing but the stems.
 
     Raises:
-        DataError: something is missing, images and masks do not match, or the split does not exist or is empty.
+        DataError: something is missing, images and masks do not match, or the split is empty.
+        SplitError: there is no such split.
     """
     folder = require_directory(Path(os.path.expanduser(root)))
     images = require_directory(folder / "images")
@@ -55,7 +56,7 @@ def open_folder(root: str, split: str, *, val_fraction: float | None = None, val
     else:
         found = [*(f"images/{name}" for name in directories), *lists]
         there = f"there are {listed(found)}" if found else "there are no splits"
-        raise DataError(
+        raise SplitError(
             f"{folder} has no split {split!r}: {there}; put the images into images/{split} and masks/{split}, list "
             f"them in {split}.txt, or have train and val drawn with data.val_fraction=0.2."
         )
@@ -68,7 +69,7 @@ def _draw(pairs: tuple[Pair, ...], folder: Path, split: str, fraction: float, se
     A hash and not a generator: a file more or less moves hardly any other, and no release of numpy changes the draw.
     """
     if split not in ("train", "val"):
-        raise DataError(f"{folder} has no split {split!r}: val_fraction makes train and val.")
+        raise SplitError(f"{folder} has no split {split!r}: val_fraction makes train and val.")
     if not 0 < fraction < 1:
         raise DataError(f"val_fraction is {fraction}, but must lie between 0 and 1, such as 0.2.")
     if len(pairs) < 2:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scenescope.data.images import MAX_PIXELS, opened, upright
+from scenescope.data.matrices import read_matrix
 from scenescope.errors import DataError, LabelError
 from scenescope.labels import IGNORE, Colour
 
@@ -106,18 +107,27 @@ class LabelTable:
 def decode(path: Path, table: LabelTable, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a mask as H x W uint8 labels (train ids and IGNORE), at its own size.
 
-    Numbers come from the indices of a palette, from 8- or 16-bit grey or from 1 bit; colours from RGB, RGBA
-    (transparency is not looked at) or through a palette.
+    Numbers come from the indices of a palette, from 8- or 16-bit grey, from 1 bit or from a ``.mat`` file; colours
+    from RGB, RGBA (transparency is not looked at) or through a palette.
 
     Raises:
         ImageError: the file cannot be read.
         DataError: stored with losses, or colours where numbers are expected, or the other way round.
         LabelError: a value that is neither a class nor ignored.
     """
-    return table.to_labels(_read_raw(path, table.colours, max_pixels), path)
+    return table.to_labels(read_raw(path, table.colours, max_pixels), path)
 
 
-def _read_raw(path: Path, colours: bool, max_pixels: int) -> np.ndarray:
+def read_raw(path: Path, colours: bool, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read a mask as it is stored: H x W numbers, or H x W x 3 uint8 colours where those are expected.
+
+    Raises:
+        ImageError, DataError: as ``decode``.
+    """
+    if path.suffix.lower() == ".mat":
+        if colours:
+            raise _numbers_refused(path)
+        return read_matrix(path, max_pixels)
     with opened(path, max_pixels) as picture:
         if picture.format in ("JPEG", "MPO", "WEBP") or picture.info.get("compression") == "jpeg":
             raise DataError(
@@ -140,11 +150,15 @@ def _read_raw(path: Path, colours: bool, max_pixels: int) -> np.ndarray:
     if mode not in ("1", "L", "P", "LA", "PA", "I") and not mode.startswith("I;16"):
         raise DataError(f"{path}: a mask of pixel type {mode} is not read; save it as a PNG of 8 or 16 bit.")
     if colours:
-        raise DataError(
-            f"{path}: one number per pixel where colours are expected; if the numbers are labels, give `values` "
-            "instead of `colours` in classes.yaml, else save the mask in its colours."
-        )
+        raise _numbers_refused(path)
     return raw.astype(np.uint8) if mode == "1" else raw
+
+
+def _numbers_refused(path: Path) -> DataError:
+    return DataError(
+        f"{path}: one number per pixel where colours are expected; if the numbers are labels, give `values` "
+        "instead of `colours` in classes.yaml, else save the mask in its colours."
+    )
 
 
 def _refuse_colours(path: Path, raw: np.ndarray) -> None:

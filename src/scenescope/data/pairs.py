@@ -1,13 +1,14 @@
-"""Which mask belongs to which image: the same stem in two directories."""
+"""Which mask belongs to which image: the same stem in two directories, or the stems of a list."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scenescope.data.dataset import Pair
 from scenescope.data.images import SUFFIXES
-from scenescope.errors import DataError
+from scenescope.errors import DataError, SplitError
 
 
 def pair_directories(images: Path, masks: Path) -> tuple[Pair, ...]:
@@ -46,6 +47,80 @@ def pictures_by_stem(directory: Path) -> dict[str, Path]:
             )
         found[path.stem] = path
     return found
+
+
+def pair_listed(list_file: Path, image: Callable[[str], Path], mask: Callable[[str], Path]) -> tuple[Pair, ...]:
+    """Pair the image and the mask of every stem of a list, in its order.
+
+    Args:
+        list_file: one stem a line.
+        image: the image file of a stem.
+        mask: the mask file of a stem.
+
+    Raises:
+        DataError: a file that is listed is missing; tells how many are.
+    """
+    return require_files([(image(stem), mask(stem)) for stem in listed_stems(list_file)], list_file)
+
+
+def listed_stems(list_file: Path) -> list[str]:
+    """Return the stems of a list, one a line.
+
+    Raises:
+        DataError: the list cannot be read.
+    """
+    try:
+        return list_file.read_text(encoding="utf-8", errors="replace").split()
+    except OSError as error:
+        raise DataError(f"Cannot read {list_file}: {error.strerror or error}; unpack the archive again.") from error
+
+
+def require_files(pairs: Sequence[tuple[Path, Path]], list_file: Path) -> tuple[Pair, ...]:
+    """Return the pairs of a list, all of whose files must exist.
+
+    Raises:
+        DataError: one does not; tells how many do not.
+    """
+    missing = [path for pair in pairs for path in pair if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{missing[0]} does not exist, but {list_file} lists it ({len(missing)} files missing); "
+            "unpack the archive again."
+        )
+    return tuple(pairs)
+
+
+def require_list(lists: Path, split: str, name: str) -> Path:
+    """Return the list ``SPLIT.txt`` of a data set.
+
+    Raises:
+        DataError: no directory of lists.
+        SplitError: no such list; tells which there are.
+    """
+    list_file = require_directory(lists) / f"{split}.txt"
+    if not list_file.is_file():
+        known = listed(path.stem for path in lists.glob("*.txt"))
+        raise SplitError(f"No split {split!r} of {name}: {list_file} does not exist; splits there: {known}.")
+    return list_file
+
+
+def find_directory(root: str, places: Sequence[str], holding: str, name: str) -> Path:
+    """Return the first of some places at or below a root that holds a directory.
+
+    Args:
+        root: what the user gave; ``~`` is the home.
+        places: paths relative to the root, the longest last.
+        holding: the directory that marks the place.
+        name: the data set, for the message.
+
+    Raises:
+        DataError: none of them does.
+    """
+    folder = require_directory(Path(os.path.expanduser(root)))
+    for place in places:
+        if (folder / place / holding).is_dir():
+            return folder / place
+    raise DataError(f"No {name} in {folder}; give the folder that holds {places[-1]}/{holding}.")
 
 
 def require_directory(path: Path) -> Path:

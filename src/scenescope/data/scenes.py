@@ -13,7 +13,7 @@ import numpy as np
 
 from scenescope.data.dataset import Scene
 from scenescope.data.street import draw_street
-from scenescope.errors import DataError, nearest
+from scenescope.errors import DataError, SplitError, nearest
 from scenescope.labels import Classes
 
 CLASSES = Classes.named(
@@ -48,7 +48,8 @@ class ScenesDataset:
         split: ``train``, ``val`` or ``test``; no picture is in two of them.
 
     Raises:
-        DataError: the root is not a seed, or there is no such split.
+        DataError: the root is not a seed.
+        SplitError: there is no such split.
     """
 
     classes = CLASSES
@@ -58,7 +59,7 @@ class ScenesDataset:
         if not (text.isascii() and text.isdigit()):
             raise DataError(f"scenes:{root} is not a seed; write scenes: or scenes:7 (a whole number, no folder).")
         if split not in SPLITS:
-            raise DataError(f"scenes: has no split {split!r}; choose {', '.join(SPLITS)}.{nearest(split, SPLITS)}")
+            raise SplitError(f"scenes: has no split {split!r}; choose {', '.join(SPLITS)}.{nearest(split, SPLITS)}")
         self.root = root
         self.split = split
         self._key = (int(text), tuple(SPLITS).index(split))

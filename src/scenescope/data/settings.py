@@ -19,7 +19,7 @@ class DataSettings:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     kind: str
-    """The kind of data set: ``scenes``, ``folder``, ``camvid`` or ``voc2012``."""
+    """The kind of data set: ``scenes``, ``folder``, ``camvid``, ``cityscapes``, ... (see ``data/catalog.py``)."""
 
     root: str = ""
     """The folder that holds it; for ``scenes`` a seed, or nothing."""
@@ -35,6 +35,9 @@ class DataSettings:
 
     val_seed: Annotated[int, Ge(0)] = 0
     """The seed of that draw; the same seed gives the same pairs on every machine."""
+
+    classes: str | int | None = None
+    """Which classes, where the kind leaves a choice: such as 60 for ``pascal_context``, ``voc`` for ``coco_stuff``."""
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,30 @@
 Layout ``VOCdevkit/VOC2012/{JPEGImages,SegmentationClass,ImageSets/Segmentation}``; the root may be any of the first two
 or the folder above. Masks are palette PNGs, 0 to 20 for the classes and 255, object borders, which is not scored.
 
-Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010 and 2015.
+The split ``trainaug`` is VOC's train with the masks of SBD added: (VOC train + SBD train + SBD val) without VOC val,
+10,582 in all. SBD is read from ``benchmark_RELEASE`` in, beside or one above VOC2012, or, converted, from the PNGs in
+``SegmentationClassAug``. SBD knows no borders; the pictures of VOC's train keep their own masks.
+
+Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010 and 2015;
+Hariharan et al., "Semantic contours from inverse detectors", ICCV 2011 (SBD).
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from scenescope.data.dataset import FileDataset
+from scenescope.data.dataset import FileDataset, Pair
 from scenescope.data.masks import LabelTable
-from scenescope.data.pairs import require_directory
-from scenescope.errors import DataError
+from scenescope.data.pairs import (
+    find_directory,
+    listed_stems,
+    pair_listed,
+    pictures_by_stem,
+    require_directory,
+    require_files,
+    require_list,
+)
+from scenescope.errors import DataError, SplitError
 from scenescope.labels import Classes, voc_colour
 
 NAMES = (
@@ -42,37 +54,69 @@ NAMES = (
 )
 CLASSES = Classes.named(NAMES, [voc_colour(index) for index in range(len(NAMES))])
 BORDER = 255
+COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10_582}
+"""Number of scenes in each split as published."""
+PLACES = ("", "VOC2012", "VOCdevkit/VOC2012")
+"""Where, from the root on, the data set may be."""
 
 
 def open_voc2012(root: str, split: str) -> FileDataset:
-    """Open a split (train, val or trainval) of PASCAL VOC 2012.
+    """Open a split (train, val, trainval or trainaug) of PASCAL VOC 2012.
 
     Raises:
-        DataError: no such folder or split, or a listed image or mask is missing.
+        DataError: no such folder, a listed image or mask is missing, or ``trainaug`` without SBD.
+        SplitError: no such split; or test, whose labels are not public.
     """
-    folder = _find(Path(os.path.expanduser(root)))
-    lists = require_directory(folder / "ImageSets" / "Segmentation")
-    list_file = lists / f"{split}.txt"
-    if not list_file.is_file():
-        known = ", ".join(sorted(path.stem for path in lists.glob("*.txt"))) or "none"
-        raise DataError(f"No split {split!r} of VOC 2012: {list_file} does not exist; splits there: {known}.")
-    stems = list_file.read_text(encoding="utf-8", errors="replace").split()
-    images, masks = require_directory(folder / "JPEGImages"), require_directory(folder / "SegmentationClass")
-    pairs = tuple((images / f"{stem}.jpg", masks / f"{stem}.png") for stem in stems)
-    missing = [path for pair in pairs for path in pair if not path.is_file()]
-    if missing:
-        raise DataError(
-            f"{missing[0]} does not exist, but {list_file} lists it ({len(missing)} files missing); "
-            "unpack the archive again."
+    folder = find_directory(root, PLACES, "JPEGImages", "VOC 2012")
+    lists = folder / "ImageSets" / "Segmentation"
+    if split == "trainaug":
+        pairs = _augmented(folder)
+    elif split == "test":
+        raise SplitError(
+            f"The labels of VOC 2012's test split are not public; score on val, or run scenescope predict on the "
+            f"pictures in {folder / 'JPEGImages'}."
         )
+    else:
+        pairs = _own(folder, require_list(lists, split, "VOC 2012"))
     table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [BORDER])
-    return FileDataset(CLASSES, split, root, pairs, table)
+    return FileDataset(CLASSES, split, root, pairs, table, published=(COUNTS[split],) if split in COUNTS else ())
 
 
-def _find(root: Path) -> Path:
-    """The folder VOC2012 at, below or two below the root."""
-    require_directory(root)
-    for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
-        if (folder / "JPEGImages").is_dir():
-            return folder
-    raise DataError(f"No VOC 2012 in {root}; give the folder that holds VOCdevkit/VOC2012/JPEGImages.")
+def _own(folder: Path, list_file: Path) -> tuple[Pair, ...]:
+    images, masks = require_directory(folder / "JPEGImages"), require_directory(folder / "SegmentationClass")
+    return pair_listed(list_file, lambda stem: images / f"{stem}.jpg", lambda stem: masks / f"{stem}.png")
+
+
+def _augmented(folder: Path) -> tuple[Pair, ...]:
+    """The pairs of trainaug, sorted by stem."""
+    lists = folder / "ImageSets" / "Segmentation"
+    own = {image.stem: (image, mask) for image, mask in _own(folder, require_list(lists, "train", "VOC 2012"))}
+    scored = set(listed_stems(require_list(lists, "val", "VOC 2012")))
+    added = {stem: pair for stem, pair in _added(folder).items() if stem not in scored}
+    return tuple(pair for _, pair in sorted((added | own).items()))
+
+
+def _added(folder: Path) -> dict[str, Pair]:
+    """The pairs of SBD by stem, those of VOC's val among them."""
+    converted = folder / "SegmentationClassAug"
+    if converted.is_dir():
+        masks = pictures_by_stem(converted)
+        pairs = [(folder / "JPEGImages" / f"{stem}.jpg", mask) for stem, mask in masks.items()]
+        return {image.stem: (image, mask) for image, mask in require_files(pairs, converted)}
+    for place in (folder, folder.parent, folder.parent.parent):
+        sbd = place / "benchmark_RELEASE" / "dataset"
+        if sbd.is_dir():
+            break
+    else:
+        raise DataError(
+            f"trainaug needs SBD, and neither benchmark_RELEASE/dataset nor {converted} is there; unpack SBD's "
+            f"benchmark.tgz in {folder.parent.parent}, or train on train."
+        )
+    found: dict[str, Pair] = {}
+    for split in ("train", "val"):
+        list_file = require_list(sbd, split, "SBD")
+        listed = pair_listed(
+            list_file, lambda stem: sbd / "img" / f"{stem}.jpg", lambda stem: sbd / "cls" / f"{stem}.mat"
+        )
+        found |= {image.stem: (image, mask) for image, mask in listed}
+    return found

@@ -130,7 +130,14 @@ def _run(
 def open_sets(data: DataSettings) -> tuple[SceneDataset, SceneDataset]:
     """Open the scenes to learn from and the scenes to score."""
     train_set, val_set = (
-        open_dataset(data.kind, data.root, split, val_fraction=data.val_fraction, val_seed=data.val_seed)
+        open_dataset(
+            data.kind,
+            data.root,
+            split,
+            val_fraction=data.val_fraction,
+            val_seed=data.val_seed,
+            classes=data.classes,
+        )
         for split in (data.train_split, data.val_split)
     )
     return train_set, val_set
