@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from scenescope.cli.attend import attend
+from scenescope.cli.check import check
 from scenescope.cli.demo import demo
 from scenescope.cli.evaluate import evaluate
 from scenescope.cli.models import models
@@ -29,7 +30,7 @@ app = typer.Typer(
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, evaluate, predict, attend, recipes, models):
+for command in (demo, check, train, evaluate, predict, attend, recipes, models):
     app.command()(command)
 
 

@@ -66,8 +66,8 @@ class LabelTable:
         for colour in (*ignore, *(colour for group in colours for colour in group)):
             if not all(0 <= part <= 255 for part in colour):
                 raise DataError(f"Colour {colour} is out of range; red, green and blue are 0 to 255 each.")
-        packed = [[_pack(colour) for colour in group] for group in colours]
-        return cls(_one_meaning(packed, [_pack(colour) for colour in ignore], _shown_colour), True, remedy)
+        packed = [[pack(colour) for colour in group] for group in colours]
+        return cls(_one_meaning(packed, [pack(colour) for colour in ignore], shown_colour), True, remedy)
 
     def to_labels(self, raw: np.ndarray, path: Path) -> np.ndarray:
         """Map a raw mask, H x W numbers or H x W x 3 uint8 colours, to H x W uint8 labels (train ids and IGNORE).
@@ -75,24 +75,42 @@ class LabelTable:
         Raises:
             LabelError: a value or colour that is neither a class nor ignored; tells ``path`` and the first pixel.
         """
-        if self.colours:
-            red, green, blue = (raw[:, :, channel].astype(np.uint32) for channel in range(3))
-            codes = red << 16 | green << 8 | blue
-            places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
-            labels = np.where(self._codes[places] == codes, self._labels[places], _UNKNOWN)
-        else:
-            codes = raw
-            if raw.dtype.itemsize > 2:
-                raw = np.where((raw >= 0) & (raw <= _LARGEST_VALUE), raw, _LARGEST_VALUE + 1)
-            labels = self._lookup[raw]
+        codes, labels = self._look_up(raw)
         unknown = labels == _UNKNOWN
         if unknown.any():
             raise self._unknown_label(codes, unknown, path)
         return labels.astype(np.uint8)
 
+    def to_known_labels(self, raw: np.ndarray) -> np.ndarray:
+        """Map a raw mask as ``to_labels``, but take what is neither a class nor ignored for ignored."""
+        _, labels = self._look_up(raw)
+        return np.where(labels == _UNKNOWN, IGNORE, labels).astype(np.uint8)
+
+    @property
+    def codes(self) -> list[int]:
+        """All values, or packed colours, that have a meaning."""
+        return [int(code) for code in self._codes]
+
+    def meaning(self, code: int) -> int | None:
+        """Return the train id of a value or of a colour (packed, see ``count_codes``), IGNORE, or None if unknown."""
+        place = int(np.searchsorted(self._codes, code))
+        known = place < len(self._codes) and int(self._codes[place]) == code
+        return int(self._labels[place]) if known else None
+
+    def _look_up(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The codes of a raw mask, and their labels or _UNKNOWN."""
+        if self.colours:
+            codes = _packed(raw)
+            places = np.searchsorted(self._codes, codes).clip(max=len(self._codes) - 1)
+            return codes, np.where(self._codes[places] == codes, self._labels[places], _UNKNOWN)
+        codes = raw
+        if raw.dtype.itemsize > 2:
+            raw = np.where((raw >= 0) & (raw <= _LARGEST_VALUE), raw, _LARGEST_VALUE + 1)
+        return codes, self._lookup[raw]
+
     def _unknown_label(self, codes: np.ndarray, unknown: np.ndarray, path: Path) -> LabelError:
         y, x = divmod(int(unknown.argmax()), unknown.shape[1])
-        shown = _shown_colour if self.colours else str
+        shown = shown_colour if self.colours else str
         kinds, counts = np.unique(codes[unknown], return_counts=True)
         total = int(counts.sum())
         others = f", {len(kinds)} such {'colours' if self.colours else 'values'}" if len(kinds) > 1 else ""
@@ -184,10 +202,28 @@ def _one_meaning(groups: Sequence[Sequence[int]], ignore: Sequence[int], shown: 
     return meanings
 
 
-def _pack(colour: Colour) -> int:
+def count_codes(raw: np.ndarray) -> dict[int, int]:
+    """Return each value of H x W numbers, or each packed colour of H x W x 3, with the number of its pixels."""
+    codes = _packed(raw) if raw.ndim == 3 else raw
+    if codes.dtype.itemsize <= 2:
+        counts = np.bincount(codes.ravel())
+        return {int(code): int(counts[code]) for code in np.flatnonzero(counts)}
+    kinds, counts = np.unique(codes, return_counts=True)
+    return dict(zip(kinds.tolist(), counts.tolist(), strict=True))
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    red, green, blue = (colours[:, :, channel].astype(np.uint32) for channel in range(3))
+    packed: np.ndarray = red << 16 | green << 8 | blue
+    return packed
+
+
+def pack(colour: Colour) -> int:
+    """Return a colour as one number, red first."""
     red, green, blue = colour
     return red << 16 | green << 8 | blue
 
 
-def _shown_colour(code: int) -> str:
+def shown_colour(code: int) -> str:
+    """Return a packed colour as it is written."""
     return f"({code >> 16}, {code >> 8 & 255}, {code & 255})"

@@ -1,0 +1,170 @@
+"""scenescope check: is a data set fit to train on?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from scenescope.cli.inference_options import output_path
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from scenescope.workflows.check import Findings, SplitFindings
+
+
+def check(
+    source: Annotated[str, typer.Argument(metavar="KIND:ROOT", help="The data set, such as camvid:DIR or scenes:.")],
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Part of the data set, may be repeated; the one to train on first.",
+            show_default="train, val and test, as far as there are",
+        ),
+    ] = None,
+    val_fraction: Annotated[
+        float | None, typer.Option(help="For folder: without splits: data.val_fraction.", show_default="as on disk")
+    ] = None,
+    val_seed: Annotated[int, typer.Option(min=0, help="And its data.val_seed.")] = 0,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Where the kind leaves a choice, data.classes: 60, voc, ...", show_default="its first"),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read.", show_default="all cores")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for check.json and a sheet of overlays per split.",
+            show_default="only print",
+            parser=output_path,
+        ),
+    ] = None,
+) -> None:
+    """Read every scene of a data set and tell all that is wrong with it (exit code 2 when it cannot be trained on)."""
+    from scenescope.data.catalog import parse_source
+    from scenescope.files import output_directory, write_text
+    from scenescope.workflows.check import check_dataset, write_contact_sheet
+
+    kind, root = parse_source(source)
+    console = Console(highlight=False, soft_wrap=True)
+    with output_directory(output) if output is not None else contextlib.nullcontext():
+        with _progress(console) as progress:
+            findings = check_dataset(
+                kind,
+                root,
+                split or (),
+                workers=workers,
+                progress=progress,
+                val_fraction=val_fraction,
+                val_seed=val_seed,
+                classes=classes,
+            )
+        _print(console, findings)
+        if output is not None:
+            write_text(output / "check.json", json.dumps(findings.to_json(), indent=2) + "\n")
+            for found in findings.splits:
+                if found.thumbnails:
+                    write_contact_sheet(found, output / f"{found.split}.png")
+    if not findings.fit:
+        raise typer.Exit(2)
+
+
+def _print(console: Console, findings: Findings) -> None:
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    if findings.splits:
+        say(f"{findings.source}, {len(findings.splits[0].classes)} classes")
+        console.print(_table_of_splits(findings.splits))
+        console.print(_table_of_classes(findings.splits))
+    for found in findings.splits:
+        if found.absent:
+            say(f"{found.split}: {len(found.absent)} classes are absent: {', '.join(found.absent)}.")
+        if found.unlabelled:
+            say(f"{found.split}: {found.unlabelled} scenes have no labelled pixel.")
+        for note in found.notes:
+            say(f"{found.split}: {note}")
+    if findings.num_identical:
+        say(f"{findings.num_identical} images are in two splits: {_first(findings.identical, findings.num_identical)}")
+    if findings.class_weights is not None:
+        say(f"Class weights of {findings.splits[0].split}, square root of median frequency, for `loss` in a recipe:")
+        say(f"  class_weights: [{', '.join(f'{weight:g}' for weight in findings.class_weights)}]")
+    for reason in findings.unopened:
+        say(f"fault: {reason}")
+    for found in findings.splits:
+        for kind, number in found.faulty.items():
+            say(f"fault: {found.split}: {kind}, {number} of {found.num_scenes} scenes:")
+            for sentence in found.faults[kind]:
+                say(f"  {sentence}")
+            if number > len(found.faults[kind]):
+                say(f"  and {number - len(found.faults[kind])} more")
+        if found.proposal is not None:
+            say(f"  Proposal, to be judged: {found.proposal}")
+    if findings.splits and findings.class_weights is None:
+        say(f"fault: {findings.splits[0].split}: no pixel has a class; check masks and ignored values.")
+    say("Fit to train on." if findings.fit else "Not fit to train on; see the faults above.")
+
+
+def _table_of_splits(splits: list[SplitFindings]) -> Table:
+    table = Table()
+    for column in ("split", "scenes", "sizes", "width x height", "labelled", "faults"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for found in splits:
+        total = int(found.counts.sum())
+        labelled = f"{sum(found.pixels) / total:.1%}" if total else "none"
+        numbers = str(found.num_scenes), str(len(found.sizes)), _sizes(found.sizes)
+        table.add_row(Text(found.split), *numbers, labelled, str(sum(found.faulty.values())))
+    return table
+
+
+def _sizes(sizes: Counter[tuple[int, int]]) -> str:
+    """One size, or the smallest and the largest."""
+    if not sizes:
+        return "none"
+    by_area = sorted(sizes, key=lambda size: size[0] * size[1])
+    (width, height), (most_width, most_height) = by_area[0], by_area[-1]
+    smallest, largest = f"{width} x {height}", f"{most_width} x {most_height}"
+    return smallest if len(sizes) == 1 else f"{smallest} to {largest}"
+
+
+def _table_of_classes(splits: list[SplitFindings]) -> Table:
+    """The share of every class in the labelled pixels of every split."""
+    table = Table()
+    table.add_column("class", overflow="fold")
+    for found in splits:
+        table.add_column(Text(found.split), justify="right", no_wrap=True)
+    for index, name in enumerate(splits[0].classes.names):
+        shares = (found.pixels[index] / max(1, sum(found.pixels)) for found in splits)
+        table.add_row(Text(name), *(f"{share:.2%}" if share else "absent" for share in shares))
+    return table
+
+
+def _first(sentences: list[str], total: int) -> str:
+    return "; ".join(sentences) + (f"; and {total - len(sentences)} more." if total > len(sentences) else ".")
+
+
+@contextlib.contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Give a callback that moves a bar for each split on a terminal, else nothing."""
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        tasks = {}
+
+        def show(split: str, done: int, total: int) -> None:
+            if split not in tasks:
+                tasks[split] = bar.add_task(split, total=total)
+            bar.update(tasks[split], completed=done)
+
+        yield show

@@ -1,0 +1,142 @@
+"""One scene looked at for the sake of its faults: all that is wrong with it, not only the first."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from scenescope.data.dataset import FileDataset, SceneDataset, size_error
+from scenescope.data.images import read_image
+from scenescope.data.masks import LabelTable, count_codes, read_raw
+from scenescope.drawing.overlay import blend
+from scenescope.errors import DataError, ImageError, LabelError
+from scenescope.labels import IGNORE
+
+FaultKind = Literal[
+    "image unreadable", "mask unreadable", "mask of another size", "mask of another kind", "unknown label"
+]
+"""What can be wrong with a scene; "another kind" is colours where numbers are expected, and the like."""
+
+THUMBNAIL_SIDE = 240
+"""The longer side of an overlay for the contact sheet, in pixels."""
+
+MOST_UNKNOWN = 64
+"""As many unknown labels of one scene are kept, the most frequent: blurred colours have thousands."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in one scene.
+
+    Attributes:
+        name: that of the scene.
+        size: (width, height) of the image as displayed; None when it cannot be read.
+        digest: the same for images of the same pixels; empty when it cannot be read.
+        counts: number of pixels of each train id and of IGNORE, 256 in all.
+        codes: each raw value of the mask, or packed colour, with its number of pixels.
+        colours: whether the codes are colours.
+        faults: kind and sentence of each.
+        thumbnail: image and labels as a small RGB picture, if asked for and possible.
+    """
+
+    name: str
+    size: tuple[int, int] | None
+    digest: str
+    counts: np.ndarray
+    codes: dict[int, int]
+    colours: bool
+    faults: tuple[tuple[FaultKind, str], ...]
+    thumbnail: np.ndarray | None
+
+
+def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False) -> Inspection:
+    """Read a scene and tell everything that is wrong with it."""
+    faults: list[tuple[FaultKind, str]] = []
+    if isinstance(dataset, FileDataset):
+        image = _read_image(dataset, index, faults)
+        mask_path, table = dataset.pairs[index][1], dataset.table
+        raw = None if mask_path is None else _read_mask(mask_path, dataset, faults)
+        if image is not None and raw is not None and mask_path is not None and raw.shape[:2] != image.shape[:2]:
+            faults.append(("mask of another size", str(size_error(dataset.pairs[index][0], mask_path, image, raw))))
+    else:
+        scene = dataset[index]
+        image, raw = scene.image, scene.labels
+        table = LabelTable.of_values([[number] for number in range(len(dataset.classes))], [IGNORE])
+    # A mask of another kind is counted, so that its meaning can be guessed, but has no labels.
+    readable = raw is not None and (raw.ndim == 3) == table.colours
+    codes = {} if raw is None else _shortened(count_codes(raw), table if readable else None)
+    counts = np.zeros(256, dtype=np.int64)
+    for code, pixels in codes.items() if readable else ():
+        label = table.meaning(code)
+        counts[IGNORE if label is None else label] += pixels
+    overlay = None
+    if thumbnail and image is not None:
+        labels = table.to_known_labels(raw) if readable and raw is not None else None
+        overlay = _thumbnail(image, labels, dataset)
+    return Inspection(
+        name=dataset.name(index),
+        size=None if image is None else (image.shape[1], image.shape[0]),
+        digest="" if image is None else _digest(image),
+        counts=counts,
+        codes=codes,
+        colours=raw is not None and raw.ndim == 3,
+        faults=tuple(faults),
+        thumbnail=overlay,
+    )
+
+
+def _read_image(dataset: FileDataset, index: int, faults: list[tuple[FaultKind, str]]) -> np.ndarray | None:
+    try:
+        return read_image(dataset.pairs[index][0], dataset.max_pixels)
+    except ImageError as error:
+        faults.append(("image unreadable", str(error)))
+        return None
+
+
+def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, str]]) -> np.ndarray | None:
+    """The raw mask, also when it is of the other kind than the table's."""
+    table = dataset.table
+    try:
+        raw = read_raw(path, table.colours, dataset.max_pixels)
+        table.to_labels(raw, path)
+    except ImageError as error:
+        faults.append(("mask unreadable", str(error)))
+        return None
+    except LabelError as error:
+        faults.append(("unknown label", str(error)))
+    except DataError as error:
+        faults.append(("mask of another kind", str(error)))
+        try:
+            return read_raw(path, not table.colours, dataset.max_pixels)
+        except DataError:
+            return None
+    return raw
+
+
+def _shortened(codes: dict[int, int], table: LabelTable | None) -> dict[int, int]:
+    """All codes that are known and the most frequent ones that are not."""
+    known = {code: pixels for code, pixels in codes.items() if table is not None and table.meaning(code) is not None}
+    unknown = sorted(codes.keys() - known.keys(), key=lambda code: -codes[code])[:MOST_UNKNOWN]
+    return known | {code: codes[code] for code in unknown}
+
+
+def _digest(image: np.ndarray) -> str:
+    digest = hashlib.blake2b(str(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
+
+
+def _thumbnail(image: np.ndarray, labels: np.ndarray | None, dataset: SceneDataset) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = THUMBNAIL_SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    if labels is None:
+        return small
+    small_labels = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+    return blend(small, small_labels, dataset.classes.palette)

@@ -1,0 +1,239 @@
+"""Is a data set fit to train on? Every scene is read once, and all that is found is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scenescope.data.catalog import open_dataset
+from scenescope.data.dataset import FileDataset, SceneDataset, notes
+from scenescope.data.inspection import FaultKind, Inspection
+from scenescope.data.proposal import propose
+from scenescope.data.scan import scan
+from scenescope.drawing.contact_sheet import contact_sheet
+from scenescope.drawing.overlay import with_legend
+from scenescope.errors import DataError, SplitError
+from scenescope.files import write_atomically
+from scenescope.labels import IGNORE, Classes
+
+USUAL_SPLITS = ("train", "val", "test")
+"""What is looked at unless the user names splits: train, and one of val and test, have to be there."""
+
+MOST_TOLD = 5
+"""As many faults of one kind, and identical pairs, are kept in words; the others are counted."""
+
+THUMBNAILS = 12
+"""Scenes on a contact sheet."""
+
+
+@dataclass
+class SplitFindings:
+    """What was found in a split; filled scene by scene.
+
+    Attributes:
+        classes: of the data set.
+        num_scenes: scenes that were read.
+        sizes: number of images of each (width, height).
+        counts: number of pixels of each train id and of IGNORE, 256 in all.
+        unlabelled: scenes without a scored pixel, though nothing else is wrong with them.
+        faulty: number of scenes of each kind of fault.
+        faults: the first sentences of each kind.
+        notes: what is no fault, but should be known.
+        proposal: what unknown labels may mean.
+        thumbnails: name and overlay of some scenes.
+    """
+
+    split: str
+    classes: Classes
+    num_scenes: int = 0
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    unlabelled: int = 0
+    faulty: Counter[FaultKind] = field(default_factory=Counter)
+    faults: dict[FaultKind, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    proposal: str | None = None
+    thumbnails: list[tuple[str, np.ndarray]] = field(default_factory=list)
+
+    @property
+    def pixels(self) -> list[int]:
+        """Number of pixels of each class."""
+        return [int(count) for count in self.counts[: len(self.classes)]]
+
+    @property
+    def absent(self) -> list[str]:
+        """Names of the classes without a pixel."""
+        return [name for name, pixels in zip(self.classes.names, self.pixels, strict=True) if pixels == 0]
+
+    def add(self, found: Inspection) -> None:
+        """Take up what was found in a scene."""
+        self.num_scenes += 1
+        self.counts += found.counts
+        if found.size is not None:
+            self.sizes[found.size] += 1
+        self.unlabelled += not found.faults and not found.counts[: len(self.classes)].any()
+        for kind, sentence in found.faults:
+            self.faulty[kind] += 1
+            told = self.faults.setdefault(kind, [])
+            if len(told) < MOST_TOLD:
+                told.append(sentence)
+        if found.thumbnail is not None:
+            self.thumbnails.append((found.name, found.thumbnail))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the thumbnails as an object that JSON can hold."""
+        return {
+            "split": self.split,
+            "scenes": self.num_scenes,
+            "sizes": [{"width": w, "height": h, "images": n} for (w, h), n in self.sizes.most_common()],
+            "pixels": dict(zip(self.classes.names, self.pixels, strict=True)),
+            "ignored_pixels": int(self.counts[IGNORE]),
+            "absent": self.absent,
+            "scenes_without_labels": self.unlabelled,
+            "faults": [{"kind": kind, "scenes": n, "first": self.faults[kind]} for kind, n in self.faulty.items()],
+            "proposal": self.proposal,
+            "notes": self.notes,
+        }
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a data set.
+
+    Attributes:
+        splits: of each split that could be opened.
+        unopened: why the others could not.
+        num_identical: pairs of identical images in two splits.
+        identical: the first of them, in words.
+        class_weights: (median frequency / frequency) ** 0.5 of each class in the first split; None when it has none.
+    """
+
+    source: str
+    splits: list[SplitFindings]
+    unopened: list[str]
+    num_identical: int
+    identical: list[str]
+    class_weights: list[float] | None
+
+    @property
+    def fit(self) -> bool:
+        """Whether a training would not stop on these data."""
+        return not self.unopened and not any(split.faulty for split in self.splits) and self.class_weights is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as an object that JSON can hold."""
+        return {
+            "data": self.source,
+            "fit": self.fit,
+            "splits": [split.to_json() for split in self.splits],
+            "unopened": self.unopened,
+            "identical_images_across_splits": {"pairs": self.num_identical, "first": self.identical},
+            "class_weights": self.class_weights,
+        }
+
+
+def check_dataset(
+    kind: str,
+    root: str,
+    splits: Sequence[str] = (),
+    *,
+    workers: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    **options: Any,
+) -> Findings:
+    """Read every scene of a data set once and tell all that is wrong with it.
+
+    Args:
+        kind: a key of ``DATASETS``.
+        root: its folder; for ``scenes`` a seed or nothing.
+        splits: which to look at, the one to train on first; without any, see ``USUAL_SPLITS``.
+        workers: processes that read; 0 reads in this one, None takes all cores.
+        progress: called with the split, the scenes done and their number.
+        options: of ``open_dataset``.
+
+    Raises:
+        DataError: a process that read was killed.
+    """
+    datasets, unopened, remarks = _open(kind, root, splits, options)
+    found: list[SplitFindings] = []
+    seen: dict[str, tuple[str, str]] = {}
+    identical: list[str] = []
+    num_identical = 0
+    for dataset in datasets:
+        findings = SplitFindings(dataset.split, dataset.classes, notes=notes(dataset))
+        codes: Counter[int] = Counter()
+        colours = False
+        step = max(1, len(dataset) // THUMBNAILS)
+        shown = frozenset(range(0, step * THUMBNAILS, step))
+        for inspection in scan(dataset, workers, shown):
+            findings.add(inspection)
+            codes.update(inspection.codes)
+            colours |= inspection.colours
+            first = seen.setdefault(inspection.digest, (dataset.split, inspection.name))
+            if inspection.digest and first[0] != dataset.split:
+                num_identical += 1
+                if len(identical) < MOST_TOLD:
+                    identical.append(f"{first[1]} of {first[0]} is {inspection.name} of {dataset.split}")
+            if progress is not None:
+                progress(dataset.split, findings.num_scenes, len(dataset))
+        if isinstance(dataset, FileDataset):
+            findings.proposal = propose(dataset.table, dataset.classes, codes, colours)
+        found.append(findings)
+    if found:
+        found[0].notes += remarks
+    weights = _class_weights(found[0].pixels) if found else None
+    return Findings(f"{kind}:{root}", found, unopened, num_identical, identical, weights)
+
+
+def write_contact_sheet(findings: SplitFindings, path: Path) -> None:
+    """Write the overlays of a split with the legend of its classes as a PNG.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    total = max(1, sum(findings.pixels))
+    shares = [pixels / total for pixels in findings.pixels]
+    sheet = contact_sheet(findings.thumbnails)
+    page = with_legend(sheet, findings.classes.names, findings.classes.palette, shares)
+    write_atomically(path, lambda temporary: page.save(temporary, format="PNG"))
+
+
+def _open(
+    kind: str, root: str, splits: Sequence[str], options: dict[str, Any]
+) -> tuple[list[SceneDataset], list[str], list[str]]:
+    """The splits that open, why others do not, and what is worth a remark."""
+    datasets: list[SceneDataset] = []
+    faults: dict[str, DataError] = {}
+    for split in splits or USUAL_SPLITS:
+        try:
+            datasets.append(open_dataset(kind, root, split, **options))
+        except DataError as error:
+            faults[split] = error
+    opened = {dataset.split for dataset in datasets}
+    remarks = []
+    if not splits:
+        # One of val and test is enough to score on; a split that is there but broken is a fault all the same.
+        for split in ("val", "test"):
+            if isinstance(faults.get(split), SplitError) and opened & {"val", "test"}:
+                remarks.append(f"There is no split {split!r}.")
+                del faults[split]
+        if isinstance(faults.get("test"), SplitError) and "val" in faults:
+            del faults["test"]
+    # A folder that does not exist is told once and not for every split.
+    return datasets, list(dict.fromkeys(str(error) for error in faults.values())), remarks
+
+
+def _class_weights(pixels: list[int]) -> list[float] | None:
+    # Here and not above, so that the processes that read start without torch.
+    import torch
+
+    from scenescope.losses import median_frequency_weights
+
+    if not any(pixels):
+        return None
+    return [round(weight, 4) for weight in median_frequency_weights(torch.tensor(pixels), 0.5).tolist()]
