@@ -87,14 +87,15 @@ def _print(console: Console, findings: Findings) -> None:
         console.print(_table_of_splits(findings.splits))
         console.print(_table_of_classes(findings.splits))
     for found in findings.splits:
-        if found.absent:
-            say(f"{found.split}: {len(found.absent)} classes are absent: {', '.join(found.absent)}.")
+        if found.absent and any(found.pixels):
+            say(f"{found.split}: {len(found.absent)} of {len(found.pixels)} classes absent: {', '.join(found.absent)}.")
         if found.unlabelled:
-            say(f"{found.split}: {found.unlabelled} scenes have no labelled pixel.")
-        for note in found.notes:
-            say(f"{found.split}: {note}")
+            say(f"{found.split}: no labelled pixel in {found.unlabelled} of {found.num_scenes} scenes.")
+    for note in dict.fromkeys(note for found in findings.splits for note in found.notes):
+        say(note)
     if findings.num_identical:
-        say(f"{findings.num_identical} images are in two splits: {_first(findings.identical, findings.num_identical)}")
+        more = ", ..." if findings.num_identical > len(findings.identical) else ""
+        say(f"identical images in two splits: {findings.num_identical} ({', '.join(findings.identical)}{more})")
     if findings.class_weights is not None:
         say(f"Class weights of {findings.splits[0].split}, square root of median frequency, for `loss` in a recipe:")
         say(f"  class_weights: [{', '.join(f'{weight:g}' for weight in findings.class_weights)}]")
@@ -107,10 +108,10 @@ def _print(console: Console, findings: Findings) -> None:
                 say(f"  {sentence}")
             if number > len(found.faults[kind]):
                 say(f"  and {number - len(found.faults[kind])} more")
-        if found.proposal is not None:
-            say(f"  Proposal, to be judged: {found.proposal}")
-    if findings.splits and findings.class_weights is None:
-        say(f"fault: {findings.splits[0].split}: no pixel has a class; check masks and ignored values.")
+    for split in findings.unlabelled:
+        say(f"fault: {split}: no pixel has a class; check masks and ignored values.")
+    for proposal in findings.proposals:
+        say(f"Proposal for classes.yaml of a folder: data set, to be judged: {proposal}")
     say("Fit to train on." if findings.fit else "Not fit to train on; see the faults above.")
 
 
@@ -146,10 +147,6 @@ def _table_of_classes(splits: list[SplitFindings]) -> Table:
         shares = (found.pixels[index] / max(1, sum(found.pixels)) for found in splits)
         table.add_row(Text(name), *(f"{share:.2%}" if share else "absent" for share in shares))
     return table
-
-
-def _first(sentences: list[str], total: int) -> str:
-    return "; ".join(sentences) + (f"; and {total - len(sentences)} more." if total > len(sentences) else ".")
 
 
 @contextlib.contextmanager

@@ -24,13 +24,13 @@ _VOC_BORDER: Colour = (224, 224, 192)
 
 
 def propose(table: LabelTable, classes: Classes, codes: Mapping[int, int], colours: bool) -> str | None:
-    """Guess what the unknown labels of a split mean.
+    """Guess what the unknown labels of a data set mean.
 
     Args:
         table: what is known.
         classes: the classes.
-        codes: each value, or packed colour, of all masks with its number of pixels.
-        colours: whether these are colours, while the table may be one of numbers, or the other way round.
+        codes: each value, or packed colour, of its masks with the number of pixels.
+        colours: whether these are colours; the table may be one of numbers all the same, or the other way round.
 
     Returns:
         A sentence, or None when nothing is unknown.
@@ -39,7 +39,7 @@ def propose(table: LabelTable, classes: Classes, codes: Mapping[int, int], colou
         return None
     if not colours:
         if table.colours:
-            return f"The masks hold numbers: replace `colours` in classes.yaml by `values: {sorted(codes)}`."
+            return f"The masks hold numbers: `values: {sorted(codes)}` in place of `colours`."
         unknown = sorted(code for code in codes if table.meaning(code) is None)
         return _of_values(sorted(codes), unknown, len(classes)) if unknown else None
     if not table.colours:
@@ -74,9 +74,9 @@ def _of_a_palette(codes: Mapping[int, int], classes: Classes) -> str:
     voc = Classes.named(classes.names, [voc_colour(index) for index in range(len(classes))])
     grey = Classes.named(classes.names, [(index, index, index) for index in range(len(classes))])
     for name, known in (
-        ("the data set's own colours", classes),
         ("red, green and blue equal to the class's number", grey),
-        ("the colours of VOC", voc),
+        ("the colours of VOC, the first class black", voc),
+        ("the colours that its classes have here", classes),
         ("the colours of Cityscapes", CITYSCAPES),
         ("the colours of CamVid", CAMVID),
     ):
@@ -112,7 +112,7 @@ def _of_colours(table: LabelTable, classes: Classes, unknown: Sequence[int]) -> 
             label = table.meaning(near)
             meaning = classes.names[label] if label is not None and label < len(classes) else "ignored"
             guesses.append(f"{shown_colour(code)} is nearly {shown_colour(near)}, {meaning}: add it there")
-    return f"In classes.yaml: {'; '.join(guesses)}."
+    return f"{'; '.join(guesses)}."
 
 
 def _nearest(code: int, table: LabelTable) -> int | None:

@@ -34,6 +34,7 @@ def scan(dataset: SceneDataset, workers: int | None = None, thumbnails: Collecti
     """
     if workers is None:
         workers = min(_num_cores(), len(dataset) // SCENES_PER_PROCESS)
+        workers = 0 if workers == 1 else workers
     if workers <= 0:
         for index in range(len(dataset)):
             yield inspect_scene(dataset, index, thumbnail=index in thumbnails)

@@ -24,7 +24,7 @@ from scenescope.labels import IGNORE, Classes
 USUAL_SPLITS = ("train", "val", "test")
 """What is looked at unless the user names splits: train, and one of val and test, have to be there."""
 
-MOST_TOLD = 5
+MOST_TOLD = 3
 """As many faults of one kind, and identical pairs, are kept in words; the others are counted."""
 
 THUMBNAILS = 12
@@ -44,7 +44,6 @@ class SplitFindings:
         faulty: number of scenes of each kind of fault.
         faults: the first sentences of each kind.
         notes: what is no fault, but should be known.
-        proposal: what unknown labels may mean.
         thumbnails: name and overlay of some scenes.
     """
 
@@ -57,7 +56,6 @@ class SplitFindings:
     faulty: Counter[FaultKind] = field(default_factory=Counter)
     faults: dict[FaultKind, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    proposal: str | None = None
     thumbnails: list[tuple[str, np.ndarray]] = field(default_factory=list)
 
     @property
@@ -96,7 +94,6 @@ class SplitFindings:
             "absent": self.absent,
             "scenes_without_labels": self.unlabelled,
             "faults": [{"kind": kind, "scenes": n, "first": self.faults[kind]} for kind, n in self.faulty.items()],
-            "proposal": self.proposal,
             "notes": self.notes,
         }
 
@@ -110,7 +107,8 @@ class Findings:
         unopened: why the others could not.
         num_identical: pairs of identical images in two splits.
         identical: the first of them, in words.
-        class_weights: (median frequency / frequency) ** 0.5 of each class in the first split; None when it has none.
+        proposals: what unknown labels may mean.
+        class_weights: (median frequency / frequency) ** 0.5 of each class in the first split; None when it is at fault.
     """
 
     source: str
@@ -118,12 +116,18 @@ class Findings:
     unopened: list[str]
     num_identical: int
     identical: list[str]
+    proposals: list[str]
     class_weights: list[float] | None
+
+    @property
+    def unlabelled(self) -> list[str]:
+        """The splits without a labelled pixel; test may be one, for its labels are often not public."""
+        return [found.split for found in self.splits if not any(found.pixels) and found.split != "test"]
 
     @property
     def fit(self) -> bool:
         """Whether a training would not stop on these data."""
-        return not self.unopened and not any(split.faulty for split in self.splits) and self.class_weights is not None
+        return not self.unopened and not self.unlabelled and not any(found.faulty for found in self.splits)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as an object that JSON can hold."""
@@ -133,6 +137,7 @@ class Findings:
             "splits": [split.to_json() for split in self.splits],
             "unopened": self.unopened,
             "identical_images_across_splits": {"pairs": self.num_identical, "first": self.identical},
+            "proposals": self.proposals,
             "class_weights": self.class_weights,
         }
 
@@ -164,30 +169,31 @@ def check_dataset(
     seen: dict[str, tuple[str, str]] = {}
     identical: list[str] = []
     num_identical = 0
+    codes: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
     for dataset in datasets:
         findings = SplitFindings(dataset.split, dataset.classes, notes=notes(dataset))
-        codes: Counter[int] = Counter()
-        colours = False
         step = max(1, len(dataset) // THUMBNAILS)
         shown = frozenset(range(0, step * THUMBNAILS, step))
         for inspection in scan(dataset, workers, shown):
             findings.add(inspection)
-            codes.update(inspection.codes)
-            colours |= inspection.colours
-            first = seen.setdefault(inspection.digest, (dataset.split, inspection.name))
-            if inspection.digest and first[0] != dataset.split:
+            codes[inspection.colours].update(inspection.codes)
+            split, name = seen.setdefault(inspection.digest, (dataset.split, inspection.name))
+            if inspection.digest and split != dataset.split:
                 num_identical += 1
                 if len(identical) < MOST_TOLD:
-                    identical.append(f"{first[1]} of {first[0]} is {inspection.name} of {dataset.split}")
+                    identical.append(f"{name} of {split} is {inspection.name} of {dataset.split}")
             if progress is not None:
                 progress(dataset.split, findings.num_scenes, len(dataset))
-        if isinstance(dataset, FileDataset):
-            findings.proposal = propose(dataset.table, dataset.classes, codes, colours)
         found.append(findings)
     if found:
         found[0].notes += remarks
-    weights = _class_weights(found[0].pixels) if found else None
-    return Findings(f"{kind}:{root}", found, unopened, num_identical, identical, weights)
+    proposals: list[str] = []
+    if datasets and isinstance(first := datasets[0], FileDataset):
+        guesses = (propose(first.table, first.classes, codes[colours], colours) for colours in (False, True))
+        proposals = [guess for guess in guesses if guess is not None]
+    # Where labels are unread or unknown, the shares of the classes are wrong.
+    weights = _class_weights(found[0].pixels) if found and not found[0].faulty else None
+    return Findings(f"{kind}:{root}", found, unopened, num_identical, identical, proposals, weights)
 
 
 def write_contact_sheet(findings: SplitFindings, path: Path) -> None:
@@ -218,12 +224,11 @@ def _open(
     remarks = []
     if not splits:
         # One of val and test is enough to score on; a split that is there but broken is a fault all the same.
-        for split in ("val", "test"):
-            if isinstance(faults.get(split), SplitError) and opened & {"val", "test"}:
-                remarks.append(f"There is no split {split!r}.")
-                del faults[split]
-        if isinstance(faults.get("test"), SplitError) and "val" in faults:
+        if isinstance(faults.get("test"), SplitError):
             del faults["test"]
+        if isinstance(faults.get("val"), SplitError) and "test" in opened:
+            remarks.append("There is no split 'val'; score on test (data.val_split=test).")
+            del faults["val"]
     # A folder that does not exist is told once and not for every split.
     return datasets, list(dict.fromkeys(str(error) for error in faults.values())), remarks
 
