@@ -74,7 +74,9 @@ def test_the_door_is_light(statement: str) -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-@pytest.mark.parametrize("command", ["", "check", "train", "evaluate", "predict", "attend", "demo", "recipes", "models"])
+@pytest.mark.parametrize(
+    "command", ["", "check", "train", "evaluate", "predict", "attend", "demo", "recipes", "models"]
+)
 def test_help_is_light(command: str) -> None:
     script = (
         "import sys\nfrom scenescope.cli.main import app\n"

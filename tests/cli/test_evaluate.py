@@ -184,6 +184,8 @@ def test_two_processes_score_as_one(model, data, tmp_path):
         (["scenes:"], "3 classes .* 8"),
         (["folder:DATA", "--split", "test"], "test"),
         (["DATA"], "write folder:"),
+        (["folder:DATA", "--classes", "60"], "classes=60 is given, but folder: leaves no choice"),
+        (["coco_stuff:DATA", "--classes", "60"], "not a choice of coco_stuff:; choose 171 or voc"),
         (["folder:DATA", "--scales", "1,x"], "--scales '1,x' is not a list of numbers"),
         (["folder:DATA", "--scales", "0"], "positive numbers"),
         (["folder:DATA", "--stride", "5"], "stride=5 has no window"),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.data.dataset import FileDataset, SceneDataset
+from scenescope.data.dataset import FileDataset, SceneDataset, notes
 from scenescope.data.masks import LabelTable
+from scenescope.data.scenes import ScenesDataset
 from scenescope.errors import DataError, ImageError, LabelError
-from scenescope.labels import Classes
+from scenescope.labels import IGNORE, Classes
 
 CLASSES = Classes.named(["low", "high"])
 TABLE = LabelTable.of_values([[0], [1]], [255])
@@ -83,3 +84,21 @@ def test_an_empty_split_is_refused() -> None:
 def test_a_data_set_survives_pickling(tmp_path: Path) -> None:
     scenes = dataset(tmp_path, np.eye(4, 6, dtype=np.uint8))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(scenes))[0].labels, scenes[0].labels)
+
+
+def test_a_scene_without_a_mask_has_all_labels_ignored(tmp_path: Path) -> None:
+    whole = dataset(tmp_path, np.zeros((4, 6), dtype=np.uint8))
+    scenes = FileDataset(CLASSES, "test", "", ((whole.pairs[0][0], None),), TABLE)
+    assert scenes[0].labels.tolist() == [[IGNORE] * 6] * 4
+    assert scenes.files(0) == (tmp_path / "a.jpg",)
+
+
+def test_notes_tell_another_number_than_published_and_remarks(tmp_path: Path) -> None:
+    whole = dataset(tmp_path, np.zeros((4, 6), dtype=np.uint8))
+    assert notes(whole) == []
+    assert notes(ScenesDataset()) == []
+    for published, told in (((1,), []), ((3, 1), []), ((4998, 4996), ["published 4,998 or 4,996:"])):
+        found = notes(FileDataset(CLASSES, "train", "", whole.pairs, TABLE, published=published, remarks=("Mind.",)))
+        assert found[-1] == "Mind."
+        assert len(found) == 1 + len(told)
+        assert all(words in found[0] for words in told)

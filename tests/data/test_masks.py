@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from scenescope.data.masks import LabelTable, decode
+from scenescope.data.masks import LabelTable, count_codes, decode, pack, shown_colour
 from scenescope.errors import DataError, ImageError, LabelError
 from scenescope.labels import IGNORE
 
@@ -177,3 +177,25 @@ def test_a_table_survives_pickling() -> None:
     raw = np.array([[10, 21, 300, 0]], dtype=np.uint16)
     copy = pickle.loads(pickle.dumps(VALUES))
     np.testing.assert_array_equal(copy.to_labels(raw, HERE), VALUES.to_labels(raw, HERE))
+
+
+def test_what_is_unknown_can_be_taken_for_ignored() -> None:
+    raw = np.array([[10, 11, 300], [21, 0, 65535]], dtype=np.uint16)
+    assert VALUES.to_known_labels(raw).tolist() == [[0, IGNORE, 2], [1, IGNORE, IGNORE]]
+    colours = np.array([[RED, (1, 2, 3), BLUE]], dtype=np.uint8)
+    assert COLOURS.to_known_labels(colours).tolist() == [[0, IGNORE, 1]]
+
+
+def test_codes_and_their_meaning() -> None:
+    assert [VALUES.meaning(value) for value in (10, 21, 300, 0, 11, 70000)] == [0, 1, 2, IGNORE, None, None]
+    assert [COLOURS.meaning(pack(colour)) for colour in (RED, BLUE, BLACK, (1, 2, 3))] == [0, 1, IGNORE, None]
+    assert VALUES.codes == [0, 10, 20, 21, 300, 65535]
+    assert shown_colour(pack((1, 2, 255))) == "(1, 2, 255)"
+
+
+@given(st.lists(st.integers(0, 5), min_size=1), st.sampled_from([np.uint8, np.uint16, np.int32]))
+def test_counting_codes_equals_a_loop(pixels: list[int], kind: type) -> None:
+    expected = {code: pixels.count(code) for code in set(pixels)}
+    assert count_codes(np.array([pixels], dtype=kind)) == expected
+    colours = np.array([[(pixel, 0, 9) for pixel in pixels]], dtype=np.uint8)
+    assert count_codes(colours) == {pack((code, 0, 9)): count for code, count in expected.items()}

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from scenescope.data.pairs import listed, pair_directories, pictures_by_stem, require_directory
-from scenescope.errors import DataError
+from scenescope.data.pairs import (
+    find_directory,
+    listed,
+    pair_directories,
+    pair_listed,
+    pictures_by_stem,
+    require_directory,
+    require_list,
+)
+from scenescope.errors import DataError, SplitError
 
 
 @pytest.fixture
@@ -80,3 +88,32 @@ def test_long_lists_are_shortened() -> None:
     assert listed("edcba") == "a, b, c, d, e"
     assert listed("edcba", most=2) == "a, b and 3 more"
     assert listed([]) == "nothing"
+
+
+def test_a_list_gives_the_order_and_names_what_is_missing(folder: Path) -> None:
+    touch(folder / "images", "a.jpg", "b.jpg")
+    touch(folder / "masks", "a.png", "b.png")
+    (folder / "train.txt").write_text("b\na\n\n")
+
+    def listed_pairs() -> tuple[object, ...]:
+        list_file = require_list(folder, "train", "Set")
+        return pair_listed(
+            list_file, lambda stem: folder / f"images/{stem}.jpg", lambda stem: folder / f"masks/{stem}.png"
+        )
+
+    assert [image.name for image, _ in listed_pairs()] == ["b.jpg", "a.jpg"]
+    (folder / "masks" / "b.png").unlink()
+    (folder / "images" / "a.jpg").unlink()
+    with pytest.raises(DataError, match=r"masks/b.png does not exist, but .*train.txt lists it \(2 files missing\)"):
+        listed_pairs()
+    with pytest.raises(SplitError, match=r"No split 'val' of Set: .*val.txt does not exist; splits there: train"):
+        require_list(folder, "val", "Set")
+
+
+def test_a_root_may_lie_above_the_place(folder: Path) -> None:
+    places = ("", "Set", "kit/Set")
+    (folder / "kit" / "Set" / "Pictures").mkdir(parents=True)
+    for root in ("", "kit", "kit/Set"):
+        assert find_directory(str(folder / root), places, "Pictures", "Set") == folder / "kit" / "Set"
+    with pytest.raises(DataError, match=r"No Set in .*; give the folder that holds kit/Set/Pictures"):
+        find_directory(str(folder / "images"), places, "Pictures", "Set")

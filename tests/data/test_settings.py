@@ -14,6 +14,8 @@ from scenescope.data.settings import AugmentSettings, DataSettings
     ("settings", "values"),
     [
         (DataSettings, {"kind": "folder", "root": "DIR", "val_fraction": 0.2}),
+        (DataSettings, {"kind": "pascal_context", "root": "DIR", "classes": 60}),
+        (DataSettings, {"kind": "coco_stuff", "root": "DIR", "classes": "voc"}),
         (AugmentSettings, {"crop": [240, 320], "scale": [0.5, 2], "flip": 0.5, "hue": 0.1}),
     ],
 )

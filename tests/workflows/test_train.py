@@ -1,14 +1,18 @@
 """What joins settings to a training."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 
 from scenescope.data import scenes
 from scenescope.data.scenes import ScenesDataset
+from scenescope.data.settings import DataSettings
 from scenescope.errors import RecipeError
 from scenescope.models.catalog import create_model
 from scenescope.training.settings import LossSettings
-from scenescope.workflows.train import changed_settings, count_pixels, create_loss
+from scenescope.workflows.train import changed_settings, count_pixels, create_loss, open_sets
 
 
 def test_changed_settings_are_named_by_their_dotted_keys() -> None:
@@ -39,3 +43,10 @@ def test_loss_weights_are_the_published_ones_but_for_those_named() -> None:
     assert loss.weights == {"main": 1.0, "position": 1.0, "channel": 0.25, "stage3": 0.4}
     with pytest.raises(RecipeError, match=r"loss.weights.chanel is given and danet has no such output"):
         create_loss(LossSettings(weights={"chanel": 1.0}), network, ScenesDataset())
+
+
+def test_the_choice_of_classes_reaches_both_sets(real_data: Callable[[str], Path]) -> None:
+    root = str(real_data("samples") / "coco_stuff164k")
+    for choice, number in ((None, 171), (171, 171), ("voc", 21)):
+        sets = open_sets(DataSettings("coco_stuff", root, classes=choice))
+        assert [(len(scenes), len(scenes.classes)) for scenes in sets] == [(13, number), (8, number)]
