@@ -121,6 +121,7 @@ def test_splits_without_labels_are_unfit_unless_it_is_test(folder: Path) -> None
     save(folder / "masks" / "test" / "0.png", np.full((4, 6), 255))
     found = check_dataset("folder", str(folder))
     assert (found.fit, found.unlabelled, found.splits[2].unlabelled) == (True, [], 1)
+    assert not check_dataset("folder", str(folder), ["test"]).fit
     for number in range(SCENES):
         save(folder / "masks" / "val" / f"{number}.png", np.full((4, 6), 255))
     found = check_dataset("folder", str(folder))

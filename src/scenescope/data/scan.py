@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -47,7 +49,8 @@ def scan(dataset: SceneDataset, workers: int | None = None, thumbnails: Collecti
     try:
         waiting: deque[Future[list[Inspection]]] = deque()
         for part in parts:
-            waiting.append(pool.submit(_inspect, part))
+            with _interrupts_ignored():
+                waiting.append(pool.submit(_inspect, part))
             if len(waiting) > 2 * workers:
                 yield from waiting.popleft().result()
         while waiting:
@@ -65,6 +68,20 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A process that starts meanwhile ignores Ctrl-C, which reaches all processes: the parent ends its workers."""
+    # Only the main thread may change it; what starts in another still ignores Ctrl-C once it is ready.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 _dataset: SceneDataset
 _thumbnails: frozenset[int]
 
@@ -72,7 +89,6 @@ _thumbnails: frozenset[int]
 def _start(dataset: SceneDataset, thumbnails: frozenset[int]) -> None:
     global _dataset, _thumbnails
     _dataset, _thumbnails = dataset, thumbnails
-    # Ctrl-C reaches all processes; the parent ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -121,8 +121,12 @@ class Findings:
 
     @property
     def unlabelled(self) -> list[str]:
-        """The splits without a labelled pixel; test may be one, for its labels are often not public."""
-        return [found.split for found in self.splits if not any(found.pixels) and found.split != "test"]
+        """The splits without a labelled pixel, though nothing else is wrong with them.
+
+        A test split may be one, for its labels are often not public, unless it is the one to train on.
+        """
+        without = [found for found in self.splits if not any(found.pixels) and not found.faulty]
+        return [found.split for found in without if found.split != "test" or found is self.splits[0]]
 
     @property
     def fit(self) -> bool:
