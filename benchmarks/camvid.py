@@ -142,19 +142,17 @@ def machine(runs: Path) -> str:
     medians = ", ".join(f"{RUNS[run][0]} {times[len(times) // 2]:.2f} s" for run, times in seconds.items())
     return (
         f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, no accelerator; torch {torch.__version__.split('+')[0]}.\n"
-        f"Median step of 8 crops of 240 x 320, bfloat16, {threads(runs)}: {medians}.\n"
+        f"Median step of 8 crops of 240 x 320, {arithmetic(runs)}: {medians}.\n"
         "Runs that were made side by side shared the cores, so these seconds compare nothing."
     )
 
 
-def threads(runs: Path) -> str:
-    """Say with how many threads the runs computed, as their checkpoints tell."""
-    found = {
-        json.loads(state.read_text())["threads"]
-        for run in RUNS
-        for state in (runs / run).glob("checkpoints/*/state.json")
-    }
-    return f"threads: {', '.join(map(str, sorted(found))) or 'unknown'}"
+def arithmetic(runs: Path) -> str:
+    """Say in which number format and with how many threads the runs computed, as their checkpoints tell."""
+    states = [json.loads(file.read_text()) for run in RUNS for file in (runs / run).glob("checkpoints/*/state.json")]
+    formats = sorted({state["precision"] for state in states})
+    threads = sorted({str(state["threads"]) for state in states})
+    return f"{', '.join(formats) or 'unknown format'}, threads: {', '.join(threads) or 'unknown'}"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
