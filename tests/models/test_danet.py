@@ -42,6 +42,34 @@ def test_parameters_with_the_auxiliary_head_of_mmsegmentation() -> None:
     assert count_parameters(network) == 49_846_574
 
 
+@pytest.mark.parametrize(
+    ("preset", "parameters", "stage4", "align_corners", "form"),
+    [
+        ("official", 66_578_555, [4, 8, 16], True, "official"),
+        ("official-2018", 66_454_779, [4, 8, 16], True, "official"),
+        ("mmseg", 68_838_702, [2, 4, 4], False, "official"),
+        ("paper", 66_454_779, [4, 8, 16], True, "paper"),
+    ],
+)
+def test_presets(preset: str, parameters: int, stage4: list[int], align_corners: bool, form: str) -> None:
+    with torch.device("meta"):
+        network = create_model("danet", preset=preset, num_classes=19)
+    assert count_parameters(network) == parameters
+    assert [block.conv2.dilation[0] for block in network.backbone.stages.layer4] == stage4
+    assert (network.align_corners, network.head.channel.form) == (align_corners, form)
+
+
+def test_single_options_replace_those_of_a_preset() -> None:
+    with torch.device("meta"):
+        network = create_model("danet", preset="mmseg", num_classes=19, backbone="resnet50c.gluon_in1k")
+        assert create_model(**network.config).config == network.config
+    assert count_parameters(network) == 49_846_574
+    with pytest.raises(ModelError, match=r"danet has no preset 'mmsegm'. Did you mean 'mmseg'"):
+        create_model("danet", preset="mmsegm", num_classes=19)
+    with pytest.raises(ModelError, match=r"fcn has no preset 'official'. It has none"):
+        create_model("fcn", preset="official", num_classes=19)
+
+
 def test_inner_widths_are_a_quarter_and_an_eighth_of_that() -> None:
     head = create_model("danet", backbone="resnet18", num_classes=3).head
     assert head.position.value.out_channels == 512 // 4

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scenescope.errors import ModelError, nearest
+from scenescope.models.danet import PRESETS as DANET_PRESETS
 from scenescope.models.danet import danet
 from scenescope.models.fcn import fcn
 from scenescope.models.fcn_se import fcn_se
@@ -20,6 +21,9 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "fcn_se": fcn_se,
 }
 
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {"danet": DANET_PRESETS}
+"""Named options of a builder, by network."""
+
 PUBLISHED = {
     "danet": "81.5 Cityscapes test, 52.6 PASCAL Context (ResNet-101; Fu et al. 2019)",
     "sanet": "83.2 VOC 2012 test, 53.0 PASCAL Context (ResNet-101; Zhong et al. 2020, Tables 1 and 4)",
@@ -29,12 +33,14 @@ PUBLISHED = {
 """Published mIoU in percent, with the source."""
 
 
-def create_model(name: str, *, num_classes: int, **options: Any) -> SegmentationNetwork:
+def create_model(name: str, *, num_classes: int, preset: str | None = None, **options: Any) -> SegmentationNetwork:
     """Build a network of the catalogue by name.
 
     Args:
         name: a key of ``MODELS``: ``danet``, ``sanet``, ``fcn`` or ``fcn_se``.
         num_classes: K, at least 1.
+        preset: for danet a published form, ``official``, ``official-2018``, ``mmseg`` or ``paper``; single options
+            replace its own.
         options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
             ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.
 
@@ -42,7 +48,7 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> Segmentation
         The network in training mode; its ``config`` holds what builds it again.
 
     Raises:
-        ModelError: an unknown name, option or backbone, or a class count below 1.
+        ModelError: an unknown name, preset, option or backbone, or a class count below 1.
 
     Example:
         >>> network = create_model("danet", backbone="resnet101", num_classes=19)
@@ -51,6 +57,12 @@ def create_model(name: str, *, num_classes: int, **options: Any) -> Segmentation
         raise ModelError(f"There is no network {name!r}.{nearest(name, MODELS)} Known: {', '.join(MODELS)}.")
     if num_classes < 1:
         raise ModelError(f"num_classes={num_classes} is not possible; give the number of classes, at least 1.")
+    if preset is not None:
+        presets = PRESETS.get(name, {})
+        if preset not in presets:
+            known = f"Known: {', '.join(presets)}." if presets else "It has none."
+            raise ModelError(f"{name} has no preset {preset!r}.{nearest(preset, presets)} {known}")
+        options = presets[preset] | options
     signature = inspect.signature(MODELS[name])
     for option in options:
         if option not in signature.parameters:

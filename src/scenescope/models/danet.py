@@ -7,6 +7,7 @@ differ (no norm after query and key, sign of the channel energies, three losses)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,6 +18,16 @@ from scenescope.models.blocks import classifier, conv_norm_relu
 from scenescope.models.fcn import auxiliary_fcn_head
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "official": {"backbone": "resnet101s.gluon_in1k", "multi_grid": (4, 8, 16)},
+    "official-2018": {"backbone": "resnet101", "multi_grid": (4, 8, 16)},
+    "mmseg": {"backbone": "resnet101c.gluon_in1k", "align_corners": False, "auxiliary_head": True},
+    "paper": {"backbone": "resnet101", "multi_grid": (4, 8, 16), "channel_form": "paper"},
+}
+"""In what the published forms differ. The code of 2020 has the deep stem, that of 2018, which trained the released
+network, the 7 x 7 one; mmsegmentation is the form of its 512 x 1024 recipes (those with 769 x 769 crops align corners);
+"paper" has the channel energies as the paper writes them."""
 
 
 class DANetHead(nn.Module):
