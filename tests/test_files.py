@@ -1,6 +1,8 @@
 """Writing: all or nothing, and damage is found."""
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,20 @@ def test_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     (tmp_path / "kept.json").write_text("x")
     files.remove_partial(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["kept.json"]
+
+
+def test_a_directory_is_held_by_one_process_and_free_after_its_death(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom scenescope.files import held_directory\n"
+        "with held_directory(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StorageError, match="is in use by another process"), files.held_directory(tmp_path):
+            pass
+        holder.kill()
+    with files.held_directory(tmp_path):
+        assert (tmp_path / ".lock").exists()
+    assert list(tmp_path.iterdir()) == []

@@ -134,6 +134,39 @@ def output_directory(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def held_directory(path: Path) -> Iterator[None]:
+    """Keep a directory to this process for the length of a ``with`` block, by a lock on its file ``.lock``.
+
+    The lock ends with the process, however it ends, and processes forked from it do not share it. Where the system
+    has no such locks, nothing is kept.
+
+    Raises:
+        StorageError: another process keeps it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    lock = path / ".lock"
+    with storage_errors(lock):
+        file = lock.open("w")
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise StorageError(
+                f"{path} is in use by another process; wait until it has ended or choose another --output."
+            ) from error
+        except OSError:  # a network drive without locks
+            pass
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
 def remove_partial(directory: Path) -> None:
     """Remove what a killed process left half-written in ``directory``."""
     for stray in directory.glob(".partial-*"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,23 @@ def test_an_interruption_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(reader, "list_recipes", interrupt)
     assert call(monkeypatch, "recipes") == 130
+
+
+def test_sigterm_unwinds_and_is_exit_code_143(monkeypatch: pytest.MonkeyPatch) -> None:
+    unwound = []
+
+    def terminated() -> dict[str, str]:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            unwound.append(True)
+        return {}
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(reader, "list_recipes", terminated)
+    assert call(monkeypatch, "recipes") == 143
+    assert unwound == [True]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from scenescope.cli.main import app, main
 from scenescope.data.scenes import ScenesDataset
 from scenescope.files import damaged_file, sha256
 from scenescope.training import checkpoint
-from scenescope.training.loop import Training
+from scenescope.training.loop import Training, TrainingResult
+from scenescope.workflows import train as workflow
 
 runner = CliRunner()
 
@@ -208,6 +209,79 @@ def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(
     assert re.search(r"Cannot write .*step-00000004 \([0-9,]+ bytes needed\): No space left on device; free some", line)
     assert [entry.name for entry in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000002"]
     assert damaged_file(tmp_path / "run" / "checkpoints" / "step-00000002") is None
+
+
+@pytest.mark.parametrize("tensorboard", ["false", "true"])
+def test_a_run_that_failed_in_its_first_checkpoint_is_not_in_the_way(
+    tensorboard: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(state: dict[str, torch.Tensor], path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_tensors", full)
+        settings = [*QUICK, f"train.tensorboard={tensorboard}", "--output", str(tmp_path / "run")]
+        assert "No space left on device" in refused(capsys, monkeypatch, *settings)
+    assert not (tmp_path / "run").exists()
+    result = runner.invoke(app, ["train", *settings])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "tensorboard").exists() == (tensorboard == "true")
+
+
+def test_fewer_steps_than_done_are_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    line = refused(capsys, monkeypatch, *QUICK, "train.steps=3", "--output", str(copy), "--resume")
+    assert f"{copy} has done 4 steps, more than train.steps=3" in line
+    assert yaml.safe_load((copy / "recipe.yaml").read_text())["train"]["steps"] == 4
+
+
+def test_a_setting_younger_than_the_run_does_not_stop_its_resume(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    newest = copy / "checkpoints" / "step-00000004"
+    state = json.loads((newest / "state.json").read_text())
+    del state["recipe"]["train"]["gradient_clip"], state["recipe"]["loss"]["picture_target"]
+    before = sha256(newest / "state.json")
+    (newest / "state.json").write_text(json.dumps(state))
+    sums = (newest / "SHA256SUMS").read_text()
+    (newest / "SHA256SUMS").write_text(sums.replace(before, sha256(newest / "state.json")))
+    result = runner.invoke(app, ["train", *QUICK, "train.steps=5", "--output", str(copy), "--resume"])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_folder_of_other_files_is_no_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(Path("few/images/val").iterdir())
+    for resume in ([], ["--resume"]):
+        line = refused(capsys, monkeypatch, *QUICK, "--output", "few/images/val", *resume)
+        assert "few/images/val holds other files than those of a training (val-000.png); choose a new --output" in line
+    assert sorted(Path("few/images/val").iterdir()) == before
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_more_memory_than_there_is_is_one_line(
+    workers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*QUICK, "augment.crop=[20000000,20000000]", f"train.workers={workers}"]
+    line = refused(capsys, monkeypatch, *settings, "--output", str(tmp_path / "run"))
+    assert "A picture needs more memory than there is to read it" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_processes_are_told_to_start_by_the_same_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> TrainingResult:
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        return TrainingResult(step=3, signal=signal.SIGTERM)
+
+    monkeypatch.setattr(workflow, "run_training", interrupted)
+    result = runner.invoke(app, ["train", *QUICK, "--output", str(tmp_path / "run")])
+    assert result.exit_code == 143
+    assert "by the same launcher with 2 processes: scenescope train" in result.output
 
 
 def test_an_output_that_is_a_file_is_refused_before_training(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -173,3 +174,18 @@ def _timeless(directory: Path) -> list[str]:
 def test_batch_that_cannot_be_shared_is_refused(tiny: Build, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"train.batch_size=4 cannot be shared by 1 processes in 3 parts"):
         tiny(tmp_path, accumulation=3)
+
+
+def test_tensorboard_shows_the_log_and_no_step_twice(tiny: Build, tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    tiny(tmp_path, tensorboard=True, steps=4, checkpoint_every=2).run()
+    shutil.rmtree(tmp_path / "checkpoints" / "step-00000004")
+    resumed = tiny(tmp_path, tensorboard=True, steps=6, checkpoint_every=2)
+    resumed.resume(tmp_path / "checkpoints" / "step-00000002")
+    resumed.run()
+    events = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    logged = {row["step"]: row["loss"] for row in read_log(tmp_path / "log.jsonl") if "loss" in row}
+    shown = events.Scalars("loss")
+    assert [event.step for event in shown] == list(logged) == [1, 2, 3, 4, 5, 6]
+    assert [event.value for event in shown] == pytest.approx(list(logged.values()))

@@ -4,12 +4,14 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, sha256
+from scenescope.training import checkpoint, loop
 from scenescope.training.checkpoint import TENSORS, find_checkpoint, read_state
 from scenescope.training.progress import Silent
 from tests.training.tiny import tiny_training
@@ -17,8 +19,13 @@ from tests.training.tiny import tiny_training
 THREADS = 1
 
 
+def die() -> None:
+    """End at once, as the kernel makes it when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class KillAt(Silent):
-    """Kills its own process after a step, as the kernel would when memory runs out."""
+    """Kills its own process after a step."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -26,11 +33,30 @@ class KillAt(Silent):
     def stepped(self, step: int, loss: float | None, rate: float) -> None:
         """Kill."""
         if step == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
 
 
-def train_and_die(directory: Path, workers: int, step: int) -> None:
+def train_and_die(directory: Path, workers: int, when: int | str) -> None:
+    """Die after a step, halfway through the second checkpoint, or in the second validation."""
     torch.set_num_threads(THREADS)
+    write, validate = checkpoint.write_tensors, loop.evaluate
+
+    def write_half(state: dict[str, torch.Tensor], path: Path) -> None:
+        if (directory / "checkpoints" / "step-00000002").exists():
+            path.write_bytes(b"half")
+            die()
+        write(state, path)
+
+    def validate_once(*arguments: Any, **options: Any) -> Any:
+        if (directory / "best").exists():
+            die()
+        return validate(*arguments, **options)
+
+    if when == "checkpoint":
+        checkpoint.write_tensors = write_half
+    if when == "validation":
+        loop.evaluate = validate_once
+    step = when if isinstance(when, int) else -1
     tiny_training(directory, progress=KillAt(step), workers=workers, steps=7).run()
 
 
@@ -44,22 +70,25 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
     return sha256(directory / "checkpoints" / "step-00000007" / TENSORS)
 
 
-@pytest.mark.parametrize(("workers", "killed_at"), [(0, 5), (1, 1), (4, 3)])
-def test_killed_and_resumed_ends_bit_identical(whole: str, tmp_path: Path, workers: int, killed_at: int) -> None:
-    child = multiprocessing.get_context("spawn").Process(target=train_and_die, args=(tmp_path, workers, killed_at))
+@pytest.mark.parametrize(
+    ("workers", "when", "resumed_at"),
+    [(0, 5, 4), (1, 1, None), (4, 3, 2), (1, "checkpoint", 2), (0, "validation", 4)],
+)
+def test_killed_and_resumed_ends_bit_identical(
+    whole: str, tmp_path: Path, workers: int, when: int | str, resumed_at: int | None
+) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=train_and_die, args=(tmp_path, workers, when))
     child.start()
     child.join(timeout=240)
     assert child.exitcode == -signal.SIGKILL
-    checkpoint, notes = find_checkpoint(tmp_path / "checkpoints")
+    found, notes = find_checkpoint(tmp_path / "checkpoints")
     assert notes == []
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     resumed = tiny_training(tmp_path, workers=workers, steps=7)
-    if checkpoint is None:
-        assert killed_at < 2
-    else:
-        assert checkpoint.name == f"step-{killed_at // 2 * 2:08d}"
-        resumed.resume(checkpoint)
+    assert (found.name if found else None) == (f"step-{resumed_at:08d}" if resumed_at else None)
+    if found is not None:
+        resumed.resume(found)
     resumed.run()
     torch.set_num_threads(before)
     assert sha256(tmp_path / "checkpoints" / "step-00000007" / TENSORS) == whole

@@ -30,8 +30,8 @@ def demo(
             device=resolve_device(device),
             progress=progress,
         )
-    if result is None:
-        raise typer.Exit(130)
+    if isinstance(result, int):
+        raise typer.Exit(128 + result)
     print(f"Report: {result.report}")
     print(f"Model:  {result.model}  (try: scenescope predict PHOTO --model {result.model} --output out)")
     print(f"mIoU {result.miou:.3f}")

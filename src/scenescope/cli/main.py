@@ -7,7 +7,9 @@ and saved. No command imports torch before it is called, so that help is quick.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -36,15 +38,19 @@ for command in (demo, check, train, evaluate, predict, attend, recipes, models):
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
             code = app(standalone_mode=False)
         finally:
+            signal.signal(signal.SIGTERM, before)
             sys.stdout.flush()
     except ScenescopeError as error:
         _refuse(str(error))
+    except _Terminated:
+        sys.exit(128 + signal.SIGTERM)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
         # Whoever read the output (head, less) has gone. What is left unwritten would fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,6 +64,14 @@ def main() -> None:
             _refuse(f"Cannot use {str(error.filename)[:80]!r}: {error.strerror}; check the path.")
         raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception that unwinds like Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 def _refuse(message: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,7 +63,9 @@ def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device:
         )
     if result.signal is not None:
         progress.note(f"Interrupted and saved after step {result.step}. To go on:")
-        progress.note(f"  {again}")
+        processes = os.environ.get("WORLD_SIZE", "1")
+        launcher = f"by the same launcher with {processes} processes: " if processes != "1" else ""
+        progress.note(f"  {launcher}{again}")
         raise typer.Exit(128 + result.signal)
     if result.best is not None:
         progress.note(
@@ -94,7 +97,8 @@ def _print_plan(console: Console, recipe: Recipe, device: str) -> None:
     console.print(
         f"Memory: about {estimate.total / 2**20:,.0f} MiB for one process (weights {estimate.weights / 2**20:,.0f},"
         f" gradients {estimate.gradients / 2**20:,.0f}, optimiser {estimate.optimiser / 2**20:,.0f}, average"
-        f" {estimate.average / 2**20:,.0f}, activations {estimate.activations / 2**20:,.0f}), workspace apart.",
+        f" {estimate.average / 2**20:,.0f}, activations {estimate.activations / 2**20:,.0f}), workspace and validation"
+        " apart.",
         soft_wrap=True,
         highlight=False,
     )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from scenescope.errors import ScenescopeError
+from scenescope.errors import DataError, ScenescopeError
 
 Sample = tuple[torch.Tensor, torch.Tensor, str]
 Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
@@ -103,6 +103,11 @@ class _Caught(Dataset[Any]):
             return self.dataset[key]
         except ScenescopeError as error:
             return error
+        except (MemoryError, RuntimeError) as error:
+            # torch's allocator for the CPU raises a plain RuntimeError.
+            if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+                raise
+            return DataError("A picture needs more memory than there is to read it; scale it down or crop less.")
 
 
 class _Once:

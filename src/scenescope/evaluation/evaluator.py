@@ -13,8 +13,10 @@ from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.loading import Batch, Sample, load_batches
 from scenescope.data.transforms import whole_sample
+from scenescope.errors import ImageError
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
+from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
 from scenescope.inference.predictor import InferenceSettings, predict_logits
 from scenescope.models.network import SegmentationNetwork
@@ -67,8 +69,11 @@ def evaluate(
         # Sizes are known only once read, so images are read one by one and stacked afterwards.
         singles = load_batches(share, [[position] for position in range(len(share))], workers)
         for images, labels in _batches(singles, batch_size):
-            scores = predict_logits(network, images.to(device), settings)
-            labels, predictions = labels.to(device), scores.argmax(dim=1).to(torch.uint8)
+            height, width = images.shape[-2:]
+            what = f"A picture of {width} x {height} pixels"
+            with memory_errors(ImageError, what, "evaluate with a window, such as --window 768"):
+                scores = predict_logits(network, images.to(device), settings)
+                labels, predictions = labels.to(device), scores.argmax(dim=1).to(torch.uint8)
             confusion.update(labels, predictions)
             if boundary is not None:
                 boundary.update(labels, predictions)

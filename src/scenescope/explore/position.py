@@ -13,6 +13,7 @@ import torch
 
 from scenescope.attention.position import PositionAttention
 from scenescope.errors import ImageError
+from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
 from scenescope.models.network import SegmentationNetwork
 
@@ -43,7 +44,8 @@ def position_attention(
     for point in points:
         require_inside(point, width, height)
     device = next(network.parameters()).device
-    with evaluating(network):
+    what = f"The attention in a picture of {width} x {height} pixels"
+    with memory_errors(ImageError, what, "scale the picture down"), evaluating(network):
         batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)
         features = network.position_features(network.prepare(batch))
         rows, columns = features.shape[-2:]

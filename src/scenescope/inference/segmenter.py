@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from scenescope.checkpoints.model_directory import load_model, require_classes
 from scenescope.data.images import MAX_PIXELS, read_image, rgb_array, upright
 from scenescope.errors import ImageError
 from scenescope.inference.devices import resolve_device
+from scenescope.inference.memory import memory_errors
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.predictor import InferenceSettings, predict_logits
 from scenescope.labels import Classes
@@ -81,7 +80,8 @@ class Segmenter:
                 another shape or type.
         """
         image = _as_array(picture, max_pixels)
-        with _memory_errors(image, self.device):
+        what = f"A picture of {image.shape[1]} x {image.shape[0]} pixels"
+        with memory_errors(ImageError, what, "look at it through a window, such as --window 768"):
             batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(self.device)
             scores = predict_logits(self.network, batch, self.settings)[0]
             labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
@@ -89,21 +89,6 @@ class Segmenter:
                 return Prediction(labels, image, self.classes)
             shares = scores if self.settings.averages else torch.softmax(scores, dim=0)
             return Prediction(labels, image, self.classes, shares.cpu().numpy())
-
-
-@contextlib.contextmanager
-def _memory_errors(image: npt.NDArray[np.uint8], device: torch.device) -> Iterator[None]:
-    """Say what to do when a picture needs more memory than there is."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # torch's allocator for the CPU raises a plain RuntimeError.
-        if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and "allocate memory" not in str(error):
-            raise
-        raise ImageError(
-            f"A picture of {image.shape[1]} x {image.shape[0]} pixels needs more memory than the device {device} has;"
-            " look at it through a window, such as --window 768."
-        ) from error
 
 
 def _as_array(picture: Picture, max_pixels: int) -> npt.NDArray[np.uint8]:

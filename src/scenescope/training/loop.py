@@ -23,6 +23,7 @@ from scenescope.data.transforms import TrainingView
 from scenescope.errors import TrainingError
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
+from scenescope.inference.memory import memory_errors
 from scenescope.inference.predictor import InferenceSettings
 from scenescope.losses import SegmentationLoss
 from scenescope.models.network import SegmentationNetwork
@@ -46,6 +47,7 @@ from scenescope.training.schedule import learning_rate
 from scenescope.training.settings import TrainSettings
 
 CHECKPOINTS = "checkpoints"
+STEP_REMEDY = "lower train.batch_size or augment.crop, or cut the batch into parts with train.accumulation"
 
 
 @dataclass
@@ -143,6 +145,14 @@ class Training:
             if self.accelerator.is_main_process
             else None
         )
+        try:
+            return self._run(log)
+        finally:
+            if log is not None:
+                log.close()
+
+    def _run(self, log: Log | None) -> TrainingResult:
+        settings = self.settings
         self.progress.started(self.step, settings.steps)
         batches = self._batches()
         if self._generators is None:
@@ -156,7 +166,8 @@ class Training:
                 rate = learning_rate(self.step, settings)
                 parts = [next(batches) for _ in range(settings.accumulation)]
                 waited = time.perf_counter() - started
-                terms = self._optimise(parts, rate)
+                with memory_errors(TrainingError, "A training step", STEP_REMEDY):
+                    terms = self._optimise(parts, rate)
                 self.step += 1
                 logged = self.step % settings.log_every == 0
                 if logged and log is not None:
@@ -175,8 +186,6 @@ class Training:
                 self._share_statistics()
                 self._checkpoint()
             self._save_model("last", self.last)
-        if log is not None:
-            log.close()
         signal = self._asked_to_end() if self.step < settings.steps else None
         return TrainingResult(self.step, self.best, self.last, signal)
 
@@ -265,7 +274,6 @@ class Training:
                 self.val_set,
                 InferenceSettings(),
                 accelerator.device,
-                batch_size=max(self.settings.batch_size // (accelerator.num_processes * self.settings.accumulation), 1),
                 workers=self.settings.workers,
                 rank=accelerator.process_index,
                 world_size=accelerator.num_processes,

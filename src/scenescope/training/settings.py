@@ -65,7 +65,7 @@ class TrainSettings:
     average_decay: Annotated[float, Interval(gt=0, lt=1)] | None = None
     """Keep an exponential moving average of the weights with this decay, and evaluate and save that."""
     norm: Literal["batch", "sync", "frozen"] = "batch"
-    """Batch norm of each process, synchronised over GPUs, or with frozen statistics and scales."""
+    """Batch norm of each process, synchronised over GPUs, or frozen as it is (in a new head: mean 0, scale 1)."""
     seed: Annotated[int, Ge(0)] = 0
     """Seed of weights, order, augmentation and dropout."""
     workers: Annotated[int, Ge(0)] = 2

@@ -58,13 +58,13 @@ def run_demo(
     recipe_text: str,
     device: torch.device,
     progress: Progress,
-) -> DemoResult | None:
+) -> DemoResult | int:
     """Train, evaluate on unseen scenes, predict, look at attention, and write ``report.html``.
 
     Called again it goes on with, or reuses, the training in ``directory``.
 
     Returns:
-        What was made, or None when the training was interrupted.
+        What was made, or the number of the signal that interrupted the training.
     """
     run = directory / "run"
     training = run_training(
@@ -72,7 +72,7 @@ def run_demo(
     )
     if training.signal is not None:
         progress.note("Interrupted and saved; the same command goes on.")
-        return None
+        return training.signal
     loaded = load_model(run / "best", device=device)
     train_set, _ = open_sets(settings.data)
     unseen = open_dataset(settings.data.kind, settings.data.root, UNSEEN_SPLIT)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
@@ -16,7 +20,7 @@ from scenescope.data.dataset import SceneDataset
 from scenescope.data.settings import AugmentSettings, DataSettings
 from scenescope.drawing.charts import draw_curves
 from scenescope.errors import RecipeError, TrainingError
-from scenescope.files import output_directory, recover_directory, remove_partial, write_text
+from scenescope.files import held_directory, output_directory, recover_directory, remove_partial, write_text
 from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
@@ -70,9 +74,13 @@ def run_training(
         RecipeError: resumed with another recipe, or class weights that do not fit.
         ScenescopeError: data, model or storage cannot be used.
     """
-    checkpoint = _checkpoint_to_resume(directory, recipe, resume, progress)
+    _refuse_foreign(directory)
     with output_directory(directory):
-        return _run(settings, directory, checkpoint, recipe, recipe_text, device, progress)
+        # Of several processes the first keeps the directory for all.
+        kept = held_directory(directory) if os.environ.get("RANK", "0") == "0" else contextlib.nullcontext()
+        with kept:
+            checkpoint = _checkpoint_to_resume(directory, recipe, resume, progress)
+            return _run(settings, directory, checkpoint, recipe, recipe_text, device, progress)
 
 
 def _run(
@@ -117,10 +125,12 @@ def _run(
     try:
         result = training.run()
     except BaseException:
-        # Without a checkpoint there is nothing to go on from, and nothing may be in the way of a second try.
-        if accelerator.is_main_process and not (directory / CHECKPOINTS).exists():
+        # With neither checkpoint nor model there is nothing to go on from, and nothing may be in the way of a new try.
+        if accelerator.is_main_process and not _holds_training(directory):
             for name in ("recipe.yaml", "log.jsonl"):
                 (directory / name).unlink(missing_ok=True)
+            for name in (CHECKPOINTS, "tensorboard"):
+                shutil.rmtree(directory / name, ignore_errors=True)
         raise
     if accelerator.is_main_process:
         draw_curves(read_log(directory / "log.jsonl"), directory / "curves.png")
@@ -213,6 +223,20 @@ def estimate_run_memory(
     )
 
 
+def default_settings() -> dict[str, dict[str, Any]]:
+    """Return the default of every setting that has one, by section, as JSON holds it."""
+    defaults: dict[str, dict[str, Any]] = {}
+    for section, settings in get_type_hints(RunSettings).items():
+        values = {
+            field.name: field.default if field.default_factory is MISSING else field.default_factory()
+            for field in fields(settings)
+        }
+        defaults[section] = json.loads(
+            json.dumps({key: value for key, value in values.items() if value is not MISSING})
+        )
+    return defaults
+
+
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Return the dotted keys in which two recipes differ."""
     changed: list[str] = []
@@ -252,9 +276,24 @@ def _class_weights(loss: LossSettings, train_set: SceneDataset) -> torch.Tensor 
     return median_frequency_weights(count_pixels(train_set), power)
 
 
+def _refuse_foreign(directory: Path) -> None:
+    """Refuse a directory with files that no training has put there, such as one of images."""
+    entries = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
+    foreign = sorted(name for name in entries if not name.startswith("."))
+    if foreign and "recipe.yaml" not in foreign:
+        raise TrainingError(
+            f"{directory} holds other files than those of a training ({foreign[0]}); choose a new --output."
+        )
+
+
+def _holds_training(directory: Path) -> bool:
+    models = any((directory / name).exists() for name in ("best", "last"))
+    return models or any((directory / CHECKPOINTS).glob("step-*"))
+
+
 def _checkpoint_to_resume(directory: Path, recipe: Mapping[str, Any], resume: bool, progress: Progress) -> Path | None:
     if not resume:
-        if any((directory / name).exists() for name in (CHECKPOINTS, "best", "last")):
+        if _holds_training(directory):
             raise TrainingError(
                 f"{directory} holds a training already; go on with it by --resume or choose another --output."
             )
@@ -265,7 +304,15 @@ def _checkpoint_to_resume(directory: Path, recipe: Mapping[str, Any], resume: bo
     if checkpoint is None:
         progress.note(f"There is no checkpoint in {directory} yet; starting at step 0.")
         return None
-    changed = set(changed_settings(read_state(checkpoint)["recipe"], recipe)) - FREE_ON_RESUME
+    state = read_state(checkpoint)
+    if state["step"] > recipe["train"]["steps"]:
+        raise RecipeError(
+            f"{directory} has done {state['step']} steps, more than train.steps={recipe['train']['steps']};"
+            " give a larger number, or train to another --output."
+        )
+    # A setting that is younger than the run had its default's behaviour then.
+    old = {section: values | state["recipe"].get(section, {}) for section, values in default_settings().items()}
+    changed = set(changed_settings(old, recipe)) - FREE_ON_RESUME
     if changed:
         raise RecipeError(
             f"The recipe has changed since {checkpoint} in {', '.join(sorted(changed))}; resume with the settings in"
