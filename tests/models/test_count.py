@@ -46,3 +46,9 @@ def test_sanet_of_table_6() -> None:
 def test_danet_50(size: int, macs: float) -> None:
     counted = count(lambda: create_model("danet", num_classes=19, backbone="resnet50"), size, size)
     assert counted.macs / 1e9 == pytest.approx(macs, rel=2e-3)
+
+
+def test_deeplabv3plus_of_table_6() -> None:
+    counted = count(lambda: create_model("deeplabv3plus", num_classes=21, backbone="resnet101s.gluon_in1k"), 480, 480)
+    assert round(counted.parameters / 1e6, 2) == 59.47
+    assert counted.macs_as_published / 1e9 == pytest.approx(235.6, rel=0.005)

@@ -9,10 +9,11 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 
-def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
+def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:
     """Return convolution without bias, batch norm and ReLU; the size of the picture stays."""
+    padding = dilation * (kernel_size - 1) // 2
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=(kernel_size - 1) // 2, bias=False),
+        nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )

@@ -9,9 +9,11 @@ from typing import Any
 from scenescope.errors import ModelError, nearest
 from scenescope.models.danet import PRESETS as DANET_PRESETS
 from scenescope.models.danet import danet
+from scenescope.models.deeplab import deeplabv3, deeplabv3plus
 from scenescope.models.fcn import fcn
 from scenescope.models.fcn_se import fcn_se
 from scenescope.models.network import SegmentationNetwork
+from scenescope.models.pspnet import pspnet
 from scenescope.models.sanet import sanet
 
 MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
@@ -19,6 +21,9 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "sanet": sanet,
     "fcn": fcn,
     "fcn_se": fcn_se,
+    "pspnet": pspnet,
+    "deeplabv3": deeplabv3,
+    "deeplabv3plus": deeplabv3plus,
 }
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {"danet": DANET_PRESETS}
@@ -29,6 +34,9 @@ PUBLISHED = {
     "sanet": "83.2 VOC 2012 test, 53.0 PASCAL Context (ResNet-101; Zhong et al. 2020, Tables 1 and 4)",
     "fcn": "72.5 Cityscapes val (ResNet-101; Fu et al. 2019), 45.6 PASCAL Context (Zhong et al. 2020, Table 3)",
     "fcn_se": "45.7 PASCAL Context (ResNet-101; Zhong et al. 2020, Table 3)",
+    "pspnet": "82.6 VOC 2012 test (Zhong et al. 2020, Table 4), 78.4 Cityscapes test (Fu et al. 2019)",
+    "deeplabv3": "85.7 VOC 2012 test with COCO (ResNet-101; Zhong et al. 2020, Table 5)",
+    "deeplabv3plus": "81.5 VOC 2012 test (ResNet-101; Zhong et al. 2020, Table 6)",
 }
 """Published mIoU in percent, with the source."""
 
@@ -37,7 +45,7 @@ def create_model(name: str, *, num_classes: int, preset: str | None = None, **op
     """Build a network of the catalogue by name.
 
     Args:
-        name: a key of ``MODELS``: ``danet``, ``sanet``, ``fcn`` or ``fcn_se``.
+        name: a key of ``MODELS``, such as ``danet`` or ``sanet``.
         num_classes: K, at least 1.
         preset: for danet a published form, ``official``, ``official-2018``, ``mmseg`` or ``paper``; single options
             replace its own.

@@ -13,7 +13,7 @@ class ModelSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str = "danet"
-    """Network of the catalogue: danet, sanet, fcn or fcn_se."""
+    """Network of the catalogue: danet, sanet, fcn, ...; scenescope models lists them."""
     backbone: str = "resnet50"
     """Any timm network with features at four stages."""
     pretrained: bool = True
