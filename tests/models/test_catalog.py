@@ -17,6 +17,7 @@ def test_contract(name: str) -> None:
     output = network(images)
     assert isinstance(output, SegmentationOutput)
     assert output.logits.shape == (2, 5, 48, 64)
+    assert network.loss_weights.keys() - {"main"} == output.auxiliary.keys()  # a weight for each, and no other
     (output.logits.sum() + sum(logits.sum() for logits in output.auxiliary.values())).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
     again = create_model(**json.loads(json.dumps(network.config)))

@@ -121,11 +121,12 @@ def danet(
         channel_form=channel_form,
         dropout=dropout,
     )
+    loss_weights = {"position": 1.0, "channel": 1.0} if position and channel else {}
     return SegmentationNetwork(
         stages,
         head,
         num_classes=num_classes,
         align_corners=align_corners,
         auxiliary_head=auxiliary_fcn_head(stages.channels[2], num_classes, dropout) if auxiliary_head else None,
-        loss_weights={"position": 1.0, "channel": 1.0, "stage3": 0.4},
+        loss_weights=loss_weights | ({"stage3": 0.4} if auxiliary_head else {}),
     )

@@ -58,5 +58,5 @@ def fcn(
         num_classes=num_classes,
         align_corners=align_corners,
         auxiliary_head=auxiliary_fcn_head(stages.channels[2], num_classes, dropout) if auxiliary_head else None,
-        loss_weights={"stage3": 0.4},
+        loss_weights={"stage3": 0.4} if auxiliary_head else {},
     )

@@ -22,7 +22,8 @@ class SegmentationNetwork(nn.Module):
         num_classes: K.
         align_corners: how logits are resized to the picture (True in the official DANet code).
         auxiliary_head: a head on stage 3 that is used in training only, under the name ``stage3``.
-        loss_weights: weight of the loss of each output by name, as published; that of "main" is 1 unless named.
+        loss_weights: weight of the loss of each output that the network has in training by name, as published; that
+            of "main" is 1 unless named.
     """
 
     def __init__(
