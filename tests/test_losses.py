@@ -119,3 +119,11 @@ def test_median_frequency_weights_by_hand() -> None:
     pixels = torch.tensor([100, 400, 25, 0])
     torch.testing.assert_close(median_frequency_weights(pixels), torch.tensor([1.0, 0.25, 4.0, 0.0]))
     torch.testing.assert_close(median_frequency_weights(pixels, 0.5), torch.tensor([1.0, 0.5, 2.0, 0.0]))
+
+
+def test_a_class_of_few_pictures_weighs_by_its_share_of_all_pixels_and_not_as_in_segnet() -> None:
+    pictures = torch.tensor([[60, 40, 0], [60, 30, 10]])  # pixels of each class in two pictures
+    shown = ((pictures > 0) * pictures.sum(dim=1, keepdim=True)).sum(dim=0)
+    in_segnet = pictures.sum(dim=0) / shown
+    torch.testing.assert_close(in_segnet.median() / in_segnet, torch.tensor([35 / 60, 1.0, 3.5]))
+    torch.testing.assert_close(median_frequency_weights(pictures.sum(dim=0)), torch.tensor([35 / 60, 1.0, 7.0]))

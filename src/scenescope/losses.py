@@ -113,9 +113,15 @@ class SegmentationLoss:
 
 
 def median_frequency_weights(pixels: Tensor, power: float = 1.0) -> Tensor:
-    """Return class weights (median frequency / frequency) ** power from the number of pixels of each class.
+    """Return class weights (median frequency / frequency) ** power; the frequency is a class's share of all pixels.
 
-    Power 1 is SegNet's median-frequency balancing, 0.5 its square root. An absent class gets weight 0.
+    That is not SegNet's median-frequency balancing (after Eigen and Fergus, ICCV 2015), which takes the share in only
+    those pictures that show the class and so lets a class of few pictures weigh less: on CamVid's training pictures
+    Bicyclist weighs 8.9 there and 15.4 here, with power 0.5 3.9. An absent class gets weight 0.
+
+    Args:
+        pixels: K numbers of pixels.
+        power: 1, or 0.5 for the square root.
     """
     frequency = pixels.double() / pixels.sum().clamp(min=1)
     present = frequency > 0
