@@ -72,10 +72,12 @@ def test_an_output_that_failed_empty_is_removed_and_nothing_else(tmp_path: Path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["kept", "there"]
 
 
-def test_a_file_without_a_checksum_is_found(tmp_path: Path) -> None:
+def test_a_file_without_a_checksum_is_damage_only_where_it_is_needed(tmp_path: Path) -> None:
     files.write_directory(tmp_path / "model", fill("text"))
-    (tmp_path / "model" / "stray").write_text("x")
-    assert files.damaged_file(tmp_path / "model") == "stray"
+    (tmp_path / "model" / ".DS_Store").write_text("x")
+    (tmp_path / "model" / "kept").mkdir()
+    assert files.damaged_file(tmp_path / "model", "a.txt", "b.bin") is None
+    assert files.damaged_file(tmp_path / "model", "a.txt", ".DS_Store") == ".DS_Store"
 
 
 def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
@@ -100,9 +102,9 @@ def test_every_flipped_byte_and_every_cut_is_found(tmp_path: Path, name: str) ->
         flipped[position] ^= 1
         for damaged in (bytes(flipped), whole[:position]):
             (path / name).write_bytes(damaged)
-            assert files.damaged_file(path) is not None, (name, position)
+            assert files.damaged_file(path, "a.txt", "b.bin") is not None, (name, position)
     (path / name).write_bytes(whole)
-    assert files.damaged_file(path) is None
+    assert files.damaged_file(path, "a.txt", "b.bin") is None
 
 
 def test_partial_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:

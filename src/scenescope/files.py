@@ -176,10 +176,11 @@ def remove_partial(directory: Path) -> None:
             stray.unlink(missing_ok=True)
 
 
-def damaged_file(directory: Path) -> str | None:
-    """Return the name of the first file that does not match its checksum or has none, or None when all match.
+def damaged_file(directory: Path, *needed: str) -> str | None:
+    """Return the name of the first file that does not match its checksum, or None when all match.
 
-    A directory without checksums (not written by scenescope) is not judged: None.
+    A file without a checksum is a stray (.DS_Store, ...) and passed over, unless it is one of those ``needed``. A
+    directory without checksums (not written by scenescope) is not judged: None.
     """
     sums = directory / CHECKSUMS
     if not sums.is_file():
@@ -188,14 +189,15 @@ def damaged_file(directory: Path) -> str | None:
         lines = sums.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         return CHECKSUMS
+    listed = set()
     for line in lines:
         digest, _, name = line.partition("  ")
         if "/" in name or not (directory / name).is_file():
             return name or CHECKSUMS
         if sha256(directory / name) != digest:
             return name
-    unlisted = {file.name for file in directory.iterdir()} - {line.partition("  ")[2] for line in lines} - {CHECKSUMS}
-    return min(unlisted, default=None)
+        listed.add(name)
+    return next((name for name in needed if name not in listed), None)
 
 
 def sha256(path: Path) -> str:

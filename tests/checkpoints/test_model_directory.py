@@ -62,6 +62,16 @@ def test_a_flipped_bit_is_found(copied: Path, name: str) -> None:
         load_model(copied)
 
 
+def test_a_stray_is_passed_over_but_a_file_that_the_checksums_leave_out_is_damage(copied: Path) -> None:
+    (copied / ".DS_Store").write_bytes(b"a folder was looked at")
+    assert load_model(copied).classes == CLASSES
+    lines = (copied / CHECKSUMS).read_text().splitlines(keepends=True)
+    for name in ("config.json", "model.safetensors"):
+        (copied / CHECKSUMS).write_text("".join(line for line in lines if name not in line))
+        with pytest.raises(CheckpointError, match=f"{name} is damaged"):
+            load_model(copied)
+
+
 def test_a_file_cut_short_is_found_without_checksums_too(copied: Path) -> None:
     (copied / CHECKSUMS).unlink()
     assert load_model(copied).classes == CLASSES

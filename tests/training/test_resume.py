@@ -12,7 +12,7 @@ import torch
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, sha256
 from scenescope.training import checkpoint, loop
-from scenescope.training.checkpoint import TENSORS, find_checkpoint, read_state
+from scenescope.training.checkpoint import STATE, TENSORS, find_checkpoint, read_state
 from scenescope.training.progress import Silent
 from tests.training.tiny import tiny_training
 
@@ -112,8 +112,15 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
     resumed.resume(found)
     resumed.run()
     assert [path.name for path in checkpoints.iterdir()] == ["step-00000003"]
-    found = checkpoints / "step-00000003"
-    (found / CHECKSUMS).unlink()
+    newest = checkpoints / "step-00000003"
+    (newest / ".DS_Store").touch()
+    assert find_checkpoint(checkpoints) == (newest, [])
+    lines = (newest / CHECKSUMS).read_text().splitlines()
+    for name in (STATE, TENSORS):
+        (newest / CHECKSUMS).write_text("\n".join(line for line in lines if name not in line))
+        with pytest.raises(CheckpointError, match=r"Every checkpoint in .* is damaged"):
+            find_checkpoint(checkpoints)
+    (newest / CHECKSUMS).unlink()
     with pytest.raises(CheckpointError, match=r"Every checkpoint in .* is damaged; start the training anew"):
         find_checkpoint(checkpoints)
 

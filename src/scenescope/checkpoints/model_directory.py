@@ -148,7 +148,7 @@ def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Ten
     for name in (CONFIG, WEIGHTS):
         if not (directory / name).is_file():
             raise CheckpointError(f"{directory} has no {name}; a model directory holds {CONFIG} and {WEIGHTS}.")
-    damaged = damaged_file(directory)
+    damaged = damaged_file(directory, CONFIG, WEIGHTS)
     if damaged is not None:
         raise CheckpointError(
             f"{directory / damaged} is damaged: it does not match its SHA-256. Copy or train the model again."

@@ -93,7 +93,7 @@ def find_checkpoint(directory: Path) -> tuple[Path | None, list[str]]:
     notes: list[str] = []
     for path in _checkpoints(directory):
         missing = next((name for name in (CHECKSUMS, STATE, TENSORS) if not (path / name).is_file()), None)
-        damaged = missing or damaged_file(path)
+        damaged = missing or damaged_file(path, STATE, TENSORS)
         if damaged is None:
             return path, notes
         notes.append(f"Checkpoint {path.name} is damaged ({damaged}); going back to the one before it.")
