@@ -145,18 +145,27 @@ def test_a_missing_file_is_named(copied: Path, missing: str) -> None:
 def test_start_from_leaves_out_classifiers_of_another_class_count(saved: Path) -> None:
     network = create_model("danet", num_classes=5, backbone="resnet18")
     before = network.head.classifier[1].weight.clone()
-    left_out = start_from(network, saved)
+    (note,) = start_from(network, saved, Classes.named(list("abcde")))
+    left_out = note.removeprefix(f"Started from {saved} without ").removesuffix(".").split(", ")
     source = safetensors.torch.load_file(saved / "model.safetensors")
     assert len(left_out) == 6
     assert all("classifier" in name for name in left_out)
     assert torch.equal(network.head.classifier[1].weight, before)
     assert torch.equal(network.head.position.query.weight, source["head.position.query.weight"])
-    assert start_from(create_model("danet", num_classes=3, backbone="resnet18"), saved) == []
+
+
+def test_start_from_tells_of_other_class_names(saved: Path) -> None:
+    network = create_model("danet", num_classes=3, backbone="resnet18")
+    assert start_from(network, saved, CLASSES) == []
+    assert start_from(network, saved, Classes.named(["sky", "car", "road"])) == [
+        f"Started from {saved}, where class 1 is 'road' in the model and 'car' in the data; check that they mean the"
+        " same."
+    ]
 
 
 def test_start_from_refuses_another_network(saved: Path) -> None:
     with pytest.raises(CheckpointError, match="holds a danet that this fcn cannot start from"):
-        start_from(create_model("fcn", num_classes=3, backbone="resnet18"), saved)
+        start_from(create_model("fcn", num_classes=3, backbone="resnet18"), saved, CLASSES)
 
 
 def test_a_full_disk_leaves_the_old_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -97,6 +98,16 @@ def test_a_table_and_files_of_the_scores(run, model, data, tmp_path):
     assert "boundary" not in stored
     with Image.open(tmp_path / "out" / "confusion.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_other_class_names_are_told_and_scored_all_the_same(run, model, data, tmp_path):
+    permuted = shutil.copytree(data, tmp_path / "permuted")
+    (permuted / "classes.yaml").write_text('names: [road, "never [seen]", sky]\nignore: 255\n')
+    result = run(f"folder:{permuted}", "--model", model)
+    assert result.exit_code == 0, result.output
+    told = "class 1 is 'sky' in the model and 'never [seen]' in the data; check that they mean the same."
+    assert result.errors == f"note: {told}\n"
+    assert run(f"folder:{data}", "--model", model).errors == ""
 
 
 def test_an_absent_class_can_count_as_zero(run, model, data):
@@ -197,6 +208,7 @@ def test_two_processes_score_as_one(model, data, tmp_path):
         (["folder:DATA", "--device", "gpu"], "no device 'gpu'"),
         (["folder:DATA", "--model", "./nowhere"], "no model at nowhere"),
         (["folder:DATA", "--output", "TAKEN/out"], "in the way"),
+        (["folder:DATA", "--output", ""], "--output is empty; give a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run, model, data, tmp_path, arguments, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -109,8 +110,14 @@ def load_model(name: str | Path | None = None, *, device: str | torch.device = "
     return LoadedModel(network.to(device).eval(), classes, config.get("training", {}), directory)
 
 
-def start_from(network: SegmentationNetwork, name: str | Path) -> list[str]:
-    """Copy all weights of a model but classifiers of another class count, and return the names of those left out.
+def start_from(network: SegmentationNetwork, name: str | Path, classes: Classes) -> list[str]:
+    """Copy all weights of a model but classifiers of another class count.
+
+    Args:
+        classes: what the network is to learn.
+
+    Returns:
+        A note of the weights left out, and one where class names of an equal count differ; none if all is alike.
 
     Raises:
         CheckpointError: the model cannot be read or is another network.
@@ -134,7 +141,9 @@ def start_from(network: SegmentationNetwork, name: str | Path) -> list[str]:
             f" {network.config['name']} cannot start from: {'; '.join(differences)}."
         )
     network.load_state_dict({key: value for key, value in state.items() if key not in left_out}, strict=False)
-    return left_out
+    notes = [f"Started from {name} without {', '.join(left_out)}."] if left_out else []
+    difference = class_difference(config.get("classes", {}).get("names", ()), classes.names)
+    return notes + ([f"Started from {name}, where {difference}."] if difference else [])
 
 
 def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -194,6 +203,19 @@ def require_classes(network: SegmentationNetwork, classes: Classes, source: str)
             f"The model has {network.num_classes} classes and {source} has {len(classes)};"
             " use the data set that the model was trained for."
         )
+
+
+def class_difference(model_names: Sequence[str], data_names: Sequence[str]) -> str | None:
+    """Say which class is the first whose name in the model is not that in the data; None of other counts or no such.
+
+    To be told and not refused, as spellings differ; but a class is matched by its number alone.
+    """
+    if len(model_names) != len(data_names):
+        return None
+    for number, (ours, theirs) in enumerate(zip(model_names, data_names, strict=True)):
+        if ours != theirs:
+            return f"class {number} is {ours!r} in the model and {theirs!r} in the data; check that they mean the same"
+    return None
 
 
 def _differences(

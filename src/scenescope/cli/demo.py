@@ -8,9 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from scenescope.cli.inference_options import output_path
+
 
 def demo(
-    output: Annotated[Path, typer.Option(help="Where report.html, the run and the pictures go.")] = Path("demo"),
+    output: Annotated[
+        Path, typer.Option(help="Where report.html, the run and the pictures go.", parser=output_path)
+    ] = Path("demo"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Train a small DANet on generated street scenes, score it, and look at what it attends to; some minutes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -25,6 +26,7 @@ from scenescope.cli.inference_options import (
     StrideOption,
     WindowOption,
     inference_settings,
+    output_path,
 )
 from scenescope.errors import ScenescopeError
 
@@ -72,12 +74,13 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for scores.json and confusion.png.", show_default="only print")
+        Path | None,
+        typer.Option(help="Folder for scores.json and confusion.png.", show_default="only print", parser=output_path),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
-    from scenescope.checkpoints.model_directory import load_model
+    from scenescope.checkpoints.model_directory import class_difference, load_model
     from scenescope.data.catalog import open_dataset, parse_source
     from scenescope.drawing.charts import draw_confusion
     from scenescope.evaluation.boundary_scores import BoundaryScores
@@ -92,9 +95,12 @@ def evaluate(
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
     along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
     loaded = load_model(model, device=chosen_device)
+    difference = class_difference(loaded.classes.names, dataset.classes.names)
     with output_directory(output) if output is not None else contextlib.nullcontext():
         with joined_processes() as (rank, world_size):
             console = Console(quiet=rank != 0)
+            if difference and rank == 0:
+                print(f"note: {difference}.", file=sys.stderr)
             with _progress(console) as progress:
                 confusion = evaluate_network(
                     loaded.network,

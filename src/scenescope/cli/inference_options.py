@@ -53,13 +53,13 @@ BaseSizeOption = Annotated[
 ]
 
 
-def output_path(text: str) -> Path:
-    """Return the path of an output; an empty one would be the current folder.
+def output_path(text: str | Path) -> Path:
+    """Return the path of an output, as typed or an option's default; an empty one would be the current folder.
 
     Raises:
         ScenescopeError: it is empty.
     """
-    if not text.strip():
+    if not str(text).strip():
         raise ScenescopeError("--output is empty; give a folder, or . for the current one.")
     return Path(text)
 

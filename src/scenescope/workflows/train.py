@@ -99,9 +99,8 @@ def _run(
     replaced = checkpoint is not None or settings.train.start_from is not None
     network = create_network(settings.model, len(train_set.classes), pretrained=False if replaced else None)
     if settings.train.start_from is not None and checkpoint is None:
-        left_out = start_from(network, settings.train.start_from)
-        if left_out:
-            progress.note(f"Started from {settings.train.start_from} without {', '.join(left_out)}.")
+        for note in start_from(network, settings.train.start_from, train_set.classes):
+            progress.note(note)
     training = Training(
         network=network,
         loss=create_loss(settings.loss, network, train_set),
