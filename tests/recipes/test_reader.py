@@ -69,6 +69,28 @@ def test_an_override_of_text_stays_text_though_it_looks_like_a_number(small: str
 
 
 @pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("my #1 photos", "my #1 photos"),
+        ("a: b", "a: b"),
+        ("@x", "@x"),
+        ("*x", "*x"),
+        ("[a", "[a"),
+        ("'a' and 'b'", "'a' and 'b'"),
+        ("null", "null"),
+        ("", ""),
+        ("'it''s'", "it's"),
+        (r'"a \"b\" #1"', 'a "b" #1'),
+    ],
+)
+def test_an_override_of_text_is_taken_as_it_stands_unless_quoted(small: str, text: str, root: str) -> None:
+    recipe = load_recipe(small, [f"data.root={text}"])
+    assert recipe.data.root == root
+    Path(small).write_text(dump_recipe(recipe))
+    assert load_recipe(small) == recipe
+
+
+@pytest.mark.parametrize(
     ("override", "told"),
     [
         ("train.step=3", r"^train\.step is not a setting\. Did you mean 'train\.steps'\?$"),
@@ -79,6 +101,7 @@ def test_an_override_of_text_stays_text_though_it_looks_like_a_number(small: str
         ("=3", r"^'=3' is no setting; write KEY=VALUE"),
         ("train.learning_rate.x=3", r"cannot be set: train\.learning_rate is 0\.0001, a single value\.$"),
         ("augment.crop=[1", r"^augment\.crop, line 1: "),
+        ("data.root=a\udcff", r"^data\.root holds bytes that are not UTF-8 text; rename"),
         ("train.steps=-1", r"small\.yaml: train\.steps is -1, but it should be greater than 0\.$"),
     ],
 )

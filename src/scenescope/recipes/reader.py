@@ -1,7 +1,7 @@
 """Finding, reading and writing recipes.
 
 Recipes are YAML files: those of the package (``camvid/danet-lite0``) and the user's own (``my.yaml``). One setting
-can be replaced on the command line: ``train.steps=2000``, the right side being YAML.
+can be replaced on the command line: ``train.steps=2000``, the right side being YAML, or the text of a text setting.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scenescope.yaml_reader import parse_yaml, read_yaml
 
 SUFFIXES = (".yaml", ".yml")
 PLAIN_TEXT = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+QUOTED = re.compile(r"""'([^']|'')*'|"([^"\\]|\\.)*\"""")
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -120,11 +121,17 @@ def _replace(document: dict[str, object], override: str) -> None:
 
 
 def _value(key: str, text: str) -> object:
-    """Read the right side of an override; where a setting is text, ``data.root=2024`` stays text."""
-    value = parse_yaml(text, key, RecipeError)
-    if SETTINGS.get(key) in ("str", "str | None") and isinstance(value, int | float):
-        return text.strip()
-    return value
+    """Read the right side of an override: YAML, but where a setting is text, text as it stands.
+
+    ``data.root=a: #1`` is a folder then, and the shell's quotes are enough. Quotes and ``null`` keep their meaning.
+    """
+    if text.encode(errors="replace").decode() != text:
+        raise RecipeError(f"{key} holds bytes that are not UTF-8 text; rename what it names.")
+    kind, text = SETTINGS.get(key), text.strip()
+    absent = kind == "str | None" and text in ("", "null")
+    if kind in ("str", "str | None") and not absent and not QUOTED.fullmatch(text):
+        return text
+    return parse_yaml(text, key, RecipeError)
 
 
 def _yaml(value: object) -> str:
