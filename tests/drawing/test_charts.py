@@ -29,6 +29,14 @@ def test_confusion_of_an_absent_class_is_grey(tmp_path: Path) -> None:
         assert ((abs(picture.astype(int) - grey) <= 1).all(axis=2).mean() > 0.05) == absent
 
 
+@pytest.mark.filterwarnings("error")
+def test_names_are_no_formulas_and_may_be_of_any_script(tmp_path: Path) -> None:
+    for names in (["$x^{$", "road"], ["tree", "道路"]):
+        charts.draw_confusion(np.eye(2, dtype=np.int64), names, tmp_path / "confusion.png")
+    charts.draw_curves([{"step": 1, "loss": 1.0, "loss/$x^{$": 1.0}], tmp_path / "curves.png")
+    assert {file.name for file in tmp_path.iterdir()} == {"confusion.png", "curves.png"}
+
+
 def test_confusion_of_many_classes_stays_within_reason(tmp_path: Path) -> None:
     charts.draw_confusion(np.eye(150, dtype=np.int64), [f"class {k}" for k in range(150)], tmp_path / "confusion.png")
     assert max(Image.open(tmp_path / "confusion.png").size) < 3000

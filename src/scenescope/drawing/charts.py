@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,4 +129,12 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    from matplotlib.text import Text
+
+    # A name is no formula, whatever dollars stand in it.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box; nobody need hear of each.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
