@@ -32,6 +32,8 @@ def storage_errors(path: Path, num_bytes: int | None = None) -> Iterator[None]:
             advice = "free some space there or choose another --output"
         elif error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
             advice = "a file or directory of that name is in the way; move it or choose another --output"
+        elif error.errno == errno.ENAMETOOLONG:
+            advice = "choose a shorter name or --output"
         else:
             advice = "choose an --output that can be written"
         raise StorageError(f"Cannot write {path}{needed}: {error.strerror or error}; {advice}.") from error

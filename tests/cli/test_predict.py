@@ -74,6 +74,13 @@ def test_unreadable_files_are_listed_and_the_rest_is_done(run, model, photos):
     assert not [name for name in written(photos.parent / "out") if "broken" in name or "empty" in name]
 
 
+def test_a_name_as_long_as_a_file_system_takes_is_written(run, model, photos):
+    (photos / "a.png").rename(photos / ("ü" * 125 + ".png"))
+    result = run("photos", "--model", model, "--output", "out", "--probabilities")
+    assert result.exit_code == 0, result.errors
+    assert len([name for name in written(photos.parent / "out") if name.startswith("ü" * 100)]) == 3
+
+
 def test_the_limit_of_pixels_is_an_option(run, model, photos):
     Image.new("RGB", (41, 24)).save(photos / "wide.png")
     result = run("photos", "--model", model, "--output", "out", "--max-pixels", 24 * 40)
@@ -152,4 +159,4 @@ def test_a_full_disk_leaves_no_half_picture(run, model, photos, monkeypatch):
     result = run("photos", "--model", model, "--output", "out")
     assert result.exit_code == 2
     assert "No space left on device" in result.errors
-    assert written(photos.parent / "out") == ["a_labels.png", "summary.csv"]
+    assert written(photos.parent / "out") == ["summary.csv"]

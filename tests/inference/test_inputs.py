@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_names_that_differ_in_case_only_are_told_apart(folder):
     folder("a/Photo.jpg", "a/photo.png")
     names = [name.casefold() for _, name in found("a")]
     assert len(set(names)) == 2
+
+
+def test_a_long_name_is_cut_so_that_every_ending_fits(folder):
+    stem = "ü" * 125
+    place = folder(f"in/{stem}.jpg", f"in/{stem}.png", f"in/sub/x{stem}.jpg", f"in/{'y' * 237}.jpg")
+    names = dict(found("in"))
+    assert names[f"in/{'y' * 237}.jpg"] == "y" * 237  # and _probabilities.npz are 255
+    assert len(set(names.values())) == 4
+    for name in names.values():
+        (place / f"{name}_probabilities.npz").parent.mkdir(exist_ok=True)
+        (place / f"{name}_probabilities.npz").touch()
+    assert re.fullmatch("x" + "ü" * 113 + "-[0-9a-f]{8}", names[f"in/sub/x{stem}.jpg"].removeprefix("sub/"))
+    assert dict(found("in")) == names
 
 
 def test_no_name_leads_out_of_the_output(folder):

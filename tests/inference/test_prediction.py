@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from scenescope.errors import StorageError
+from scenescope.files import write_atomically
+from scenescope.inference import prediction as module
 from scenescope.inference.prediction import Prediction
 from scenescope.labels import Classes
 
@@ -50,14 +52,19 @@ def test_without_probabilities_two_files_are_written(prediction, tmp_path):
     assert [file.name for file in bare.save(tmp_path, "a")] == ["a_labels.png", "a_overlay.png"]
 
 
-def test_a_full_disk_leaves_nothing_half_written(prediction, tmp_path, monkeypatch):
+@pytest.mark.parametrize("full_at", ["overlay", "probabilities"])
+def test_a_full_disk_leaves_none_of_a_pictures_files(prediction, tmp_path, monkeypatch, full_at):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np, "savez_compressed", full)
+    if full_at == "probabilities":
+        monkeypatch.setattr(np, "savez_compressed", full)
+    else:
+        monkeypatch.setattr(module, "save_png", lambda picture, path: write_atomically(path, full))
+    (tmp_path / "b_labels.png").touch()
     with pytest.raises(StorageError, match="No space left"):
         prediction.save(tmp_path, "a")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a_labels.png", "a_overlay.png"]
+    assert [file.name for file in tmp_path.iterdir()] == ["b_labels.png"]
 
 
 def test_a_file_in_the_folders_place_is_named(prediction, tmp_path):

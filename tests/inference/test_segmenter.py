@@ -69,6 +69,17 @@ def test_other_arrays_are_refused(strongest, array):
         strongest.predict(array)
 
 
+def test_a_pillow_image_of_a_file_cut_short_is_refused(strongest, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "whole.jpg")
+    (tmp_path / "short.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:1000])
+    with (
+        Image.open(tmp_path / "short.jpg") as opened,
+        pytest.raises(ImageError, match=r"cannot be decoded \(.*truncated"),
+    ):
+        strongest.predict(opened)
+
+
 def test_a_picture_above_the_limit_is_refused(strongest, picture, tmp_path):
     Image.fromarray(picture).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="6 x 4"):

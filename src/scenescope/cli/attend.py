@@ -13,8 +13,6 @@ from scenescope.cli.inference_options import DeviceOption, ModelOption, output_p
 from scenescope.errors import ScenescopeError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from scenescope.explore.position import Point
 
 
@@ -33,6 +31,7 @@ def attend(
     from scenescope.data.images import read_image
     from scenescope.drawing.heatmap import mark_points, over
     from scenescope.drawing.overlay import blend
+    from scenescope.drawing.png import save_png
     from scenescope.explore.figure import side_by_side
     from scenescope.explore.position import position_attention, require_inside
     from scenescope.files import output_directory
@@ -51,20 +50,14 @@ def attend(
         panels = [("image", mark_points(picture, points))]
         for (x, y), attention in zip(points, maps, strict=True):
             drawn = mark_points(over(picture, attention), [(x, y)])
-            _save(Image.fromarray(drawn), output / f"{image.stem}_attention_{x}_{y}.png")
+            save_png(Image.fromarray(drawn), output / f"{image.stem}_attention_{x}_{y}.png")
             panels.append((f"attention of {x},{y}", drawn))
             label = int(prediction.labels[y, x])
             name, probability = segmenter.classes.names[label], prediction.probabilities[label, y, x]
             console.print(f"{x},{y}: {name}, probability {probability:.2f}", markup=False, highlight=False)
         panels.append(("prediction", blend(picture, prediction.labels, segmenter.classes.palette)))
-        _save(side_by_side(panels), output / f"{image.stem}_figure.png")
+        save_png(side_by_side(panels), output / f"{image.stem}_figure.png")
         console.print(f"Pictures are in {output}.", markup=False, highlight=False, soft_wrap=True)
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    from scenescope.files import write_atomically
-
-    write_atomically(path, lambda place: picture.save(place, format="PNG"))
 
 
 def _parse_point(text: str) -> Point:

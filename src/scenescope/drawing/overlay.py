@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scenescope.files import write_atomically
+from scenescope.drawing.png import save_png
 from scenescope.labels import IGNORE, Colour
 
 IGNORE_COLOUR: Colour = (0, 0, 0)
@@ -96,7 +96,7 @@ def save_label_png(labels: np.ndarray, palette: Sequence[Colour], path: Path) ->
     """
     picture = Image.fromarray(labels)
     picture.putpalette(_table(palette).tobytes())
-    write_atomically(path, lambda temporary: picture.save(temporary, format="PNG"))
+    save_png(picture, path)
 
 
 def _mixed(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from scenescope.errors import ImageError, StorageError
 
 ENDINGS = ("_labels.png", "_overlay.png", "_probabilities.npz")
 """What is written about a picture: its name with these."""
+
+MAX_STEM = 255 - max(map(len, ENDINGS))
+"""So many bytes of a name leave room for every ending within the 255 that file systems take."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ def find_pictures(inputs: Sequence[str], output: Path) -> list[PictureFile]:
     """Return every picture of some files, folders and patterns once, in order, no two with one name.
 
     Folders are searched with their subfolders, which the names keep; what lies in ``output`` is left out. Pictures
-    that would share a name get their ending (photo_jpg, photo_png) and if need be a number added.
+    that would share a name get their ending (photo_jpg, photo_png) and if need be a number added. A name too long for
+    what is added to it is cut, with a hash of the whole at its end.
 
     Raises:
         ImageError: an input that does not exist, or a folder or pattern without a picture.
@@ -103,7 +108,7 @@ def _with_unique_names(pictures: list[tuple[Path, str]]) -> list[PictureFile]:
         if count[name.casefold()] > 1:
             chosen = _free_name(f"{name}_{path.suffix.removeprefix('.')}", taken)
             taken.add(chosen.casefold())
-        named.append(PictureFile(path, chosen))
+        named.append(PictureFile(path, _fitting(chosen)))
     return named
 
 
@@ -113,3 +118,14 @@ def _free_name(name: str, taken: set[str]) -> str:
         number += 1
         chosen = f"{name}_{number}"
     return chosen
+
+
+def _fitting(name: str) -> str:
+    folder, _, stem = name.rpartition("/")
+    stored = stem.encode(errors="surrogateescape")
+    if len(stored) <= MAX_STEM:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    # "ignore": the cut may go through a character.
+    stem = f"{stored[: MAX_STEM - 9].decode(errors='ignore')}-{digest}"
+    return f"{folder}/{stem}" if folder else stem

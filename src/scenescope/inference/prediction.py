@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scenescope.drawing.overlay import blend, save_label_png, with_legend
+from scenescope.drawing.png import save_png
 from scenescope.files import write_atomically
 from scenescope.labels import Classes
 
@@ -50,19 +52,23 @@ class Prediction:
             The files written.
 
         Raises:
-            StorageError: the place cannot be written; no file is left half-written.
+            StorageError: the place cannot be written; none of the files is left.
         """
-        labels, overlay, probabilities = (
-            Path(directory) / f"{stem}_{what}" for what in ("labels.png", "overlay.png", "probabilities.npz")
-        )
-        save_label_png(self.labels, self.classes.palette, labels)
-        picture = self.overlay()
-        write_atomically(overlay, lambda place: picture.save(place, format="PNG"))
-        if self.probabilities is None:
-            return [labels, overlay]
-        half = self.probabilities.astype(np.float16)
-        write_atomically(
-            probabilities,
-            lambda place: np.savez_compressed(place, probabilities=half, classes=np.array(self.classes.names)),
-        )
-        return [labels, overlay, probabilities]
+        files = [Path(directory) / f"{stem}_{what}" for what in ("labels.png", "overlay.png")]
+        try:
+            save_label_png(self.labels, self.classes.palette, files[0])
+            save_png(self.overlay(), files[1])
+            if self.probabilities is not None:
+                files.append(Path(directory) / f"{stem}_probabilities.npz")
+                self._save_probabilities(self.probabilities, files[2])
+        except BaseException:
+            # Some of the files would look like all of them.
+            for file in files:
+                with contextlib.suppress(OSError):
+                    file.unlink()
+            raise
+        return files
+
+    def _save_probabilities(self, probabilities: npt.NDArray[np.float32], path: Path) -> None:
+        half, names = probabilities.astype(np.float16), np.array(self.classes.names)
+        write_atomically(path, lambda place: np.savez_compressed(place, probabilities=half, classes=names))

@@ -96,7 +96,14 @@ def _as_array(picture: Picture, max_pixels: int) -> npt.NDArray[np.uint8]:
     if isinstance(picture, (str, Path)):
         return read_image(Path(picture), max_pixels)
     if isinstance(picture, Image.Image):
-        return rgb_array(upright(picture))
+        try:
+            return rgb_array(upright(picture))
+        # Pillow decodes an opened file only now, and damage may raise nearly anything (see ``opened``).
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ImageError(
+                f"The picture cannot be decoded ({reason}); if it is damaged or cut short, copy or export it again."
+            ) from error
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.size == 0:
         raise ImageError(
             f"An array of shape {picture.shape} and type {picture.dtype} is no picture; give H x W x 3 uint8 RGB."

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.data.catalog import open_dataset
@@ -17,12 +16,13 @@ from scenescope.data.dataset import Scene, SceneDataset
 from scenescope.drawing.charts import draw_confusion
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import blend, colourise, with_legend
+from scenescope.drawing.png import save_png
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.figure import side_by_side
 from scenescope.explore.position import position_attention
-from scenescope.files import make_directory, write_atomically
+from scenescope.files import make_directory
 from scenescope.inference.segmenter import Segmenter
 from scenescope.training.progress import Progress
 from scenescope.workflows.colour_baseline import fit_colours, predict_colours
@@ -158,10 +158,10 @@ def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, d
                 (f"attention of the {name}", mark_points(over(scene.image, attention), [point])),
             ]
         )
-        _save(figure, directory / f"{scene.name}.png")
+        save_png(figure, directory / f"{scene.name}.png")
         pictures.append(Picture(figure, f"{scene.name}; asked: pixel {point[0]},{point[1]} ({name})", wide=True))
     overlay = with_legend(blend(scene.image, prediction.labels, palette), loaded.classes.names, palette)
-    _save(overlay, directory / "legend.png")
+    save_png(overlay, directory / "legend.png")
     pictures.append(Picture(overlay, "the colours of the classes"))
     return pictures
 
@@ -176,7 +176,3 @@ def _point(scene: Scene, names: tuple[str, ...], index: int) -> tuple[tuple[int,
             return (int(columns[middle]), int(rows[middle])), name
     height, width = scene.labels.shape
     return (width // 2, height // 2), names[scene.labels[height // 2, width // 2]]
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    write_atomically(path, lambda place: picture.save(place, format="PNG"))
