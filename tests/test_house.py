@@ -140,7 +140,7 @@ def test_the_wheel_runs_where_the_repository_is_not(wheel: Path, tmp_path: Path)
     assert where.stdout.strip() == str(target / "scenescope/__init__.py")
     listed = run(sys.executable, "-m", "scenescope", "recipes", cwd=tmp_path, path=target)
     assert listed.returncode == 0, listed.stderr
-    assert [line.split()[0] for line in listed.stdout.splitlines()[1:]] == list(list_recipes())
+    assert [line for line in listed.stdout.splitlines() if not line.startswith(" ")] == list(list_recipes())
     for name in list_recipes():
         printed = run(sys.executable, target / "bin/scenescope", "recipes", name, cwd=tmp_path, path=target)
         assert printed.stdout == recipe_text(name)

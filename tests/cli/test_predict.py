@@ -63,14 +63,14 @@ def test_files_folders_and_patterns(run, model, photos):
 
 def test_unreadable_files_are_listed_and_the_rest_is_done(run, model, photos):
     (photos / "broken.jpg").write_bytes((photos / "b.jpg").read_bytes()[:300])
-    (photos / "empty.png").touch()
+    (photos / "empty\nname.png").touch()
     result = run("photos", "--model", model, "--output", "out")
     assert result.exit_code == 1
     assert "3 of 5 pictures predicted" in result.output
     failed = [line for line in result.errors.splitlines() if line.startswith("failed:")]
     assert len(failed) == 2
     assert "broken.jpg" in failed[0]
-    assert "empty.png" in failed[1]
+    assert "empty name.png: the file is empty" in failed[1]
     assert not [name for name in written(photos.parent / "out") if "broken" in name or "empty" in name]
 
 
@@ -85,7 +85,7 @@ def test_the_limit_of_pixels_is_an_option(run, model, photos):
     Image.new("RGB", (41, 24)).save(photos / "wide.png")
     result = run("photos", "--model", model, "--output", "out", "--max-pixels", 24 * 40)
     assert result.exit_code == 1
-    assert re.search(r"wide.png.*41 x 24", result.errors)
+    assert re.search(r"wide.png.*41 x 24.*\(--max-pixels", result.errors)
     assert "3 of 4 pictures predicted" in result.output
 
 

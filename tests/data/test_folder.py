@@ -134,7 +134,13 @@ def test_a_drawn_split_leaves_none_empty_and_refuses_the_impossible(root: Path) 
 def test_without_any_split_the_three_ways_are_told(root: Path) -> None:
     write_pair(root, "a")
     message = refusal(root)
-    for words in ("images/train and masks/train", "train.txt", "data.val_fraction=0.2", "there are no splits"):
+    for words in (
+        "images/train and masks/train",
+        "train.txt",
+        "data.val_fraction=0.2",
+        "--val-fraction 0.2",
+        "there are no splits",
+    ):
         assert words in message
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scenescope.data.images import header_size, read_header, read_image
+from scenescope.data.images import read_header, read_image
 from scenescope.errors import ImageError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -51,7 +51,7 @@ def test_lossless_formats_give_the_very_pixels(tmp_path: Path, kind: str, option
     assert image.dtype == np.uint8
     assert image.flags.writeable
     np.testing.assert_array_equal(image, PICTURE)
-    assert header_size(path) == (7, 5)
+    assert read_header(path).size == (7, 5)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "RGBA", "I;16", "I", "F"])
@@ -159,7 +159,7 @@ def test_jpeg_exif_and_damaged_exif(tmp_path: Path) -> None:
     assert read_image(path).shape == (7, 5, 3)
     path = saved(Image.fromarray(PICTURE), tmp_path / "b.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xffgarbage")
     assert read_image(path).shape == (5, 7, 3)
-    assert header_size(path) == (7, 5)
+    assert read_header(path).size == (7, 5)
 
 
 def test_unusable_paths_say_what_they_are(tmp_path: Path) -> None:

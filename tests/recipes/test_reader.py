@@ -123,6 +123,8 @@ def test_an_unknown_name_says_the_nearest_and_where_to_look() -> None:
         load_recipe("camvid/danet-lite")
     with pytest.raises(RecipeError, match=r"no recipe '%'\. For a file of your own, give its path with \.yaml\."):
         load_recipe("%")
+    with pytest.raises(RecipeError, match=r"no recipe '%'\. 'scenescope recipes' lists them all\."):
+        recipe_text("%")  # of the package only
     with pytest.raises(RecipeError, match=r"Cannot read nowhere\.yaml: no such file"):
         load_recipe("nowhere.yaml")
 

@@ -60,6 +60,6 @@ def predict(
         result = predict_files(segmenter, shown, output, probabilities=probabilities, max_pixels=limit)
     console.print(f"{len(result.done)} of {len(pictures)} pictures predicted; see {output / SUMMARY}.")
     for _, reason in result.failed:
-        errors.print(f"failed: {reason}")
+        errors.print("failed:", " ".join(reason.split()))
     if result.failed:
         raise typer.Exit(1)

@@ -58,7 +58,7 @@ def open_folder(root: str, split: str, *, val_fraction: float | None = None, val
         there = f"there are {listed(found)}" if found else "there are no splits"
         raise SplitError(
             f"{folder} has no split {split!r}: {there}; put the images into images/{split} and masks/{split}, list "
-            f"them in {split}.txt, or have train and val drawn with data.val_fraction=0.2."
+            f"them in {split}.txt, or draw train and val with data.val_fraction=0.2 (evaluate: --val-fraction 0.2)."
         )
     return FileDataset(classes, split, root, pairs, table)
 

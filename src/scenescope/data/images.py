@@ -83,11 +83,6 @@ def read_header(path: Path | str, max_pixels: int = MAX_PIXELS) -> Header:
         return Header((height, width), (width, height))
 
 
-def header_size(path: Path | str, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Return the (width, height) of a picture as displayed; see ``read_header``."""
-    return read_header(path, max_pixels).size
-
-
 @contextlib.contextmanager
 def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a picture of an accepted format and size; whatever goes wrong while it is open becomes an ImageError.
@@ -103,7 +98,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
             if width * height > max_pixels:
                 raise ImageError(
                     f"Cannot read {path}: {width} x {height} pixels are more than the limit of {max_pixels:,}; "
-                    "scale the picture down or raise the limit (max_pixels)."
+                    "scale the picture down or raise the limit (--max-pixels, in Python max_pixels)."
                 )
             yield picture
     except ScenescopeError:

@@ -49,10 +49,7 @@ def recipe_text(name: str) -> str:
     Raises:
         RecipeError: there is no recipe of that name.
     """
-    file = _packaged().get(name)
-    if file is None:
-        raise _unknown(name)
-    return file.read_text(encoding="utf-8")
+    return _file(name).read_text(encoding="utf-8")
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -67,7 +64,8 @@ def dump_recipe(recipe: Recipe) -> str:
 def _read(name_or_path: str) -> dict[str, object]:
     if name_or_path.endswith(SUFFIXES):
         return read_yaml(Path(name_or_path), RecipeError)
-    document = parse_yaml(recipe_text(name_or_path), name_or_path, RecipeError)
+    file = _file(name_or_path, " For a file of your own, give its path with .yaml.")
+    document = parse_yaml(file.read_text(encoding="utf-8"), name_or_path, RecipeError)
     if not isinstance(document, dict):
         raise RecipeError(f"Recipe {name_or_path} of the package holds no settings; install scenescope again.")
     return document
@@ -85,9 +83,12 @@ def _packaged() -> dict[str, Traversable]:
     }
 
 
-def _unknown(name: str) -> RecipeError:
-    guess = nearest(name, _packaged()) or " For a file of your own, give its path with .yaml."
-    return RecipeError(f"There is no recipe {name!r}.{guess} 'scenescope recipes' lists them all.")
+def _file(name: str, advice: str = "") -> Traversable:
+    file = _packaged().get(name)
+    if file is None:
+        guess = nearest(name, _packaged()) or advice
+        raise RecipeError(f"There is no recipe {name!r}.{guess} 'scenescope recipes' lists them all.")
+    return file
 
 
 def _opening_comment(text: str) -> str:
