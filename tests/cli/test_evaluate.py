@@ -86,7 +86,7 @@ def test_a_table_and_files_of_the_scores(run, model, data, tmp_path):
     assert result.exit_code == 0, result.output
     stored = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert stored["scores"]["matrix"] == slow_matrix(model, data)
-    scores = Scores.from_json(stored["scores"])
+    scores = Scores.from_matrix(stored["scores"]["matrix"], list(stored["scores"]["iou"]))
     assert scores.names == tuple(NAMES)
     assert 0 < scores.iou[0] < 1
     assert (stored["data"], stored["split"], stored["images"]) == (f"folder:{data}", "val", 3)

@@ -34,9 +34,7 @@ def test_counts_equal_a_loop_for_any_split_into_batches(drawn):
     whole, parts = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes)
     whole.update(labels, predictions)
     for label, prediction in zip(labels.split(batch), predictions.split(batch), strict=True):
-        part = ConfusionMatrix(num_classes)
-        part.update(label, prediction)
-        parts.merge(part)
+        parts.update(label, prediction)
     assert whole.counts().tolist() == slow_confusion(labels.tolist(), predictions.tolist(), num_classes)
     assert (parts.counts() == whole.counts()).all()
 
@@ -90,8 +88,3 @@ def test_counts_do_not_overflow_32_bits():
     confusion.matrix += 2**40
     confusion.update(torch.zeros(3, dtype=torch.uint8), torch.zeros(3, dtype=torch.uint8))
     assert confusion.counts().tolist() == [[2**40 + 3]]
-
-
-def test_matrices_of_other_sizes_do_not_merge():
-    with pytest.raises(DataError, match="2 and 3 classes cannot be added"):
-        ConfusionMatrix(2).merge(ConfusionMatrix(3))

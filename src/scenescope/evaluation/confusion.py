@@ -64,12 +64,6 @@ class ConfusionMatrix:
             )
         self.matrix += counts[: self.num_classes].to(self.matrix.device)
 
-    def merge(self, other: ConfusionMatrix) -> None:
-        """Add the counts of another matrix."""
-        if other.num_classes != self.num_classes:
-            raise DataError(f"Matrices of {self.num_classes} and {other.num_classes} classes cannot be added.")
-        self.matrix += other.matrix.to(self.matrix.device)
-
     def all_reduce(self) -> None:
         """Add up the counts of all processes of ``torch.distributed``; each then holds the sum."""
         self.matrix = summed(self.matrix)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -33,7 +32,6 @@ def evaluate(
     rank: int = 0,
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
-    autocast: torch.dtype | None = None,
     boundary: BoundaryCounts | None = None,
 ) -> ConfusionMatrix:
     """Compare a network's predictions with the labels of a data set, at the labels' own size.
@@ -47,7 +45,6 @@ def evaluate(
         workers: processes that read images; 0 reads in this one.
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
         progress: called with the number of images done and to do in this process.
-        autocast: number format of the network's arithmetic, such as torch.bfloat16.
         boundary: takes the counts along the boundaries in the same pass, over all processes likewise.
 
     Returns:
@@ -64,8 +61,7 @@ def evaluate(
     if progress:
         progress(0, len(share))
     done = 0
-    arithmetic = torch.autocast(device.type, dtype=autocast) if autocast else contextlib.nullcontext()
-    with evaluating(network), arithmetic:
+    with evaluating(network):
         # Sizes are known only once read, so images are read one by one and stacked afterwards.
         singles = load_batches(share, [[position] for position in range(len(share))], workers)
         for images, labels in _batches(singles, batch_size):

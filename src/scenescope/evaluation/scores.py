@@ -113,11 +113,6 @@ class Scores:
             "matrix": [list(row) for row in self.matrix],
         }
 
-    @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> Scores:
-        """Return the scores that ``to_json`` stored; all numbers follow from its matrix."""
-        return cls.from_matrix(stored["matrix"], list(stored["iou"]), stored["absent_as"])
-
 
 def ratio(part: int, whole: int) -> float | None:
     """Return part / whole, exact before the one division; None of nothing."""
