@@ -80,7 +80,7 @@ def run_demo(
     scores = Scores.from_matrix(evaluate(loaded.network, unseen, device=device), names)
     constant, colours = _yardsticks(train_set, unseen)
     draw_confusion(np.array(scores.matrix), names, directory / "confusion.png")
-    pictures = _pictures(loaded, unseen, device, make_directory(directory / "pictures"))
+    pictures = _pictures(loaded, unseen, device, directory)
     report = directory / "report.html"
     write_report(
         report,
@@ -141,13 +141,18 @@ def _table(scores: Scores, colours: Scores) -> Table:
 
 
 def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, directory: Path) -> list[Picture]:
-    """Draw image, prediction, truth and attention of some unseen scenes, as files and for the report."""
+    """Draw image, prediction, truth and attention of some unseen scenes, for the report and as files.
+
+    The scenes themselves are left in ``scenes``, to be tried with other commands.
+    """
+    scenes, drawn = make_directory(directory / "scenes"), make_directory(directory / "pictures")
     segmenter = Segmenter(loaded.network, loaded.classes, device)
     palette = loaded.classes.palette
     pictures = []
     for index in range(NUM_PICTURES):
         scene = unseen[index]
         point, name = _point(scene, unseen.classes.names, index)
+        save_png(Image.fromarray(scene.image), scenes / f"{scene.name}.png")
         prediction = segmenter.predict(scene.image)
         (attention,) = position_attention(loaded.network, scene.image, [point])
         figure = side_by_side(
@@ -158,10 +163,10 @@ def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, d
                 (f"attention of the {name}", mark_points(over(scene.image, attention), [point])),
             ]
         )
-        save_png(figure, directory / f"{scene.name}.png")
+        save_png(figure, drawn / f"{scene.name}.png")
         pictures.append(Picture(figure, f"{scene.name}; asked: pixel {point[0]},{point[1]} ({name})", wide=True))
     overlay = with_legend(blend(scene.image, prediction.labels, palette), loaded.classes.names, palette)
-    save_png(overlay, directory / "legend.png")
+    save_png(overlay, drawn / "legend.png")
     pictures.append(Picture(overlay, "the colours of the classes"))
     return pictures
 
