@@ -65,14 +65,17 @@ def test_an_error_of_several_lines_is_told_in_one(
     assert capsys.readouterr().err == "error: first second\n"
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["recipes", "--nonsense"], ["train"]])
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [(["nonsense"], "scenescope"), (["recipes", "--nonsense"], "scenescope recipes"), (["train"], "scenescope train")],
+)
 def test_wrong_usage_is_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], command: str
 ) -> None:
     assert call(monkeypatch, *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert line.endswith(". See scenescope --help.")
+    assert line.endswith(f". See {command} --help.")
 
 
 def test_an_interruption_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def main() -> None:
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
-            code = app(standalone_mode=False)
+            code = app(prog_name="scenescope", standalone_mode=False)
         finally:
             signal.signal(signal.SIGTERM, before)
             sys.stdout.flush()
@@ -58,7 +58,8 @@ def main() -> None:
     except Exception as error:
         # Typer's usage errors, which some of its versions take from click and some from a copy of their own.
         if hasattr(error, "format_message") and hasattr(error, "ctx"):
-            _refuse(f"{error.format_message().rstrip('.')}. See scenescope --help.")
+            command = error.ctx.command_path if error.ctx is not None else "scenescope"
+            _refuse(f"{error.format_message().rstrip('.')}. See {command} --help.")
         # Nearly always a name that no file can have.
         if isinstance(error, OSError) and error.filename is not None:
             _refuse(f"Cannot use {str(error.filename)[:80]!r}: {error.strerror}; check the path.")
