@@ -1,15 +1,19 @@
 """Every command in the README and the docs runs, in order, as it is printed; only the trainings are cut short."""
 
+import inspect
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from scenescope.backbones.build import count_parameters
 from scenescope.cli.main import app
 from scenescope.data import scenes
+from scenescope.models.catalog import MODELS, PRESETS, create_model
 from scenescope.recipes import reader
 from scenescope.recipes.recipe import Recipe
 
@@ -72,3 +76,22 @@ def test_make_targets_in_the_documents_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in ("README.md", "CONTRIBUTING.md"):
         assert set(re.findall(r"^ {4}make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE)) <= targets
+
+
+def test_what_the_comparison_page_names_exists() -> None:
+    """Files of tests, presets with their parameters, and options of the builders."""
+    page = (ROOT / "docs/paper-versus-code.md").read_text()
+    for file in re.findall(r"`([a-z_/]+\.py)`", page):
+        assert (ROOT / file).exists() or (ROOT / "src/scenescope" / file).exists(), file
+    rows = re.findall(r"^\| `([\w-]+)` \|.* ([\d,]+) \|$", page, re.MULTILINE)
+    assert {preset for preset, _ in rows} == set(PRESETS["danet"])
+    for preset, parameters in rows:
+        with torch.device("meta"):
+            network = create_model("danet", preset=preset, num_classes=19)
+        assert count_parameters(network) == int(parameters.replace(",", ""))
+    options = {"danet": page.partition("## SANet")[0], "sanet": page.partition("## SANet")[2]}
+    for name, text in options.items():
+        table = [line.rsplit("|", 2)[1] for line in text.splitlines() if line.startswith("| ")]
+        named = {option for cell in table for option in re.findall(r"`([a-z_0-9]+)`:", cell)}
+        assert named
+        assert named <= set(inspect.signature(MODELS[name]).parameters)
