@@ -9,13 +9,25 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 
-def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:
+def conv_norm_relu(
+    in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
     """Return convolution without bias, batch norm and ReLU; the size of the picture stays."""
     padding = dilation * (kernel_size - 1) // 2
     return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False),
+        nn.Conv2d(
+            in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, groups=groups, bias=False
+        ),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
+    )
+
+
+def separable_conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Sequential:
+    """Return a convolution within each channel and a 1 x 1 one across them, each with batch norm and ReLU."""
+    return nn.Sequential(
+        conv_norm_relu(in_channels, in_channels, kernel_size, dilation, groups=in_channels),
+        conv_norm_relu(in_channels, out_channels, kernel_size=1),
     )
 
 

@@ -1,8 +1,9 @@
 """DeepLabV3 and DeepLabV3+: one picture looked at in several rates of dilation at once.
 
 Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017 (V3), section 3.3; Chen et al.,
-"Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018 (V3+), section 3.1. With
-plain 3 x 3 convolutions, as the count in Table 6 of the SANet paper shows; the original V3+ has separable ones.
+"Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018 (V3+), section 3.1. The
+3 x 3 convolutions are plain, as the count in Table 6 of the SANet paper shows; the original V3+ and mmsegmentation have
+separable ones.
 """
 
 from __future__ import annotations
@@ -13,41 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from scenescope.backbones.build import create_backbone
-from scenescope.models.blocks import classifier, conv_norm_relu, resize
+from scenescope.models.aspp import WIDTH, AtrousPyramid
+from scenescope.models.blocks import classifier, conv_norm_relu, resize, separable_conv_norm_relu
 from scenescope.models.fcn import auxiliary_fcn_head
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
-WIDTH = 256
 LOW_LEVEL_WIDTH = 48
-
-
-class AtrousPyramid(nn.Module):
-    """Five views of the features, 256 channels each, and a 1 x 1 convolution to 256 of all of them (ASPP).
-
-    The views are a 1 x 1 convolution, three dilated 3 x 3 ones, and the mean over all positions.
-
-    Args:
-        in_channels: width of the features.
-        output_stride: of the features; the rates are 12, 24 and 36 at 8, half of that at 16.
-    """
-
-    def __init__(self, in_channels: int, output_stride: int, align_corners: bool) -> None:
-        super().__init__()
-        self.align_corners = align_corners
-        rates = [96 // output_stride * factor for factor in (1, 2, 3)]
-        self.views = nn.ModuleList(
-            [conv_norm_relu(in_channels, WIDTH, 1), *(conv_norm_relu(in_channels, WIDTH, 3, rate) for rate in rates)]
-        )
-        self.picture = conv_norm_relu(in_channels, WIDTH, 1)
-        self.project = nn.Sequential(conv_norm_relu(5 * WIDTH, WIDTH, 1), nn.Dropout(0.5))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return B x 256 x h x w from B x C x h x w features."""
-        picture = self.picture(features.mean(dim=(2, 3), keepdim=True))
-        picture = resize(picture, features.shape[-2:], align_corners=self.align_corners)
-        projected: Tensor = self.project(torch.cat([*(view(features) for view in self.views), picture], dim=1))
-        return projected
 
 
 class DeepLabV3Head(nn.Module):
@@ -70,13 +43,20 @@ class DeepLabV3PlusHead(nn.Module):
     """The pyramid on stage 4, joined at the size of stage 1 with its features, two 3 x 3 convolutions, a classifier."""
 
     def __init__(
-        self, channels: Sequence[int], num_classes: int, output_stride: int, align_corners: bool, dropout: float
+        self,
+        channels: Sequence[int],
+        num_classes: int,
+        output_stride: int,
+        align_corners: bool,
+        dropout: float,
+        separable: bool,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
-        self.pyramid = AtrousPyramid(channels[-1], output_stride, align_corners)
+        convolution = separable_conv_norm_relu if separable else conv_norm_relu
+        self.pyramid = AtrousPyramid(channels[-1], output_stride, align_corners, separable)
         self.low_level = conv_norm_relu(channels[0], LOW_LEVEL_WIDTH, kernel_size=1)
-        self.conv = nn.Sequential(conv_norm_relu(WIDTH + LOW_LEVEL_WIDTH, WIDTH, 3), conv_norm_relu(WIDTH, WIDTH, 3))
+        self.conv = nn.Sequential(convolution(WIDTH + LOW_LEVEL_WIDTH, WIDTH, 3), convolution(WIDTH, WIDTH, 3))
         self.classifier = classifier(WIDTH, num_classes, dropout)
 
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
@@ -118,13 +98,18 @@ def deeplabv3plus(
     multi_grid: Sequence[int] | None = None,
     align_corners: bool = True,
     auxiliary_head: bool = False,
+    separable: bool = False,
     dropout: float = 0.1,
 ) -> SegmentationNetwork:
-    """Build DeepLabV3+; see create_backbone for the arguments. The loss of the optional stage-3 head weighs 0.4."""
+    """Build DeepLabV3+; see create_backbone for the arguments.
+
+    With ``separable`` the 3 x 3 convolutions of pyramid and decoder are depthwise-separable ones. The loss of the
+    optional stage-3 head weighs 0.4.
+    """
     stages = create_backbone(backbone, output_stride=output_stride, multi_grid=multi_grid, pretrained=pretrained)
     return SegmentationNetwork(
         stages,
-        DeepLabV3PlusHead(stages.channels, num_classes, output_stride, align_corners, dropout),
+        DeepLabV3PlusHead(stages.channels, num_classes, output_stride, align_corners, dropout, separable),
         num_classes=num_classes,
         align_corners=align_corners,
         auxiliary_head=auxiliary_fcn_head(stages.channels[2], num_classes, dropout) if auxiliary_head else None,
