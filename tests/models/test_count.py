@@ -19,6 +19,11 @@ def test_layers_by_hand() -> None:
     assert counted.macs_as_published == counted.macs + 5 * 8 * 24
 
 
+def test_the_norm_of_an_encoding_counts_as_others_do() -> None:
+    counted = count(lambda: nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.Flatten(2), nn.BatchNorm1d(8)), 4, 6)
+    assert counted.macs_as_published == counted.macs + 2 * 8 * 24
+
+
 def test_products_of_attention_count_but_not_as_published() -> None:
     """With N positions, energies take N * N * 2 and the weighted values N * N * 16 multiplications."""
     counted = count(lambda: nn.Sequential(nn.Conv2d(3, 16, 1, bias=False), PositionAttention(16)), 6, 8)

@@ -66,7 +66,7 @@ def _as_published(layer: nn.Module, features: Tensor, output: Tensor) -> int:
         return each * output.numel()
     if isinstance(layer, nn.Linear):
         return (layer.in_features + (layer.bias is not None)) * output.numel()
-    if isinstance(layer, nn.BatchNorm2d):
+    if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
         return 2 * features.numel()
     if isinstance(layer, nn.ReLU):
         return output.numel()
