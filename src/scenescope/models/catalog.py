@@ -10,6 +10,7 @@ from scenescope.errors import ModelError, nearest
 from scenescope.models.danet import PRESETS as DANET_PRESETS
 from scenescope.models.danet import danet
 from scenescope.models.deeplab import deeplabv3, deeplabv3plus
+from scenescope.models.dranet import dranet
 from scenescope.models.encnet import encnet
 from scenescope.models.fcn import fcn
 from scenescope.models.fcn_se import fcn_se
@@ -26,6 +27,7 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "deeplabv3": deeplabv3,
     "deeplabv3plus": deeplabv3plus,
     "encnet": encnet,
+    "dranet": dranet,
 }
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {"danet": DANET_PRESETS}
@@ -40,6 +42,7 @@ PUBLISHED = {
     "deeplabv3": "85.7 VOC 2012 test with COCO (ResNet-101; Zhong et al. 2020, Table 5)",
     "deeplabv3plus": "81.5 VOC 2012 test (ResNet-101; Zhong et al. 2020, Table 6)",
     "encnet": "82.9 VOC 2012 test, 51.7 PASCAL Context (ResNet-101; Zhong et al. 2020, Tables 4 and 2)",
+    "dranet": "82.9 Cityscapes test (ResNet-101; Fu et al. 2021)",
 }
 """Published mIoU in percent, with the source."""
 
