@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scenescope.attention.channel import ChannelAttention
+    from scenescope.attention.compact_channel import CompactChannelAttention
+    from scenescope.attention.compact_position import CompactPositionAttention
     from scenescope.attention.position import PositionAttention
     from scenescope.attention.squeeze import SqueezeAttention
     from scenescope.attention.squeeze_excitation import SqueezeExcitation
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ChannelAttention",
     "Classes",
+    "CompactChannelAttention",
+    "CompactPositionAttention",
     "PositionAttention",
     "ScenescopeError",
     "SegmentationOutput",
@@ -44,6 +48,8 @@ __all__ = [
 _ORIGINS = {
     "ChannelAttention": "scenescope.attention.channel:ChannelAttention",
     "Classes": "scenescope.labels:Classes",
+    "CompactChannelAttention": "scenescope.attention.compact_channel:CompactChannelAttention",
+    "CompactPositionAttention": "scenescope.attention.compact_position:CompactPositionAttention",
     "PositionAttention": "scenescope.attention.position:PositionAttention",
     "ScenescopeError": "scenescope.errors:ScenescopeError",
     "SegmentationOutput": "scenescope.outputs:SegmentationOutput",

@@ -57,3 +57,10 @@ def test_deeplabv3plus_of_table_6() -> None:
     counted = count(lambda: create_model("deeplabv3plus", num_classes=21, backbone="resnet101s.gluon_in1k"), 480, 480)
     assert round(counted.parameters / 1e6, 2) == 59.47
     assert counted.macs_as_published / 1e9 == pytest.approx(235.6, rel=0.005)
+
+
+def test_dranet_of_the_released_code() -> None:
+    """726.2 G with the auxiliary head, which a prediction does not need."""
+    counted = count(lambda: create_model("dranet", num_classes=19, backbone="resnet101s.gluon_in1k"), 768, 768)
+    auxiliary = 96 * 96 * (1024 * 256 * 9 + 256 * 19)
+    assert (counted.macs + auxiliary) / 1e9 == pytest.approx(726.2, rel=2e-4)
