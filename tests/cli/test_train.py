@@ -229,6 +229,24 @@ def test_a_run_that_failed_in_its_first_checkpoint_is_not_in_the_way(
     assert (tmp_path / "run" / "tensorboard").exists() == (tensorboard == "true")
 
 
+def test_a_run_that_failed_after_a_validation_keeps_what_belongs_to_its_best_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_at_once(training: Training) -> None:
+        raise KeyboardInterrupt
+
+    settings = [*QUICK, "train.validate_every=1", "--output", str(tmp_path / "run")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_checkpoint", end_at_once)
+        assert runner.invoke(app, ["train", *settings]).exit_code == 130
+    assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == ["best", "log.jsonl", "recipe.yaml"]
+    assert "holds a training already; go on with it by --resume" in refused(capsys, monkeypatch, *settings)
+    result = runner.invoke(app, ["train", *settings, "--resume"])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+
+
 def test_fewer_steps_than_done_are_refused(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from scenescope.data import scenes as street_scenes
 from scenescope.data.catalog import open_dataset
-from scenescope.errors import LabelError, ModelError
+from scenescope.errors import ImageError, LabelError, ModelError
 from scenescope.evaluation import evaluator
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.evaluator import evaluate
@@ -48,6 +48,13 @@ def test_boundaries_are_counted_in_the_same_pass(strongest, scenes, batch_size, 
         total += boundary.counts
     assert torch.equal(total, expected.counts)
     assert total.all()
+
+
+def test_more_memory_than_there_is_becomes_one_line(strongest, scenes, monkeypatch):
+    monkeypatch.setattr(evaluator, "predict_logits", lambda *arguments: torch.empty(2**50))
+    told = r"^A picture of 6 x 4 pixels needs more memory than there is; scale it down, or .* --window 768\.$"
+    with pytest.raises(ImageError, match=told):
+        evaluate(strongest, scenes)
 
 
 def test_real_masks_are_scored_at_their_own_size(real_data):

@@ -48,6 +48,13 @@ def test_maps_are_the_rows_of_the_whole_map(network, image):
     assert not np.allclose(maps[0], maps[1], atol=1e-3)
 
 
+def test_more_memory_than_there_is_becomes_one_line(network, image, monkeypatch):
+    monkeypatch.setattr(network, "position_features", lambda batch: torch.empty(2**50))
+    told = r"^The attention in a picture of 100 x 70 pixels needs more memory than there is; scale the picture down\.$"
+    with pytest.raises(ImageError, match=told):
+        position_attention(network, image, [(1, 1)])
+
+
 def test_the_network_stays_in_its_mode(network, image):
     network.train()
     position_attention(network, image, [(1, 1)])

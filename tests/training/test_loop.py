@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from scenescope.checkpoints.model_directory import load_model, read_tensors
+from scenescope.data import loading
 from scenescope.errors import LabelError, TrainingError
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
@@ -174,6 +175,29 @@ def _timeless(directory: Path) -> list[str]:
 def test_batch_that_cannot_be_shared_is_refused(tiny: Build, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"train.batch_size=4 cannot be shared by 1 processes in 3 parts"):
         tiny(tmp_path, accumulation=3)
+
+
+@pytest.mark.parametrize(("owner", "function"), [(loading, "_collate"), (Training, "_backward")])
+def test_more_memory_than_there_is_names_the_settings(
+    tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, function: str
+) -> None:
+    monkeypatch.setattr(owner, function, lambda *arguments: torch.empty(2**50))
+    told = r"^A training step needs more memory than there is; lower train\.batch_size or .* train\.accumulation\.$"
+    with pytest.raises(TrainingError, match=told):
+        tiny(tmp_path).run()
+
+
+def test_validation_takes_one_picture_at_a_time(tiny: Build, tmp_path: Path) -> None:
+    training = tiny(tmp_path, steps=1)
+    pictures: list[int] = []
+
+    def count(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if not network.training:
+            pictures.append(len(inputs[0]))
+
+    training.network.register_forward_pre_hook(count)
+    training.run()
+    assert pictures == [1] * len(training.val_set)
 
 
 def test_tensorboard_shows_the_log_and_no_step_twice(tiny: Build, tmp_path: Path) -> None:

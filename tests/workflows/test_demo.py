@@ -34,7 +34,7 @@ def demo(directory: Path) -> DemoResult:
         device=torch.device("cpu"),
         progress=Silent(),
     )
-    assert result is not None
+    assert isinstance(result, DemoResult)
     return result
 
 

@@ -53,6 +53,7 @@ def evaluate(
     Raises:
         ModelError: the network has another class count than the data set.
         DataError: a picture or mask is not fit; the message names the file.
+        ImageError: a picture needs more memory than there is.
     """
     require_classes(network, dataset.classes, f"the data set {dataset.root or dataset.split}")
     device = torch.device(device)
@@ -67,7 +68,7 @@ def evaluate(
         for images, labels in _batches(singles, batch_size):
             height, width = images.shape[-2:]
             what = f"A picture of {width} x {height} pixels"
-            with memory_errors(ImageError, what, "evaluate with a window, such as --window 768"):
+            with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
                 scores = predict_logits(network, images.to(device), settings)
                 labels, predictions = labels.to(device), scores.argmax(dim=1).to(torch.uint8)
             confusion.update(labels, predictions)

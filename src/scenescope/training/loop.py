@@ -164,9 +164,9 @@ class Training:
             while self.step < settings.steps and self._asked_to_end() is None:
                 started = time.perf_counter()
                 rate = learning_rate(self.step, settings)
-                parts = [next(batches) for _ in range(settings.accumulation)]
-                waited = time.perf_counter() - started
                 with memory_errors(TrainingError, "A training step", STEP_REMEDY):
+                    parts = [next(batches) for _ in range(settings.accumulation)]
+                    waited = time.perf_counter() - started
                     terms = self._optimise(parts, rate)
                 self.step += 1
                 logged = self.step % settings.log_every == 0
