@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,17 +11,24 @@ from typing import Any
 from scenescope.errors import ModelError, nearest
 from scenescope.yaml_reader import read_yaml
 
+_PREFACE = """# Published results
+
+Every table of results of Fu et al., "Dual Attention Network for Scene Segmentation" (CVPR 2019), and Zhong et al.,
+"Squeeze-and-Attention Networks for Semantic Segmentation" (CVPR 2020), and what toolkits publish of DANet. mIoU and
+accuracy are in percent. Digits are as printed; an empty cell is one that the source does not give. R50 and R101 are
+ResNets. The file is written by `scenescope models --published`.
+"""
+
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table of a paper, its cells the text that is printed there.
+    """A table of a paper.
 
     Attributes:
         certainty: where the numbers were read, and what confirms them.
-        columns: their names; scores are in percent.
-        rows: cells by column; an empty cell is one that the source does not give.
-        catalogue: keys of rows that are networks of the catalogue and stand in its list, with the backbone that is
-            meant, None where the table names none.
+        columns: their names; the first holds the key of a row.
+        rows: cells by column, the text that is printed there; an empty cell is one that the source does not give.
+        catalogue: for networks of the catalogue the key and the backbone of the row that stands in its list.
     """
 
     id: str
@@ -33,30 +40,27 @@ class PublishedTable:
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...]
     notes: str = ""
-    catalogue: Mapping[str, str | None] = field(default_factory=dict)
+    catalogue: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def score(self, key: str, backbone: str | None = None, column: str = "mIoU") -> float:
-        """Return a number of the row with this key, as printed (mIoU and accuracy in percent).
+        """Return the number of one row as printed, mIoU and accuracy in percent.
 
         Args:
-            key: such as ``pam+cam``; the column ``key`` of the table.
+            key: the first cell of the row, such as ``pam+cam``.
             backbone: such as ``R50``; needed where several rows have this key.
 
         Raises:
             ModelError: no such column, no such number, or several.
         """
         if column not in self.columns:
-            raise ModelError(f"Table {self.id} has no column {column!r}; known: {', '.join(self.columns)}.")
-        numbers = {
-            (row.get("key", ""), row.get("backbone", "")): row[column]
-            for row in self.rows
-            if row.get("key") and row[column]
-        }
-        found = [number for (k, b), number in numbers.items() if k == key and backbone in (None, b)]
+            raise ModelError(f"Table {self.id} has no column {column!r}. Known: {', '.join(self.columns)}.")
+        numbers = [(row[self.columns[0]], row.get("backbone", ""), row[column]) for row in self.rows if row[column]]
+        found = [number for *names, number in numbers if names[0] == key and backbone in (None, names[1])]
         if len(found) != 1:
-            known = ", ".join(f"{k} {b}".strip() for k, b in numbers)
-            count = "several numbers" if found else "no number"
-            raise ModelError(f"Table {self.id} has {count} for {key} {backbone or '(any backbone)'}; known: {known}.")
+            asked = repr(key) if backbone is None else f"{key!r} with backbone {backbone!r}"
+            known = dict.fromkeys(" ".join(names).strip() for *names, _ in numbers)
+            several = "several numbers" if found else "no number"
+            raise ModelError(f"Table {self.id} has {several} in {column} for {asked}. Known: {', '.join(known)}.")
         return float(found[0])
 
 
@@ -83,21 +87,26 @@ def published_table(identity: str) -> PublishedTable:
 def published_scores(network: str) -> str:
     """Return the mIoU of a network of the catalogue, in percent, with data sets and sources."""
     return "; ".join(
-        f"{table.score(network, table.catalogue[network])} {table.data_set} {table.split} ({table.source})"
+        f"{table.score(*table.catalogue[network])} {table.data_set} {table.split} ({table.source})"
         for table in published_tables().values()
         if network in table.catalogue
     )
 
 
 def as_markdown(table: PublishedTable) -> str:
-    """Return a table in Markdown with its source, how sure its numbers are, and its notes."""
-    about = f"`{table.id}`: {table.data_set} {table.split}. {table.source}. Certainty: {table.certainty}. {table.notes}"
-    lines = [list(table.columns), ["---"] * len(table.columns), *(list(row.values()) for row in table.rows)]
+    """Return a table as Markdown, with its source, how sure its numbers are, and its notes."""
+    about = f"`{table.id}`: {table.data_set}, {table.split}. Source: {table.source}; {table.certainty}. {table.notes}"
+    lines = [table.columns, ["---"] * len(table.columns), *(row.values() for row in table.rows)]
     return "\n".join([f"## {table.title}", "", about.strip(), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
 
 
+def all_as_markdown() -> str:
+    """Return every table as Markdown: the page ``docs/published.md``."""
+    return "\n".join([_PREFACE, *map(as_markdown, published_tables().values())])
+
+
 def _table(identity: str, cells: str, **about: Any) -> PublishedTable:
-    """Build a table whose cells are lines with a bar between columns, the first line their names."""
+    """Return a table whose cells are lines with a bar between columns, the first line their names."""
     names, *rows = ([cell.strip() for cell in line.split("|")] for line in cells.splitlines())
     return PublishedTable(
         id=identity, columns=tuple(names), rows=tuple(dict(zip(names, row, strict=True)) for row in rows), **about
