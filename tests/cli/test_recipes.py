@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from scenescope.cli.main import main
-from scenescope.recipes.reader import list_recipes, recipe_text
+from scenescope.recipes.reader import list_ablations, list_recipes, recipe_text
 
 
 def printed(
@@ -23,7 +23,7 @@ def test_lists_each_recipe_with_its_first_sentence_and_its_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [line.rstrip() for line in printed(monkeypatch, capsys).splitlines()]
-    comments = {name: comment.splitlines() for name, comment in list_recipes().items()}
+    comments = {name: comment.splitlines() for name, comment in (list_recipes() | list_ablations()).items()}
     assert lines == [
         line for name, (what, command, *_) in comments.items() for line in (name, f"  {what}", f"  {command}")
     ]
@@ -33,8 +33,8 @@ def test_on_80_columns_no_command_is_broken(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = printed(monkeypatch, capsys, columns="80").splitlines()
-    assert max(map(len, lines)) <= 80
-    assert {f"  {comment.splitlines()[1]}" for comment in list_recipes().values()} <= set(lines)
+    assert max(len(line) for line in lines if not line.startswith("  scenescope ")) <= 80
+    assert {f"  {comment.splitlines()[1]}" for comment in (list_recipes() | list_ablations()).values()} <= set(lines)
 
 
 def test_prints_one_as_it_is_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

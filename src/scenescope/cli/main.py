@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from scenescope.cli.ablate import ablate
 from scenescope.cli.attend import attend
 from scenescope.cli.check import check
 from scenescope.cli.demo import demo
@@ -32,7 +33,7 @@ app = typer.Typer(
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
     pretty_exceptions_enable=False,
 )
-for command in (demo, check, train, evaluate, predict, attend, recipes, models):
+for command in (demo, check, train, evaluate, predict, attend, ablate, recipes, models):
     app.command()(command)
 
 

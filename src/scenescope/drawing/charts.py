@@ -49,6 +49,33 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
+def draw_sweep(setting: str, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw mean mIoU with its deviation against the values of a setting, as PNG.
+
+    Args:
+        rows: of an ablation's table, each with "name" (the value), "miou" and "miou_deviation" of 0 to 1 or None.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    done = [row for row in rows if row["miou"] is not None]
+    figure = _figure(5.2, 3.6)
+    axes = figure.add_subplot()
+    means = [100 * row["miou"] for row in done]
+    axes.errorbar(
+        [row["name"] for row in done],
+        means,
+        yerr=[100 * (row["miou_deviation"] or 0.0) for row in done],
+        marker="o",
+        capsize=3,
+    )
+    axes.set_xlabel(setting)
+    axes.set_ylabel("mIoU, %")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, path)
+
+
 def _panel(axes: Axes, title: str, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     for key in keys:
         points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]

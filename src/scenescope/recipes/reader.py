@@ -32,15 +32,27 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: no such recipe, not YAML, an unknown key or a value that is not possible.
     """
-    document = _read(name_or_path)
+    if is_ablation(name_or_path) and name_or_path in _packaged():
+        raise RecipeError(f"{name_or_path} is an ablation; run it by scenescope ablate {name_or_path}.")
+    document = read_document(name_or_path)
     for override in overrides:
-        _replace(document, override)
+        replace_setting(document, *parse_override(override))
     return build_recipe(document, name_or_path)
 
 
 def list_recipes() -> dict[str, str]:
     """Return the names of the package's recipes, sorted, each with the comment that opens its file."""
-    return {name: _opening_comment(file.read_text(encoding="utf-8")) for name, file in sorted(_packaged().items())}
+    return {name: comment for name, comment in _opening_comments().items() if not is_ablation(name)}
+
+
+def list_ablations() -> dict[str, str]:
+    """Return the names of the package's ablations likewise."""
+    return {name: comment for name, comment in _opening_comments().items() if is_ablation(name)}
+
+
+def is_ablation(name: str) -> bool:
+    """Tell whether a file of the package holds an ablation: its name begins with that word."""
+    return name.rpartition("/")[2].startswith("ablation")
 
 
 def recipe_text(name: str) -> str:
@@ -61,7 +73,8 @@ def dump_recipe(recipe: Recipe) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read(name_or_path: str) -> dict[str, object]:
+def read_document(name_or_path: str) -> dict[str, object]:
+    """Return what a YAML file or a recipe of the package holds, unchecked."""
     if name_or_path.endswith(SUFFIXES):
         return read_yaml(Path(name_or_path), RecipeError)
     file = _file(name_or_path, " For a file of your own, give its path with .yaml.")
@@ -91,6 +104,10 @@ def _file(name: str, advice: str = "") -> Traversable:
     return file
 
 
+def _opening_comments() -> dict[str, str]:
+    return {name: _opening_comment(file.read_text(encoding="utf-8")) for name, file in sorted(_packaged().items())}
+
+
 def _opening_comment(text: str) -> str:
     """Return the comment lines at the top of a file, without their signs."""
     lines: list[str] = []
@@ -101,12 +118,25 @@ def _opening_comment(text: str) -> str:
     return "\n".join(lines)
 
 
-def _replace(document: dict[str, object], override: str) -> None:
-    """Put the value of ``a.b=c`` into nested settings."""
+def parse_override(override: str) -> tuple[str, object]:
+    """Return key and value of ``a.b=c``.
+
+    Raises:
+        RecipeError: it is none, or its value is not YAML.
+    """
     key, equals, text = override.partition("=")
-    parts = key.split(".")
-    if not equals or not all(parts):
+    if not equals or not all(key.split(".")):
         raise RecipeError(f"{override!r} is no setting; write KEY=VALUE, such as train.steps=2000.")
+    return key, _value(key, text)
+
+
+def replace_setting(document: dict[str, object], key: str, value: object) -> None:
+    """Put a value under a dotted key into nested settings.
+
+    Raises:
+        RecipeError: there is no such setting, or it lies below a single value.
+    """
+    parts = key.split(".")
     if key in SECTIONS:
         first = next(setting for setting in SETTINGS if setting.startswith(f"{key}."))
         raise RecipeError(f"{key} is a section, not a setting; replace single settings, such as {first}=VALUE.")
@@ -118,7 +148,7 @@ def _replace(document: dict[str, object], override: str) -> None:
         if not isinstance(inner, dict):
             raise RecipeError(f"{key} cannot be set: {'.'.join(parts[:position])} is {_yaml(inner)}, a single value.")
         section = inner
-    section[parts[-1]] = _value(key, text)
+    section[parts[-1]] = value
 
 
 def _value(key: str, text: str) -> object:

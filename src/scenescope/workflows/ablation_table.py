@@ -1,0 +1,87 @@
+"""The table of an ablation: mean and deviation over seeds, differences, and the published numbers beside them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from scenescope.workflows.ablation import Ablation, Outcome
+
+
+def summarise(ablation: Ablation, outcome: Outcome) -> list[dict[str, Any]]:
+    """Return a dictionary for each row, as JSON holds it: scores of 0 to 1, published numbers in percent.
+
+    Mean and sample standard deviation are over the seeds that are done; None where there are none, or a single one.
+    ``delta`` is the difference to the first row, over the seeds that both have.
+    """
+    baseline = outcome.scores[ablation.rows[0].name]
+    rows = []
+    for row in ablation.rows:
+        scores = outcome.scores[row.name]
+        miou = {seed: score["miou"] for seed, score in scores.items()}
+        shared = sorted(miou.keys() & baseline.keys())
+        first = ablation.rows[0].published
+        rows.append(
+            {
+                "name": row.name,
+                "seeds": sorted(scores),
+                "miou": _mean(list(miou.values())),
+                "miou_deviation": _deviation(list(miou.values())),
+                "delta": _mean([miou[seed] - baseline[seed]["miou"] for seed in shared]),
+                "pixel_accuracy": _mean([score["pixel_accuracy"] for score in scores.values()]),
+                "alpha": _mean([score["alpha"] for score in scores.values() if "alpha" in score]),
+                "beta": _mean([score["beta"] for score in scores.values() if "beta" in score]),
+                "published_miou": row.published,
+                "published_delta": None if row.published is None or first is None else row.published - first,
+                "runs": scores,
+            }
+        )
+    return rows
+
+
+def as_markdown(ablation: Ablation, rows: Sequence[dict[str, Any]], failures: Sequence[str] = ()) -> str:
+    """Return the table as Markdown, numbers in percent; columns that no row fills are left out."""
+    columns = {
+        ablation.sweep or "network": [row["name"] for row in rows],
+        "seeds": [str(len(row["seeds"])) for row in rows],
+        "mIoU": [_with_deviation(row["miou"], row["miou_deviation"]) for row in rows],
+        "to the first": ["" if row is rows[0] else _signed(row["delta"], 100) for row in rows],
+        "pixel accuracy": [_percent(row["pixel_accuracy"]) for row in rows],
+        "alpha": [_plain(row["alpha"]) for row in rows],
+        "beta": [_plain(row["beta"]) for row in rows],
+        "published mIoU": ["" if row["published_miou"] is None else f"{row['published_miou']:g}" for row in rows],
+        "to its first": ["" if row is rows[0] else _signed(row["published_delta"], 1) for row in rows],
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    lines = [list(columns), ["---"] * len(columns), *map(list, zip(*columns.values(), strict=True))]
+    text = [f"## {ablation.title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+    text.append("mIoU in percent: mean and standard deviation over the seeds of the model after the last step.")
+    if ablation.published is not None:
+        text.append(f"Published: {ablation.published}.")
+    text += [f"Failed: {failure}" for failure in failures]
+    return "\n".join(text) + "\n"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def _with_deviation(mean: float | None, deviation: float | None) -> str:
+    return _percent(mean) + ("" if deviation is None else f" ± {100 * deviation:.2f}")
+
+
+def _signed(value: float | None, factor: float) -> str:
+    return "" if value is None else f"{factor * value:+.2f}"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
