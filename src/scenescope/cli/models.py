@@ -14,33 +14,45 @@ from scenescope.errors import ScenescopeError
 
 
 def models(
+    table: Annotated[str | None, typer.Argument(help="With --published: this table only.", show_default="all")] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Any timm network with four stages.", show_default="each network's own")
     ] = None,
     num_classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 19,
     size: Annotated[str, typer.Option(metavar="HEIGHT,WIDTH", help="Of the picture, in pixels.")] = "480,480",
     output_stride: Annotated[int, typer.Option(help="8, 16 or 32.")] = 8,
+    published: Annotated[bool, typer.Option("--published", help="Print the papers' tables as Markdown.")] = False,
 ) -> None:
     """List the networks with parameters, multiplications of one picture, and published scores."""
+    if published:
+        from scenescope.models.published import all_as_markdown, as_markdown, published_table
+
+        typer.echo(all_as_markdown() if table is None else as_markdown(published_table(table)), nl=False)
+        return
+    if table is not None:
+        raise ScenescopeError(
+            f"{table!r} is asked for without --published; type scenescope models --published {table}."
+        )
     matched = re.fullmatch(r"(\d+),(\d+)", size)
     if matched is None or 0 in (int(matched[1]), int(matched[2])):
         raise ScenescopeError(f"--size {size!r} is no size; write height and width in pixels, such as 480,480.")
-    from scenescope.models.catalog import MODELS, PUBLISHED, create_model
+    from scenescope.models.catalog import MODELS, create_model
     from scenescope.models.count import count
+    from scenescope.models.published import published_scores
 
-    table = Table("network", box=None)
+    listing = Table("network", box=None)
     for column in ("parameters", "GMACs", "as published"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("published mIoU, %", overflow="fold")
+        listing.add_column(column, justify="right", no_wrap=True)
+    listing.add_column("published mIoU, %", overflow="fold")
     options: dict[str, Any] = {"num_classes": num_classes, "output_stride": output_stride}
     if backbone is not None:
         options["backbone"] = backbone
     for name in MODELS:
         counted = count(partial(create_model, name, **options), int(matched[1]), int(matched[2]))
-        macs, published = (f"{number / 1e9:,.1f}" for number in (counted.macs, counted.macs_as_published))
-        table.add_row(name, f"{counted.parameters:,}", macs, published, PUBLISHED[name])
+        macs, as_published = (f"{number / 1e9:,.1f}" for number in (counted.macs, counted.macs_as_published))
+        listing.add_row(name, f"{counted.parameters:,}", macs, as_published, published_scores(name))
     console = Console()
-    console.print(table, highlight=False)
+    console.print(listing, highlight=False)
     console.print(
         f"One picture of {matched[1]} x {matched[2]}, {num_classes} classes, output stride {output_stride}. GMACs are"
         " those of a prediction, attention included; beside them the convention of the papers' tables, which counts"

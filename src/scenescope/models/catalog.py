@@ -33,19 +33,6 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {"danet": DANET_PRESETS}
 """Named options of a builder, by network."""
 
-PUBLISHED = {
-    "danet": "81.5 Cityscapes test, 52.6 PASCAL Context (ResNet-101; Fu et al. 2019)",
-    "sanet": "83.2 VOC 2012 test, 53.0 PASCAL Context (ResNet-101; Zhong et al. 2020, Tables 1 and 4)",
-    "fcn": "72.5 Cityscapes val (ResNet-101; Fu et al. 2019), 45.6 PASCAL Context (Zhong et al. 2020, Table 3)",
-    "fcn_se": "45.7 PASCAL Context (ResNet-101; Zhong et al. 2020, Table 3)",
-    "pspnet": "82.6 VOC 2012 test (Zhong et al. 2020, Table 4), 78.4 Cityscapes test (Fu et al. 2019)",
-    "deeplabv3": "85.7 VOC 2012 test with COCO (ResNet-101; Zhong et al. 2020, Table 5)",
-    "deeplabv3plus": "81.5 VOC 2012 test (ResNet-101; Zhong et al. 2020, Table 6)",
-    "encnet": "82.9 VOC 2012 test, 51.7 PASCAL Context (ResNet-101; Zhong et al. 2020, Tables 4 and 2)",
-    "dranet": "82.9 Cityscapes test (ResNet-101; Fu et al. 2021)",
-}
-"""Published mIoU in percent, with the source."""
-
 
 def create_model(name: str, *, num_classes: int, preset: str | None = None, **options: Any) -> SegmentationNetwork:
     """Build a network of the catalogue by name.

@@ -13,10 +13,13 @@ from scenescope.yaml_reader import read_yaml
 
 _PREFACE = """# Published results
 
-Every table of results of Fu et al., "Dual Attention Network for Scene Segmentation" (CVPR 2019), and Zhong et al.,
-"Squeeze-and-Attention Networks for Semantic Segmentation" (CVPR 2020), and what toolkits publish of DANet. mIoU and
-accuracy are in percent. Digits are as printed; an empty cell is one that the source does not give. R50 and R101 are
-ResNets. The file is written by `scenescope models --published`.
+The tables of results of Fu et al., "Dual Attention Network for Scene Segmentation" (CVPR 2019, code at
+github.com/junfu1115/DANet), and Zhong et al., "Squeeze-and-Attention Networks for Semantic Segmentation" (CVPR 2020),
+and what toolkits publish of DANet. Neither paper's PDF was at hand, so each table says where its numbers were read.
+
+mIoU and accuracy are in percent. Digits are as printed; an empty cell is one that the source does not give. R50 and
+R101 are ResNets. The first column is the key by which an ablation names a row. This page is what
+`scenescope models --published` prints; with the name of a table it prints that one.
 """
 
 
@@ -87,17 +90,21 @@ def published_table(identity: str) -> PublishedTable:
 def published_scores(network: str) -> str:
     """Return the mIoU of a network of the catalogue, in percent, with data sets and sources."""
     return "; ".join(
-        f"{table.score(*table.catalogue[network])} {table.data_set} {table.split} ({table.source})"
+        f"{table.score(*row)} {table.data_set} {table.split} ({', '.join([*row[1:], table.source])})"
         for table in published_tables().values()
-        if network in table.catalogue
+        for name, row in table.catalogue.items()
+        if name == network
     )
 
 
 def as_markdown(table: PublishedTable) -> str:
     """Return a table as Markdown, with its source, how sure its numbers are, and its notes."""
-    about = f"`{table.id}`: {table.data_set}, {table.split}. Source: {table.source}; {table.certainty}. {table.notes}"
+    about = f"`{table.id}`: {table.data_set}, {table.split}. {table.notes}".strip()
+    source = f"Source: {table.source}; {table.certainty}."
     lines = [table.columns, ["---"] * len(table.columns), *(row.values() for row in table.rows)]
-    return "\n".join([f"## {table.title}", "", about.strip(), "", *(f"| {' | '.join(line)} |" for line in lines), ""])
+    return "\n".join(
+        [f"## {table.title}", "", about, "", source, "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+    )
 
 
 def all_as_markdown() -> str:
