@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 from scenescope.backbones.build import count_parameters
 from scenescope.cli.main import app
 from scenescope.errors import ModelError, ScenescopeError
-from scenescope.models.catalog import MODELS, PUBLISHED, create_model
+from scenescope.models.catalog import MODELS, create_model
+from scenescope.models.published import all_as_markdown, as_markdown, published_table
 
 
 def test_every_network_has_its_row() -> None:
@@ -15,11 +16,12 @@ def test_every_network_has_its_row() -> None:
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "160"})
     assert result.exit_code == 0, result.output
     rows = {line.split()[0]: line.split()[1] for line in result.output.splitlines() if line.split()[0] in MODELS}
-    assert list(rows) == list(MODELS) == list(PUBLISHED)
+    assert list(rows) == list(MODELS)
     for name, parameters in rows.items():
         with torch.device("meta"):
             network = create_model(name, backbone="resnet18", num_classes=7)
         assert int(parameters.replace(",", "")) == count_parameters(network)
+    assert "81.5 Cityscapes test (R101, " in result.output
     assert "One picture of 64 x 96, 7 classes, output stride 32." in result.output
 
 
@@ -32,3 +34,19 @@ def test_a_size_that_is_none_is_refused(size: str) -> None:
 
 def test_an_unknown_backbone_is_refused() -> None:
     assert isinstance(CliRunner().invoke(app, ["models", "--backbone", "resnet51"]).exception, ModelError)
+
+
+def test_published_tables_are_printed_all_or_one() -> None:
+    # As they are, however narrow the terminal: the output is written to files.
+    printed = CliRunner().invoke(app, ["models", "--published"], env={"COLUMNS": "40"})
+    assert printed.output == all_as_markdown()
+    one = CliRunner().invoke(app, ["models", "--published", "danet-context"], env={"COLUMNS": "40"})
+    assert one.output == as_markdown(published_table("danet-context"))
+
+
+def test_a_table_that_is_none_or_that_lacks_its_option_is_refused() -> None:
+    unknown = CliRunner().invoke(app, ["models", "--published", "danet-kontext"]).exception
+    assert isinstance(unknown, ModelError)
+    lacking = CliRunner().invoke(app, ["models", "danet-context"]).exception
+    assert isinstance(lacking, ScenescopeError)
+    assert "type scenescope models --published danet-context" in str(lacking)
