@@ -22,6 +22,7 @@ from scenescope.cli.evaluate import evaluate
 from scenescope.cli.models import models
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
+from scenescope.cli.submit import submit
 from scenescope.cli.train import train
 from scenescope.errors import ScenescopeError
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
     pretty_exceptions_enable=False,
 )
-for command in (demo, check, train, evaluate, predict, attend, ablate, recipes, models):
+for command in (demo, check, train, evaluate, predict, attend, submit, ablate, recipes, models):
     app.command()(command)
 
 

@@ -1,17 +1,21 @@
-"""ADE20K for scene parsing: rooms, streets and landscapes, 150 classes; 20,210 train, 2000 val.
+"""ADE20K for scene parsing: rooms, streets and landscapes, 150 classes; 20,210 train, 2000 val, 3352 test.
 
 Layout ``ADEChallengeData2016/{images,annotations}/{training,validation}``; the root may be that folder or the one
-above. Masks hold 1 to 150 for the classes and 0, other or unlabelled, which is not scored.
+above. Masks hold 1 to 150 for the classes and 0, other or unlabelled, which is not scored. The images of test, which
+have no masks, are in ``release_test/testing`` in or beside that folder, or in its ``images/testing``.
 
 Zhou et al., "Scene parsing through ADE20K dataset", CVPR 2017. A class has the first of its official names.
 """
 
 from __future__ import annotations
 
-from scenescope.data.dataset import FileDataset
+import os
+from pathlib import Path
+
+from scenescope.data.dataset import FileDataset, Pair
 from scenescope.data.masks import LabelTable
 from scenescope.data.names import read_names
-from scenescope.data.pairs import find_directory, listed, pair_directories
+from scenescope.data.pairs import find_directory, listed, pair_directories, pictures_by_stem, require_directory
 from scenescope.errors import SplitError
 from scenescope.labels import Classes
 
@@ -19,17 +23,29 @@ CLASSES = Classes.named(read_names("ade20k"))
 UNLABELLED = 0
 DIRECTORIES = {"train": "training", "val": "validation"}
 """Split to the directory that holds it."""
-COUNTS = {"train": 20_210, "val": 2000}
+COUNTS = {"train": 20_210, "val": 2000, "test": 3352}
 """Number of scenes in each split as published."""
+TEST_PLACES = (
+    "release_test/testing",
+    "images/testing",
+    "ADEChallengeData2016/release_test/testing",
+    "ADEChallengeData2016/images/testing",
+    "../release_test/testing",
+)
+"""Where, from the root on, the images of test may be."""
 
 
 def open_ade20k(root: str, split: str) -> FileDataset:
-    """Open a split (train or val) of ADE20K.
+    """Open a split (train, val or test) of ADE20K; in test every label is ignored.
 
     Raises:
         DataError: no such folder, or images and masks do not match.
         SplitError: no such split.
     """
+    table = LabelTable.of_values([[value] for value in range(1, len(CLASSES) + 1)], [UNLABELLED])
+    if split == "test":
+        remarks = ("The labels of ADE20K's test split are not public: it can be predicted.",)
+        return FileDataset(CLASSES, split, root, _test(root), table, published=(COUNTS[split],), remarks=remarks)
     folder = find_directory(root, ("", "ADEChallengeData2016"), "images", "ADE20K for scene parsing")
     images, masks = folder / "images", folder / "annotations"
     if split not in DIRECTORIES or not (images / DIRECTORIES[split]).is_dir():
@@ -39,5 +55,12 @@ def open_ade20k(root: str, split: str) -> FileDataset:
             f"images holds {held}."
         )
     pairs = pair_directories(images / DIRECTORIES[split], masks / DIRECTORIES[split])
-    table = LabelTable.of_values([[value] for value in range(1, len(CLASSES) + 1)], [UNLABELLED])
     return FileDataset(CLASSES, split, root, pairs, table, published=(COUNTS[split],))
+
+
+def _test(root: str) -> tuple[Pair, ...]:
+    folder = require_directory(Path(os.path.expanduser(root)))
+    for place in TEST_PLACES:
+        if (folder / place).is_dir():
+            return tuple((image, None) for image in pictures_by_stem(folder / place).values())
+    raise SplitError(f"No split 'test' of ADE20K: {folder / TEST_PLACES[0]} does not exist; unpack release_test.zip.")

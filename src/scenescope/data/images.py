@@ -6,6 +6,7 @@ The formats are an explicit list: Pillow knows some forty, and its rare readers 
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,16 +85,20 @@ def read_header(path: Path | str, max_pixels: int = MAX_PIXELS) -> Header:
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterator[Image.Image]:
     """Open a picture of an accepted format and size; whatever goes wrong while it is open becomes an ImageError.
+
+    Args:
+        content: the bytes of a picture that lies in an archive; then ``path`` is only its name there.
 
     Raises:
         ImageError: see ``read_image``. A ScenescopeError raised by the caller's own block passes unchanged.
     """
-    if problem := _not_a_file(path):
+    if content is None and (problem := _not_a_file(path)):
         raise ImageError(f"Cannot read {path}: {problem}.")
+    source = path if content is None else io.BytesIO(content)
     try:
-        with _without_pillow_limit(), Image.open(path, formats=FORMATS) as picture:
+        with _without_pillow_limit(), Image.open(source, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > max_pixels:
                 raise ImageError(
@@ -104,7 +109,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     except ScenescopeError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(f"Cannot read {path}: {_unknown(path)}.") from error
+        start = _start(path) if content is None else content[:12]
+        raise ImageError(f"Cannot read {path}: {_unknown(start)}.") from error
     except MemoryError as error:
         raise ImageError(f"Cannot read {path}: not enough memory to decode it; scale the picture down.") from error
     except PermissionError as error:
@@ -174,9 +180,12 @@ def _damaged(path: Path, error: Exception) -> ImageError:
     return ImageError(f"Cannot read {path}: the picture is damaged or cut short ({reason}); copy or export it again.")
 
 
-def _unknown(path: Path) -> str:
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        start = file.read(12)
+        return file.read(12)
+
+
+def _unknown(start: bytes) -> str:
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         return "HEIC and AVIF are not read; save the picture as JPEG or PNG"
     return "not a picture, or damaged at its start; JPEG, PNG, WebP, TIFF, BMP, GIF and PPM are read"

@@ -49,13 +49,13 @@ def pictures_by_stem(directory: Path) -> dict[str, Path]:
     return found
 
 
-def pair_listed(list_file: Path, image: Callable[[str], Path], mask: Callable[[str], Path]) -> tuple[Pair, ...]:
+def pair_listed(list_file: Path, image: Callable[[str], Path], mask: Callable[[str], Path | None]) -> tuple[Pair, ...]:
     """Pair the image and the mask of every stem of a list, in its order.
 
     Args:
         list_file: one stem a line.
         image: the image file of a stem.
-        mask: the mask file of a stem.
+        mask: the mask file of a stem; None where the labels are not public.
 
     Raises:
         DataError: a file that is listed is missing; tells how many are.
@@ -75,13 +75,13 @@ def listed_stems(list_file: Path) -> list[str]:
         raise DataError(f"Cannot read {list_file}: {error.strerror or error}; unpack the archive again.") from error
 
 
-def require_files(pairs: Sequence[tuple[Path, Path]], list_file: Path) -> tuple[Pair, ...]:
+def require_files(pairs: Sequence[Pair], list_file: Path) -> tuple[Pair, ...]:
     """Return the pairs of a list, all of whose files must exist.
 
     Raises:
         DataError: one does not; tells how many do not.
     """
-    missing = [path for pair in pairs for path in pair if not path.is_file()]
+    missing = [path for pair in pairs for path in pair if path is not None and not path.is_file()]
     if missing:
         raise DataError(
             f"{missing[0]} does not exist, but {list_file} lists it ({len(missing)} files missing); "

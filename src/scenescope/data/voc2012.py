@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 segmentation: photographs of 20 kinds of objects and background; 1464 train, 1449 val.
+"""PASCAL VOC 2012 segmentation: photographs of 20 kinds of objects and background; 1464 train, 1449 val, 1456 test.
 
 Layout ``VOCdevkit/VOC2012/{JPEGImages,SegmentationClass,ImageSets/Segmentation}``; the root may be any of the first two
 or the folder above. Masks are palette PNGs, 0 to 20 for the classes and 255, object borders, which is not scored.
@@ -6,6 +6,8 @@ or the folder above. Masks are palette PNGs, 0 to 20 for the classes and 255, ob
 The split ``trainaug`` is VOC's train with the masks of SBD added: (VOC train + SBD train + SBD val) without VOC val,
 10,582 in all. SBD is read from ``benchmark_RELEASE`` in, beside or one above VOC2012, or, converted, from the PNGs in
 ``SegmentationClassAug``. SBD knows no borders; the pictures of VOC's train keep their own masks.
+
+The pictures of ``test`` and their list come in an archive of their own, without masks.
 
 Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010 and 2015;
 Hariharan et al., "Semantic contours from inverse detectors", ICCV 2011 (SBD).
@@ -54,37 +56,46 @@ NAMES = (
 )
 CLASSES = Classes.named(NAMES, [voc_colour(index) for index in range(len(NAMES))])
 BORDER = 255
-COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10_582}
+COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10_582, "test": 1456}
 """Number of scenes in each split as published."""
 PLACES = ("", "VOC2012", "VOCdevkit/VOC2012")
 """Where, from the root on, the data set may be."""
 
 
 def open_voc2012(root: str, split: str) -> FileDataset:
-    """Open a split (train, val, trainval or trainaug) of PASCAL VOC 2012.
+    """Open a split (train, val, trainval, trainaug or test) of PASCAL VOC 2012; in test every label is ignored.
 
     Raises:
         DataError: no such folder, a listed image or mask is missing, or ``trainaug`` without SBD.
-        SplitError: no such split; or test, whose labels are not public.
+        SplitError: no such split.
     """
     folder = find_directory(root, PLACES, "JPEGImages", "VOC 2012")
     lists = folder / "ImageSets" / "Segmentation"
     if split == "trainaug":
         pairs = _augmented(folder)
     elif split == "test":
-        raise SplitError(
-            f"The labels of VOC 2012's test split are not public; score on val, or run scenescope predict on the "
-            f"pictures in {folder / 'JPEGImages'}."
-        )
+        pairs = _unlabelled(folder, lists / "test.txt")
     else:
         pairs = _own(folder, require_list(lists, split, "VOC 2012"))
     table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [BORDER])
-    return FileDataset(CLASSES, split, root, pairs, table, published=(COUNTS[split],) if split in COUNTS else ())
+    remarks = () if split != "test" else ("The labels of VOC 2012's test split are not public: it can be predicted.",)
+    published = (COUNTS[split],) if split in COUNTS else ()
+    return FileDataset(CLASSES, split, root, pairs, table, published=published, remarks=remarks)
 
 
 def _own(folder: Path, list_file: Path) -> tuple[Pair, ...]:
     images, masks = require_directory(folder / "JPEGImages"), require_directory(folder / "SegmentationClass")
     return pair_listed(list_file, lambda stem: images / f"{stem}.jpg", lambda stem: masks / f"{stem}.png")
+
+
+def _unlabelled(folder: Path, list_file: Path) -> tuple[Pair, ...]:
+    """The pictures of test."""
+    if not list_file.is_file():
+        raise SplitError(
+            f"No split 'test' of VOC 2012: {list_file} does not exist; the list and the pictures are in "
+            f"VOC2012test.tar, which the evaluation server gives to those who register: unpack it over {folder}."
+        )
+    return pair_listed(list_file, lambda stem: folder / "JPEGImages" / f"{stem}.jpg", lambda stem: None)
 
 
 def _augmented(folder: Path) -> tuple[Pair, ...]:
