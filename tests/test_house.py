@@ -75,7 +75,7 @@ def test_the_door_is_light(statement: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "check", "train", "evaluate", "predict", "attend", "demo", "recipes", "models"]
+    "command", ["", "check", "train", "evaluate", "predict", "attend", "submit", "demo", "recipes", "models"]
 )
 def test_help_is_light(command: str) -> None:
     script = (

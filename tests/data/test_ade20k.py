@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from scenescope.data.ade20k import CLASSES, open_ade20k
+from scenescope.data.dataset import notes
 from scenescope.errors import DataError, LabelError, SplitError
 from scenescope.labels import IGNORE
 
@@ -45,6 +46,27 @@ def test_0_is_ignored_and_151_is_caught(tmp_path: Path) -> None:
     write(tmp_path, "training", [151])
     with pytest.raises(LabelError, match="value 151 at pixel"):
         open_ade20k(str(tmp_path), "train")[0]
+
+
+@pytest.mark.parametrize(
+    ("place", "root"),
+    [
+        ("release_test/testing", ""),
+        ("release_test/testing", "ADEChallengeData2016"),
+        ("ADEChallengeData2016/release_test/testing", "ADEChallengeData2016"),
+        ("ADEChallengeData2016/images/testing", ""),
+    ],
+)
+def test_test_is_found_where_its_archive_is_unpacked(tmp_path: Path, place: str, root: str) -> None:
+    write(tmp_path, "validation", [1])
+    with pytest.raises(SplitError, match=r"No split 'test' of ADE20K: .*; unpack release_test.zip"):
+        open_ade20k(str(tmp_path / root), "test")
+    (tmp_path / place).mkdir(parents=True)
+    Image.fromarray(np.zeros((1, 2, 3), dtype=np.uint8)).save(tmp_path / place / "ADE_test_00000001.jpg")
+    scenes = open_ade20k(str(tmp_path / root), "test")
+    assert [(scene.name, scene.labels.tolist()) for scene in scenes] == [("ADE_test_00000001", [[IGNORE, IGNORE]])]
+    assert "not the published 3,352" in notes(scenes)[0]
+    assert "labels of ADE20K's test split are not public" in notes(scenes)[1]
 
 
 def test_a_wrong_split_or_folder_is_named(tmp_path: Path) -> None:

@@ -50,11 +50,28 @@ def test_a_wrong_split_or_root_or_a_missing_file_is_named(tmp_path: Path) -> Non
     (folder / "ImageSets" / "Segmentation" / "train.txt").write_text("2007_000032\n2007_000039\n")
     with pytest.raises(SplitError, match=r"No split 'val' of VOC 2012: .*val.txt does not exist; splits there: train"):
         open_voc2012(str(tmp_path), "val")
-    with pytest.raises(SplitError, match="The labels of VOC 2012's test split are not public; score on val"):
+    with pytest.raises(SplitError, match=rf"test.txt does not exist; .* VOC2012test.tar, .*; unpack it in {tmp_path}"):
         open_voc2012(str(tmp_path), "test")
     (folder / "JPEGImages" / "2007_000032.jpg").touch()
     with pytest.raises(DataError, match=r"SegmentationClass/2007_000032.png does not exist, .* \(3 files missing\)"):
         open_voc2012(str(tmp_path), "train")
+
+
+def test_test_opens_without_labels_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "VOCdevkit" / "VOC2012"
+    for name in ("JPEGImages", "ImageSets/Segmentation"):
+        (folder / name).mkdir(parents=True)
+    (folder / "ImageSets/Segmentation/test.txt").write_text("2008_000006\n2008_000008\n")
+    Image.fromarray(np.zeros((2, 3, 3), dtype=np.uint8)).save(folder / "JPEGImages/2008_000006.jpg")
+    with pytest.raises(DataError, match=r"2008_000008.jpg does not exist, .* \(1 files missing\)"):
+        open_voc2012(str(tmp_path), "test")
+    Image.fromarray(np.zeros((2, 3, 3), dtype=np.uint8)).save(folder / "JPEGImages/2008_000008.jpg")
+    scenes = open_voc2012(str(tmp_path), "test")
+    assert [scene.labels.tolist() for scene in scenes] == [[[IGNORE] * 3] * 2] * 2
+    assert notes(scenes) == [
+        "Split 'test' has 2 scenes, not the published 1,456: scores on it do not compare with published ones.",
+        "The labels of VOC 2012's test split are not public: it can be predicted.",
+    ]
 
 
 @pytest.fixture

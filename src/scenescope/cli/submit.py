@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import track
 
 from scenescope.cli.inference_options import (
     BaseSizeOption,
@@ -75,19 +76,17 @@ def submit(
     dataset = chosen.open(root, split)
     require_output(archive)
     segmenter = None if model is None else load_fitting(model, device, settings, dataset)
-    # Every image is opened once before the first is predicted.
-    sizes = image_sizes(chosen, dataset)
+    images = [image for image, _ in dataset.pairs]
+
+    def tracked(what: str) -> Iterable[Path]:
+        return track(images, what, console=console, transient=True) if console.is_terminal else images
+
+    sizes = image_sizes(chosen, tracked("reading"))
     for note in submission_notes(chosen, dataset, sizes):
         console.print(f"note: {note}")
     if segmenter is not None:
-        with (
-            output_directory(archive.parent),
-            Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
-        ):
-            task = bar.add_task("predicting", total=len(dataset))
-            write_submission(
-                segmenter, chosen, dataset, archive, lambda done, total: bar.update(task, completed=done, total=total)
-            )
+        with output_directory(archive.parent):
+            write_submission(segmenter, chosen, tracked("predicting"), archive)
     faults = check_submission(chosen, sizes, archive)
     for kind, told in faults.items():
         console.print(f"fault: {kind} ({len(told):,}):")
@@ -98,4 +97,6 @@ def submit(
     if faults:
         console.print(f"{archive} is not fit for the server; see the faults above.")
         raise typer.Exit(2)
-    console.print(f"{archive} holds {len(sizes):,} predictions as the server of {server} takes them. {chosen.advice}")
+    console.print(f"{archive} holds {len(sizes):,} predictions as the server of {server} takes them.")
+    if chosen.advice:
+        console.print(chosen.advice)

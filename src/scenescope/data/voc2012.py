@@ -92,8 +92,8 @@ def _unlabelled(folder: Path, list_file: Path) -> tuple[Pair, ...]:
     """The pictures of test."""
     if not list_file.is_file():
         raise SplitError(
-            f"No split 'test' of VOC 2012: {list_file} does not exist; the list and the pictures are in "
-            f"VOC2012test.tar, which the evaluation server gives to those who register: unpack it over {folder}."
+            f"No split 'test' of VOC 2012: {list_file} does not exist; the list and the pictures come in "
+            f"VOC2012test.tar, from the evaluation server after registration; unpack it in {folder.parent.parent}."
         )
     return pair_listed(list_file, lambda stem: folder / "JPEGImages" / f"{stem}.jpg", lambda stem: None)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from scenescope.checkpoints.model_directory import class_difference, require_cla
 from scenescope.data.ade20k import open_ade20k
 from scenescope.data.cityscapes import ORIGINAL_IDS, open_cityscapes
 from scenescope.data.dataset import FileDataset
-from scenescope.data.images import read_header
+from scenescope.data.images import read_image
 from scenescope.data.voc2012 import open_voc2012
 from scenescope.errors import DataError, ModelError, StorageError
 from scenescope.files import write_atomically
@@ -117,19 +117,22 @@ def load_fitting(model: str, device: str, settings: InferenceSettings, dataset: 
     return segmenter
 
 
-def image_sizes(server: Server, dataset: FileDataset) -> dict[str, tuple[int, int]]:
+def image_sizes(server: Server, images: Iterable[Path]) -> dict[str, tuple[int, int]]:
     """Return the (width, height) of every image by its id.
+
+    Each is decoded, so that a damaged one is told before hours of predicting.
 
     Raises:
         ImageError: an image cannot be read.
         DataError: two have one id.
     """
     sizes: dict[str, tuple[int, int]] = {}
-    for image, _ in dataset.pairs:
+    for image in images:
         name = server.image_id(image)
         if name in sizes:
             raise DataError(f"{image} is there twice; the server knows one image {name}. Remove the other.")
-        sizes[name] = read_header(image).size
+        height, width, _ = read_image(image).shape
+        sizes[name] = width, height
     return sizes
 
 
@@ -145,18 +148,11 @@ def require_output(path: Path) -> None:
         raise StorageError(f"{path} is a directory; give the name of an archive, such as {path / 'test.zip'}.")
 
 
-def write_submission(
-    segmenter: Segmenter,
-    server: Server,
-    dataset: FileDataset,
-    path: Path,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
+def write_submission(segmenter: Segmenter, server: Server, images: Iterable[Path], path: Path) -> None:
     """Predict every image of a split and write the archive, whole or not at all.
 
     Args:
         segmenter: see ``load_fitting``.
-        progress: called with the number of images done and of all.
 
     Raises:
         ImageError: an image cannot be read or needs more memory than there is.
@@ -167,11 +163,9 @@ def write_submission(
     def write(place: Path) -> None:
         # Not compressed: PNGs already are.
         with zipfile.ZipFile(place, "w") as archive:
-            for done, (image, _) in enumerate(dataset.pairs, 1):
+            for image in images:
                 entry = zipfile.ZipInfo(server.path.format(server.image_id(image)))
                 entry.external_attr = 0o644 << 16  # else nobody may read what unzip makes of it
                 archive.writestr(entry, server.encode(segmenter.predict(image).labels))
-                if progress is not None:
-                    progress(done, len(dataset))
 
     write_atomically(path, write)
