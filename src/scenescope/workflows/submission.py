@@ -2,7 +2,7 @@
 
 Cityscapes: one PNG per image with the original ids, found by the server wherever its name begins with
 ``CITY_SEQUENCE_FRAME`` (cityscapesScripts, ``evalPixelLevelSemanticLabeling``). VOC 2012: palette PNGs in
-``results/VOC2012/Segmentation/comp6_test_cls``, comp5 for who trained on nothing but VOC (its development kit,
+``results/VOC2012/Segmentation/comp6_test_cls``, comp5 for those who trained on VOC alone (its development kit,
 section 5). ADE20K: PNGs of the values 1 to 150, named as the images (sceneparsing, "Submission format").
 """
 
