@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scenescope.data.images import read_header, read_image
+from scenescope.data.images import opened, read_header, read_image
 from scenescope.errors import ImageError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -275,3 +275,14 @@ def test_pillows_own_limit_neither_stops_us_nor_is_changed(tmp_path: Path, monke
     assert Image.MAX_IMAGE_PIXELS == 3
     refusal(tmp_path / "none.png")
     assert Image.MAX_IMAGE_PIXELS == 3
+
+
+def test_a_picture_in_an_archive_is_read_from_its_bytes_under_its_name_there() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[1, 2]], dtype=np.uint8)).save(buffer, format="PNG")
+    with opened(Path("archive/a.png"), 2, buffer.getvalue()) as picture:
+        assert np.asarray(picture).tolist() == [[1, 2]]
+    for content, reason in ((b"", "not a picture"), (b"\0\0\0\0ftypheic", "HEIC"), (buffer.getvalue(), "2 x 1 pixels")):
+        told = rf"Cannot read archive/a.png: {reason}"
+        with pytest.raises(ImageError, match=told), opened(Path("archive/a.png"), 1, content):
+            pass
