@@ -27,6 +27,10 @@ class SegmentationLoss:
     steps), so that cutting a batch into parts changes nothing. A batch without a scored pixel has loss 0 and zero
     gradient.
 
+    Dice and Lovász-softmax may stand beside the cross-entropy of "main". They judge each class of a picture as a
+    whole, so they are means over the classes present in a picture, then over the pictures with a scored pixel: over a
+    whole batch they would depend on how it is cut. Class weights and hard examples concern the cross-entropy only.
+
     Args:
         class_weights: K weights, or None for 1 each.
         hard_fraction: score only this share of each picture's pixels, those of highest loss (online hard example
@@ -34,6 +38,8 @@ class SegmentationLoss:
         weights: weight of each output by name; "main" weighs 1 unless named, another that is not named is an error.
         picture_target: what logits of whole pictures are to say of a class: "presence", 1 if any scored pixel has
             it, or "area", its share of the scored pixels.
+        dice: weight of the Dice loss of "main"; 0 leaves it out.
+        lovasz: weight of the Lovász-softmax loss of "main"; 0 leaves it out.
     """
 
     def __init__(
@@ -42,10 +48,13 @@ class SegmentationLoss:
         hard_fraction: float | None = None,
         weights: Mapping[str, float] | None = None,
         picture_target: PictureTarget = "presence",
+        dice: float = 0.0,
+        lovasz: float = 0.0,
     ) -> None:
         self.class_weights = class_weights
         self.hard_fraction = hard_fraction
-        self.weights = {"main": 1.0} | dict(weights or {})
+        self.regions = {name: weight for name, weight in (("dice", dice), ("lovasz", lovasz)) if weight}
+        self.weights = {"main": 1.0} | dict(weights or {}) | self.regions
         self.picture_target = picture_target
 
     def normaliser(self, labels: Tensor) -> Tensor:
@@ -59,7 +68,7 @@ class SegmentationLoss:
         return torch.stack([self._pixel_normaliser(labels, scored), pictures])
 
     def __call__(self, output: SegmentationOutput, labels: Tensor, normaliser: Tensor) -> dict[str, Tensor]:
-        """Return the loss terms by name: "main", each auxiliary (unweighted) and "total", the weighted sum.
+        """Return the loss terms by name: "main", each auxiliary, "dice", "lovasz" and "total", their weighted sum.
 
         Args:
             output: logits B x K x H x W, and auxiliary ones of that shape or B x K.
@@ -74,6 +83,8 @@ class SegmentationLoss:
             else self._over_pixels(logits, labels) / pixels
             for name, logits in {"main": output.logits, **output.auxiliary}.items()
         }
+        if self.regions:
+            terms |= {name: loss / pictures for name, loss in self._over_regions(output.logits, labels).items()}
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return terms | {"total": total}
 
@@ -106,10 +117,60 @@ class SegmentationLoss:
             [image.flatten().topk(count).values.sum() for image, count in zip(losses, kept, strict=True)]
         ).sum()
 
+    def _over_regions(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        sums = dict.fromkeys(self.regions, logits.new_zeros(()))
+        for probabilities, truth in zip(logits.softmax(dim=1).flatten(2), labels.flatten(1), strict=True):
+            scored = truth != IGNORE
+            classes = truth[scored].unique()
+            # An ignored pixel becomes one that is of no class and is given to none: it adds nothing to either loss.
+            given = probabilities.index_select(0, classes).masked_fill(~scored, 0)
+            belongs = truth == classes[:, None]
+            for name in sums:
+                sums[name] = sums[name] + _REGION_LOSSES[name](given, belongs).sum() / max(len(classes), 1)
+        return sums
+
     def _num_kept(self, scored: Tensor) -> Tensor:
         assert self.hard_fraction is not None
         # Less a hair, so that 0.3 of 30 is 9 and not 10.
         return (scored.flatten(1).sum(1).double() * self.hard_fraction - 1e-9).ceil().long()
+
+
+def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
+    """Return 1 - 2 sum(p t) / (sum(p) + sum(t)) for each class: 0 if certain and right everywhere, 1 if nowhere.
+
+    Drozdzal et al., "The Importance of Skip Connections in Biomedical Image Segmentation", 2016: without the squares
+    in the divisor of Milletari et al., "V-Net", 2016.
+
+    Args:
+        probabilities: p, P x N: of P classes at N pixels, 0..1.
+        truth: t, P x N booleans, in each row some pixel of that class.
+    """
+    common = (probabilities * truth).sum(dim=1)
+    return 1 - 2 * common / (probabilities.sum(dim=1) + truth.sum(dim=1))
+
+
+def lovasz_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
+    """Return the Lovász extension of the Jaccard loss (1 - IoU) for each class: 0 if right everywhere, 1 if nowhere.
+
+    The errors, 1 - p at the class's pixels and p at all others, are taken from the largest to the smallest; each
+    weighs what the Jaccard loss grows by when its pixel becomes a wrong one too. Berman et al., "The Lovász-Softmax
+    loss", CVPR 2018, definition 2 and algorithm 1. Arguments as of ``dice_loss``.
+    """
+    errors = torch.where(truth, 1 - probabilities, probabilities)
+    weights = torch.zeros_like(errors)
+    with torch.no_grad():
+        # Class by class, as sorting needs several times the memory of what it sorts.
+        for weight, error, true in zip(weights, errors, truth, strict=True):
+            order = error.argsort(descending=True)
+            wrong = true[order]
+            intersection = wrong.sum() - wrong.cumsum(0)
+            union = wrong.sum() + (~wrong).cumsum(0)
+            # In closed form: algorithm 1 subtracts consecutive losses, which are nearly equal.
+            weight[order] = torch.where(wrong, 1, intersection / (union - 1)) / union
+    return (errors * weights).sum(dim=1)
+
+
+_REGION_LOSSES = {"dice": dice_loss, "lovasz": lovasz_loss}
 
 
 def median_frequency_weights(pixels: Tensor, power: float = 1.0) -> Tensor:

@@ -56,6 +56,13 @@ class AugmentSettings:
     scale: tuple[Factor, Factor] = (0.5, 2.0)
     """Smallest and largest enlargement of the source; each one between is equally likely."""
 
+    balanced_share: Fraction = 0.0
+    """The share of crops that are placed by class, so that rare ones are seen more: one of the classes in the scene is
+    drawn, all equally likely, then one of its pixels, then a window around it. Which scenes are read does not change."""
+
+    max_class_share: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """A crop is placed anew, up to ten times, while one class fills this share of its scored pixels or more; 1: never."""
+
     flip: Fraction = 0.5
     """The share of pictures that is mirrored left to right."""
 

@@ -7,7 +7,7 @@ on nothing that happened before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from scenescope.data.settings import AugmentSettings
 from scenescope.labels import IGNORE
 
 Sample = tuple[Tensor, Tensor, str]
+
+TRIES = 10
+"""How often a window that one class fills is placed anew, as in mmsegmentation; the last one stays whatever it shows."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,35 @@ def draw_parameters(
         saturation=float(generator.uniform(1 - settings.saturation, 1 + settings.saturation)),
         hue=float(generator.uniform(-settings.hue, settings.hue)),
     )
+
+
+def place_window(
+    generator: np.random.Generator, parameters: CropParameters, labels: np.ndarray, settings: AugmentSettings
+) -> CropParameters:
+    """Move the window by what it shows, as ``balanced_share`` and ``max_class_share`` of the settings ask.
+
+    All is drawn after the other parameters, so that those are the same with and without. A balanced crop draws class
+    and pixel evenly, as nnU-Net does (Isensee et al., 2021), but lies anywhere around the pixel; when it is placed anew,
+    then around a pixel of the same class. ``max_class_share`` is ``cat_max_ratio`` of mmsegmentation's RandomCrop.
+
+    Args:
+        labels: H x W of the whole scene.
+    """
+    wanted = None
+    if generator.random() < settings.balanced_share:
+        classes = np.flatnonzero(_count(labels))
+        wanted = int(generator.choice(classes)) if len(classes) else None
+        parameters = _moved(generator, parameters, labels, wanted)
+    for _ in range(TRIES if settings.max_class_share < 1 else 0):
+        height, width = parameters.window
+        seen = labels[
+            max(parameters.top, 0) : parameters.top + height, max(parameters.left, 0) : parameters.left + width
+        ]
+        counts = _count(seen)
+        if counts.max() < settings.max_class_share * counts.sum():
+            break
+        parameters = _moved(generator, parameters, labels, wanted)
+    return parameters
 
 
 def apply_parameters(scene: Scene, parameters: CropParameters) -> tuple[Tensor, Tensor]:
@@ -118,13 +150,36 @@ class TrainingView(Dataset[Sample]):
         generator = np.random.default_rng(np.random.SeedSequence([self.seed, step, index]))
         height, width = scene.labels.shape
         parameters = draw_parameters(generator, height, width, self.settings)
+        parameters = place_window(generator, parameters, scene.labels, self.settings)
         return *apply_parameters(scene, parameters), scene.name
 
 
-def _draw_start(generator: np.random.Generator, length: int, window: int) -> int:
-    """A start at which the window lies within the source, or the source within the window."""
-    room = length - window
-    return int(generator.integers(min(room, 0), max(room, 0), endpoint=True))
+def _draw_start(generator: np.random.Generator, length: int, window: int, pixel: int | None = None) -> int:
+    """A start at which the window lies within the source, or the source within the window, and shows the pixel."""
+    first, last = min(length - window, 0), max(length - window, 0)
+    if pixel is not None:
+        first, last = max(first, pixel - window + 1), min(last, pixel)
+    return int(generator.integers(first, last, endpoint=True))
+
+
+def _moved(
+    generator: np.random.Generator, parameters: CropParameters, labels: np.ndarray, wanted: int | None
+) -> CropParameters:
+    """The window elsewhere; around some pixel of the wanted class if there is one."""
+    height, width = labels.shape
+    row = column = None
+    if wanted is not None:
+        row, column = divmod(int(generator.choice(np.flatnonzero(labels == wanted))), width)
+    return replace(
+        parameters,
+        top=_draw_start(generator, height, parameters.window[0], row),
+        left=_draw_start(generator, width, parameters.window[1], column),
+    )
+
+
+def _count(labels: np.ndarray) -> np.ndarray:
+    """Pixels of each train id."""
+    return np.bincount(labels.ravel(), minlength=IGNORE)[:IGNORE]
 
 
 def _visible(start: int, window: int, length: int, size: int) -> tuple[slice, slice]:

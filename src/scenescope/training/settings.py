@@ -24,6 +24,10 @@ class LossSettings:
     """Weight of the loss of each output by name, such as main; those not named keep the published weight."""
     picture_target: Literal["presence", "area"] = "presence"
     """What logits of whole pictures are to say of each class: that it is there, or its share of the pixels."""
+    dice: Annotated[float, Ge(0)] = 0.0
+    """Weight of the Dice loss of the prediction, beside its cross-entropy; class weights do not touch it."""
+    lovasz: Annotated[float, Ge(0)] = 0.0
+    """Weight of the Lovász-softmax loss (of the IoU) of the prediction, beside its cross-entropy; likewise."""
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,8 @@ def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: Sce
         hard_fraction=loss.hard_fraction,
         weights=known | loss.weights,
         picture_target=loss.picture_target,
+        dice=loss.dice,
+        lovasz=loss.lovasz,
     )
 
 
