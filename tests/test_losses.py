@@ -1,14 +1,19 @@
-"""Cross-entropy by hand, and its independence of how a batch is cut."""
+"""The losses by hand, and their independence of how a batch is cut."""
 
+import itertools
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import pytest
 import torch
 
 from scenescope.labels import IGNORE
-from scenescope.losses import SegmentationLoss, median_frequency_weights
+from scenescope.losses import SegmentationLoss, dice_loss, lovasz_loss, median_frequency_weights
 from scenescope.outputs import SegmentationOutput
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+REGIONS = {"dice": 0.5, "lovasz": 2.0}
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,9 +45,12 @@ def test_two_by_two_picture_by_hand() -> None:
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 7.0])])
 @pytest.mark.parametrize("hard_fraction", [None, 0.3])
-def test_cutting_the_batch_changes_nothing(weights: torch.Tensor | None, hard_fraction: float | None) -> None:
+@pytest.mark.parametrize("regions", [{}, REGIONS])
+def test_cutting_the_batch_changes_nothing(
+    weights: torch.Tensor | None, hard_fraction: float | None, regions: dict[str, float]
+) -> None:
     logits, labels = batch()
-    loss = SegmentationLoss(weights, hard_fraction)
+    loss = SegmentationLoss(weights, hard_fraction, **regions)
     whole = total(loss, logits, labels)
     normaliser = sum(loss.normaliser(part) for part in labels.split([1, 3]))
     assert isinstance(normaliser, torch.Tensor)
@@ -50,11 +58,11 @@ def test_cutting_the_batch_changes_nothing(weights: torch.Tensor | None, hard_fr
     torch.testing.assert_close(sum(parts), whole)
 
 
-@pytest.mark.parametrize("hard_fraction", [None, 0.3])
-def test_without_a_scored_pixel_loss_and_gradient_are_zero(hard_fraction: float | None) -> None:
+@pytest.mark.parametrize("settings", [{}, {"hard_fraction": 0.3}, REGIONS])
+def test_without_a_scored_pixel_loss_and_gradient_are_zero(settings: dict[str, float]) -> None:
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
     labels = torch.full((2, 4, 4), IGNORE, dtype=torch.uint8)
-    value = total(SegmentationLoss(hard_fraction=hard_fraction), logits, labels)
+    value = total(SegmentationLoss(**settings), logits, labels)
     value.backward()
     assert value.item() == 0
     assert logits.grad is not None
@@ -113,6 +121,110 @@ def test_cutting_the_batch_changes_nothing_for_whole_pictures() -> None:
         for cut in (slice(0, 1), slice(1, 4))
     ]  # fmt: skip
     torch.testing.assert_close(sum(parts), whole)
+
+
+def one_picture(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities of 3 classes at 12 pixels in float64, and which pixels are of which."""
+    generator = torch.Generator().manual_seed(seed)
+    probabilities = torch.rand(3, 12, dtype=torch.float64, generator=generator)
+    return probabilities, torch.arange(12) % 3 == torch.arange(3)[:, None]
+
+
+def test_dice_of_a_two_by_two_picture_by_hand() -> None:
+    probabilities = torch.tensor([[0.75, 0.5, 0.5, 0.0], [0.25, 0.5, 0.5, 1.0]])
+    truth = torch.tensor([[True, True, False, False], [False, False, True, True]])
+    expected = [1 - 2 * 1.25 / (1.75 + 2), 1 - 2 * 1.5 / (2.25 + 2)]
+    assert dice_loss(probabilities, truth).tolist() == pytest.approx(expected)
+
+
+def test_lovasz_of_a_two_by_two_picture_by_hand() -> None:
+    """As the pixels go wrong, the worst first, the IoU falls from 1 to 1/2, 1/3 and 0."""
+    probabilities, truth = torch.tensor([[0.25, 0.75, 0.5, 0.0]]), torch.tensor([[True, True, False, False]])
+    assert lovasz_loss(probabilities, truth).tolist() == pytest.approx([0.75 / 2 + 0.5 / 6 + 0.25 / 3])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lovasz_is_the_mean_jaccard_loss_over_all_thresholds(seed: int) -> None:
+    """The extension of a set function is its integral over thresholds t of the set of errors above t."""
+    probabilities, truth = one_picture(seed)
+    for value, given, true in zip(lovasz_loss(probabilities, truth), probabilities, truth, strict=True):
+        errors = [1 - p if t else p for p, t in zip(given.tolist(), true.tolist(), strict=True)]
+        expected = 0.0
+        for low, high in itertools.pairwise(sorted({0.0, *errors, 1.0})):
+            wrong = {pixel for pixel, error in enumerate(errors) if error >= high}
+            predicted = {pixel for pixel, t in enumerate(true.tolist()) if t != (pixel in wrong)}
+            there = {pixel for pixel, t in enumerate(true.tolist()) if t}
+            expected += (high - low) * (1 - len(there & predicted) / len(there | predicted))
+        assert float(value) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", [dice_loss, lovasz_loss])
+def test_losses_of_regions_reach_from_0_to_1(loss: Loss) -> None:
+    _, truth = one_picture()
+    right, wrong = truth.float(), (~truth).float()
+    assert loss(right, truth).tolist() == pytest.approx([0, 0, 0])
+    assert loss(wrong, truth).tolist() == pytest.approx([1, 1, 1])
+    # Missing the class is as bad as it gets, whatever is said of the other pixels.
+    assert loss(torch.zeros_like(right), truth).tolist() == pytest.approx([1, 1, 1])
+
+
+@pytest.mark.parametrize("loss", [dice_loss, lovasz_loss])
+def test_gradients_of_losses_of_regions_are_those_of_finite_differences(loss: Loss) -> None:
+    probabilities, truth = one_picture()
+    assert torch.autograd.gradcheck(lambda given: loss(given, truth), probabilities.requires_grad_())
+
+
+@pytest.mark.parametrize("loss", [dice_loss, lovasz_loss])
+def test_losses_of_regions_do_not_know_where_a_pixel_is(loss: Loss) -> None:
+    probabilities, truth = one_picture()
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(loss(probabilities[:, order], truth[:, order]), loss(probabilities, truth))
+
+
+def test_losses_of_regions_are_means_over_the_classes_of_a_picture_and_then_over_pictures() -> None:
+    """Against one picture at a time and one class at a time, without the ignored pixels."""
+    logits, labels = batch()
+    labels[1][labels[1] == 2] = 0
+    terms = SegmentationLoss(torch.tensor([0.5, 2.0, 7.0]), hard_fraction=0.5, **REGIONS)
+    given = terms(SegmentationOutput(logits, {}), labels, terms.normaliser(labels))
+    for name, loss in (("dice", dice_loss), ("lovasz", lovasz_loss)):
+        pictures = []
+        for picture, truth in zip(logits.softmax(dim=1), labels, strict=True):
+            classes = [k for k in range(3) if (truth == k).any()]
+            scored = truth != IGNORE
+            values = [float(loss(picture[k][scored][None], (truth == k)[scored][None])) for k in classes]
+            pictures += [sum(values) / len(values)] if values else []
+        assert len(pictures) == 3
+        assert given[name].item() == pytest.approx(sum(pictures) / 3, rel=1e-5)
+    expected = given["main"] + 0.5 * given["dice"] + 2 * given["lovasz"]
+    assert given["total"].item() == pytest.approx(expected.item())
+
+
+def test_what_is_predicted_at_ignored_pixels_changes_no_loss_of_a_region() -> None:
+    logits, labels = batch()
+    loss = SegmentationLoss(**REGIONS)
+    logits.requires_grad_()
+    value = total(loss, logits, labels)
+    value.backward()
+    ignored = (labels == IGNORE)[:, None].expand_as(logits)
+    assert logits.grad is not None
+    assert (logits.grad[ignored] == 0).all()
+    assert (logits.grad[~ignored] != 0).any()
+    torch.testing.assert_close(total(loss, logits.detach().masked_fill(ignored, 9.0), labels), value.detach())
+
+
+def test_losses_of_regions_are_computed_in_float32_under_autocast() -> None:
+    logits, labels = batch()
+    loss = SegmentationLoss(**REGIONS)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = total(loss, logits, labels)
+    assert torch.equal(mixed, total(loss, logits, labels))
+
+
+def test_losses_of_regions_that_weigh_nothing_are_not_computed() -> None:
+    logits, labels = batch()
+    loss = SegmentationLoss(dice=0.0, lovasz=0.5)
+    assert loss(SegmentationOutput(logits, {}), labels, loss.normaliser(labels)).keys() == {"main", "lovasz", "total"}
 
 
 def test_median_frequency_weights_by_hand() -> None:

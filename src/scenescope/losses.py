@@ -160,13 +160,13 @@ def lovasz_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
     weights = torch.zeros_like(errors)
     with torch.no_grad():
         # Class by class, as sorting needs several times the memory of what it sorts.
-        for weight, error, true in zip(weights, errors, truth, strict=True):
+        for weight, error, belongs in zip(weights, errors, truth, strict=True):
             order = error.argsort(descending=True)
-            wrong = true[order]
-            intersection = wrong.sum() - wrong.cumsum(0)
-            union = wrong.sum() + (~wrong).cumsum(0)
+            members = belongs[order]
+            intersection = (members.sum() - members.cumsum(0)).to(error)
+            union = members.sum() + (~members).cumsum(0)
             # In closed form: algorithm 1 subtracts consecutive losses, which are nearly equal.
-            weight[order] = torch.where(wrong, 1, intersection / (union - 1)) / union
+            weight[order] = torch.where(members, 1, intersection / (union - 1)) / union
     return (errors * weights).sum(dim=1)
 
 

@@ -4,6 +4,7 @@ import multiprocessing
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,14 @@ from torchvision.transforms.v2 import functional
 
 from scenescope.data.dataset import Scene
 from scenescope.data.settings import AugmentSettings
-from scenescope.data.transforms import CropParameters, TrainingView, apply_parameters, draw_parameters, whole_sample
+from scenescope.data.transforms import (
+    CropParameters,
+    TrainingView,
+    apply_parameters,
+    draw_parameters,
+    place_window,
+    whole_sample,
+)
 from scenescope.labels import IGNORE, Classes
 
 JITTER = AugmentSettings(crop=(12, 16), brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
@@ -210,6 +218,109 @@ def test_a_sample_depends_on_seed_step_and_index_alone() -> None:
         for index in (1, 2)
     ]
     assert drawn[0] != drawn[1]
+
+
+def lawn(height: int, width: int) -> Scene:
+    """Class 0 everywhere but for 1 % of class 1 in a corner and one pixel of class 2."""
+    labels = np.zeros((height, width), dtype=np.uint8)
+    labels[: height // 10, : width // 10] = 1
+    labels[height * 3 // 4, width * 2 // 3] = 2
+    return Scene(np.zeros((height, width, 3), dtype=np.uint8), labels, "lawn")
+
+
+def placed(scene: Scene, seed: int, **changes: Any) -> tuple[CropParameters, CropParameters]:
+    """The parameters before and after placing."""
+    settings, generator = replace(JITTER, **changes), np.random.default_rng(seed)
+    drawn = draw_parameters(generator, *scene.labels.shape, settings)
+    return drawn, place_window(generator, drawn, scene.labels, settings)
+
+
+def test_without_balance_the_crops_are_those_of_before() -> None:
+    for seed in range(20):
+        drawn, same = placed(lawn(40, 60), seed)
+        assert same == drawn
+
+
+def test_balancing_moves_its_share_of_windows_and_changes_nothing_else() -> None:
+    pairs = [placed(lawn(100, 120), seed, balanced_share=0.3) for seed in range(1000)]
+    assert all(replace(after, top=before.top, left=before.left) == before for before, after in pairs)
+    # A few windows are moved to where they were.
+    assert 0.25 < np.mean([before != after for before, after in pairs]) < 0.35
+
+
+@pytest.mark.parametrize("max_class_share", [1.0, 0.5])
+def test_balanced_crops_choose_evenly_among_the_classes_of_a_scene(max_class_share: float) -> None:
+    """Of a window of one pixel the class is the one that was chosen, also when it is placed anew."""
+    scene = lawn(40, 60)
+    scene.labels[0, 0] = IGNORE
+    changes = {"crop": (1, 1), "scale": (1, 1), "balanced_share": 1, "max_class_share": max_class_share}
+    drawn = [placed(scene, seed, **changes)[1] for seed in range(1200)]
+    seen = np.array([scene.labels[each.top, each.left] for each in drawn])
+    assert np.abs(np.bincount(seen) - 400).max() < 60  # 3.7 deviations
+    pixels = [(each.top, each.left) for each in drawn if scene.labels[each.top, each.left] == 1]
+    assert len(set(pixels)) == 4 * 6 - 1
+    assert max(pixels.count(pixel) for pixel in pixels) < 40
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (39, 59), (17, 30), (39, 0)])
+@pytest.mark.parametrize("crop", [(8, 10), (60, 20), (90, 90)])
+def test_every_balanced_crop_shows_the_only_scored_pixel(pixel: tuple[int, int], crop: tuple[int, int]) -> None:
+    scene = lawn(40, 60)
+    scene.labels[:] = IGNORE
+    scene.labels[pixel] = 7
+    starts = set()
+    for seed in range(100):
+        parameters = placed(scene, seed, crop=crop, scale=(1, 2), balanced_share=1)[1]
+        _, labels = apply_parameters(scene, parameters)
+        assert (labels == 7).any()
+        starts.add((parameters.top, parameters.left))
+        for start, window, length in zip((parameters.top, parameters.left), parameters.window, (40, 60), strict=True):
+            assert min(length - window, 0) <= start <= max(length - window, 0)
+    # In a corner there may be one place only.
+    assert len(starts) > 10 or (pixel != (17, 30) and crop == (8, 10))
+
+
+def test_a_scene_without_labels_is_cropped_as_ever() -> None:
+    scene = lawn(40, 60)
+    scene.labels[:] = IGNORE
+    for changes in ({"balanced_share": 1}, {"max_class_share": 0.75}):
+        tops = {placed(scene, seed, scale=(1, 1), **changes)[1].top for seed in range(300)}
+        assert tops == set(range(40 - 12 + 1))
+
+
+def test_a_crop_that_one_class_fills_is_placed_anew() -> None:
+    """Half of the scene mixes two classes; of eleven places one is nearly always there."""
+    labels = np.zeros((200, 16), dtype=np.uint8)
+    labels[100:, ::2] = 1
+    scene = Scene(np.zeros((200, 16, 3), dtype=np.uint8), labels, "half")
+
+    def largest(parameters: CropParameters) -> float:
+        counts = np.bincount(labels[parameters.top : parameters.top + 12].ravel())
+        return float(counts.max() / counts.sum())
+
+    pairs = [placed(scene, seed, scale=(1, 1), max_class_share=0.75) for seed in range(300)]
+    assert np.mean([largest(before) >= 0.75 for before, _ in pairs]) > 0.4
+    assert np.mean([largest(after) >= 0.75 for _, after in pairs]) < 0.02
+    # Those that were mixed stay, and nothing but the place changes.
+    assert all(before == after for before, after in pairs if largest(before) < 0.75)
+    assert all(replace(after, top=before.top, left=before.left) == before for before, after in pairs)
+
+
+def test_a_crop_is_placed_anew_ten_times_and_then_taken() -> None:
+    class Counting:
+        starts = 0
+
+        def random(self) -> float:
+            return 0.5
+
+        def integers(self, first: int, last: int, endpoint: bool) -> int:
+            self.starts += 1
+            return first
+
+    generator, scene = Counting(), lawn(40, 60)
+    scene.labels[:] = 0
+    place_window(generator, CropParameters(0, 0, (8, 8), (8, 8)), scene.labels, replace(JITTER, max_class_share=0.9))  # type: ignore[arg-type]
+    assert generator.starts == 2 * 10
 
 
 def test_spawned_workers_give_the_same_samples() -> None:

@@ -18,6 +18,7 @@ from scenescope.errors import LabelError, TrainingError
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.labels import IGNORE
+from scenescope.losses import SegmentationLoss
 from scenescope.training.checkpoint import TENSORS
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training
@@ -42,6 +43,7 @@ def test_accumulation_changes_nothing(tiny: Build, tmp_path: Path) -> None:
             steps=3,
             optimiser="sgd",
         )
+        training.loss = SegmentationLoss(weights=training.network.loss_weights, dice=1.0, lovasz=1.0)
         read = training.train_set.__getitem__
         training.train_set = Ignoring(training.train_set, read)  # type: ignore[assignment]
         training.run()

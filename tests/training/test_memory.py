@@ -1,6 +1,11 @@
 """The estimate against what is known of a network by hand."""
 
+import pytest
+import torch
+
+from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
+from scenescope.outputs import SegmentationOutput
 from scenescope.training.memory import MemoryEstimate, estimate_memory
 
 
@@ -36,6 +41,28 @@ def test_activations_grow_with_the_pictures_and_shrink_with_their_format() -> No
     assert estimate(mixed_precision=True, **large).activations < 0.8 * estimate(**large).activations
     # The stem's first convolution alone keeps its input and its output: 3 x 64 x 96 and 64 x 32 x 48 floats a picture.
     assert one.activations > 4 * (3 * 64 * 96 + 64 * 32 * 48)
+
+
+@pytest.mark.parametrize(
+    ("regions", "copies"), [({"dice": 1.0}, 1), ({"lovasz": 1.0}, 2), ({"dice": 1.0, "lovasz": 1.0}, 2)]
+)
+def test_losses_of_regions_keep_as_many_copies_of_the_logits_as_is_said(regions: dict[str, float], copies: int) -> None:
+    logits, labels = torch.randn(2, 8, 64, 96, requires_grad=True), torch.randint(0, 8, (2, 64, 96))
+    kept = []
+    for settings in ({}, regions):
+        saved = {}
+        loss = SegmentationLoss(**settings)
+
+        def count(tensor: torch.Tensor, saved: dict[int, torch.Tensor] = saved) -> torch.Tensor:
+            saved[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss(SegmentationOutput(logits, {}), labels, loss.normaliser(labels))
+        kept.append(sum(tensor.untyped_storage().nbytes() for tensor in saved.values()))
+    # Beside them only truth values, a quarter of a copy.
+    assert copies * logits.nbytes < kept[1] - kept[0] < (copies + 0.4) * logits.nbytes
+    assert estimate(copies=copies).activations == estimate().activations + copies * 2 * 4 * 64 * 96 * 4
 
 
 def test_logits_of_whole_pictures_weigh_nothing() -> None:

@@ -47,6 +47,14 @@ def test_loss_weights_are_the_published_ones_but_for_those_named() -> None:
             create_loss(LossSettings(weights={unknown: 1.0}), network, ScenesDataset())
 
 
+def test_weights_of_dice_and_lovasz_reach_the_loss_and_are_no_outputs() -> None:
+    network = create_model("fcn", num_classes=8, backbone="resnet18")
+    loss = create_loss(LossSettings(dice=0.5, lovasz=0.25), network, ScenesDataset())
+    assert loss.weights == {"main": 1.0, "dice": 0.5, "lovasz": 0.25}
+    with pytest.raises(RecipeError, match=r"loss\.weights\.dice is given and fcn has no such output"):
+        create_loss(LossSettings(weights={"dice": 0.5}), network, ScenesDataset())
+
+
 def test_the_choice_of_classes_reaches_both_sets(real_data: Callable[[str], Path]) -> None:
     root = str(real_data("samples") / "coco_stuff164k")
     for choice, number in ((None, 171), (171, 171), ("voc", 21)):

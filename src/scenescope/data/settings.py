@@ -58,10 +58,10 @@ class AugmentSettings:
 
     balanced_share: Fraction = 0.0
     """The share of crops that are placed by class, so that rare ones are seen more: one of the classes in the scene is
-    drawn, all equally likely, then one of its pixels, then a window around it. Which scenes are read does not change."""
+    drawn, all equally likely, then one of its pixels, then a window around it. The scenes read stay the same."""
 
     max_class_share: Annotated[float, Interval(gt=0, le=1)] = 1.0
-    """A crop is placed anew, up to ten times, while one class fills this share of its scored pixels or more; 1: never."""
+    """A crop is placed anew, up to ten times, while a class fills this share of its scored pixels or more; 1: never."""
 
     flip: Fraction = 0.5
     """The share of pictures that is mirrored left to right."""

@@ -23,7 +23,7 @@ from scenescope.labels import IGNORE
 Sample = tuple[Tensor, Tensor, str]
 
 TRIES = 10
-"""How often a window that one class fills is placed anew, as in mmsegmentation; the last one stays whatever it shows."""
+"""How often a window that one class fills is placed anew, as in mmsegmentation; the last one stays in any case."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def place_window(
     """Move the window by what it shows, as ``balanced_share`` and ``max_class_share`` of the settings ask.
 
     All is drawn after the other parameters, so that those are the same with and without. A balanced crop draws class
-    and pixel evenly, as nnU-Net does (Isensee et al., 2021), but lies anywhere around the pixel; when it is placed anew,
-    then around a pixel of the same class. ``max_class_share`` is ``cat_max_ratio`` of mmsegmentation's RandomCrop.
+    and pixel evenly, as nnU-Net does (Isensee et al., 2021), but lies anywhere around the pixel; placed anew, it shows
+    a pixel of the same class. ``max_class_share`` is ``cat_max_ratio`` of mmsegmentation's RandomCrop.
 
     Args:
         labels: H x W of the whole scene.
@@ -87,11 +87,9 @@ def place_window(
         wanted = int(generator.choice(classes)) if len(classes) else None
         parameters = _moved(generator, parameters, labels, wanted)
     for _ in range(TRIES if settings.max_class_share < 1 else 0):
-        height, width = parameters.window
-        seen = labels[
-            max(parameters.top, 0) : parameters.top + height, max(parameters.left, 0) : parameters.left + width
-        ]
-        counts = _count(seen)
+        top, left = max(parameters.top, 0), max(parameters.left, 0)
+        bottom, right = parameters.top + parameters.window[0], parameters.left + parameters.window[1]
+        counts = _count(labels[top:bottom, left:right])
         if counts.max() < settings.max_class_share * counts.sum():
             break
         parameters = _moved(generator, parameters, labels, wanted)

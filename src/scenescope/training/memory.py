@@ -43,6 +43,7 @@ def estimate_memory(
     moments: int,
     average: bool,
     mixed_precision: bool,
+    copies: int = 0,
 ) -> MemoryEstimate:
     """Count the memory of a training step without running it.
 
@@ -53,6 +54,7 @@ def estimate_memory(
         moments: copies of the weights that the optimiser keeps (SGD with momentum 1, AdamW 2).
         average: whether averaged weights are kept.
         mixed_precision: whether the forward pass runs under bfloat16 autocast.
+        copies: tensors as large as the logits that the losses keep beside cross-entropy, where all classes are seen.
     """
     saved: dict[int, tuple[Any, int]] = {}
 
@@ -84,5 +86,6 @@ def estimate_memory(
         gradients=gradients,
         optimiser=moments * gradients,
         average=weights if average else 0,
-        activations=sum(size for address, (_, size) in saved.items() if address not in own),
+        activations=sum(size for address, (_, size) in saved.items() if address not in own)
+        + copies * output.logits.nbytes,
     )

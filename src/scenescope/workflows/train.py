@@ -221,6 +221,8 @@ def estimate_run_memory(
         moments=2 if train.optimiser == "adamw" else 1,
         average=train.average_decay is not None,
         mixed_precision=resolve_precision(train.precision, device) == "bfloat16",
+        # Both keep probabilities, Lovász also a weight for each.
+        copies=2 if settings.loss.lovasz else int(settings.loss.dice > 0),
     )
 
 
