@@ -248,7 +248,7 @@ def test_a_run_that_failed_after_a_validation_keeps_what_belongs_to_its_best_mod
 
 
 @pytest.mark.parametrize(
-    "setting", ["loss.dice=-1", "loss.lovasz=much", "augment.balanced_share=2", "augment.max_class_share=0"]
+    "setting", ["loss.dice=-1", "loss.lovasz=much", "augment.rare_class_share=2", "augment.max_class_share=0"]
 )
 def test_losses_and_crops_out_of_range_are_one_line(
     setting: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -271,7 +271,7 @@ def test_a_setting_younger_than_the_run_does_not_stop_its_resume(run: Path, tmp_
     copy = shutil.copytree(run, tmp_path / "copy")
     newest = copy / "checkpoints" / "step-00000004"
     state = json.loads((newest / "state.json").read_text())
-    for section, name in (("train", "gradient_clip"), ("loss", "dice"), ("augment", "balanced_share")):
+    for section, name in (("train", "gradient_clip"), ("loss", "dice"), ("augment", "rare_class_share")):
         del state["recipe"][section][name]
     before = sha256(newest / "state.json")
     (newest / "state.json").write_text(json.dumps(state))

@@ -38,7 +38,7 @@ def test_plain_values_are_taken_and_unknown_keys_refused(settings: type[Any], va
         {"flip": 1.5},
         {"brightness": -0.1},
         {"hue": 0.6},
-        {"balanced_share": 1.1},
+        {"rare_class_share": 1.1},
         {"max_class_share": 0},
     ],
 )

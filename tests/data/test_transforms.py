@@ -197,8 +197,9 @@ def test_neutral_settings_draw_neutral_colours() -> None:
     assert (drawn.flip, drawn.brightness, drawn.contrast, drawn.saturation, drawn.hue) == (False, 1, 1, 1, 0)
 
 
-def test_a_sample_depends_on_seed_step_and_index_alone() -> None:
-    view = TrainingView(Generated(), JITTER, seed=5)
+@pytest.mark.parametrize("jitter", [JITTER, replace(JITTER, rare_class_share=0.7, max_class_share=0.12)])
+def test_a_sample_depends_on_seed_step_and_index_alone(jitter: AugmentSettings) -> None:
+    view = TrainingView(Generated(), jitter, seed=5)
     first = view[(3, 2)]
     state = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     view[(4, 1)]
@@ -210,11 +211,11 @@ def test_a_sample_depends_on_seed_step_and_index_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state[0])
     np.testing.assert_array_equal(np.random.get_state()[1], state[1])
     assert random.getstate() == state[2]
-    for other in (TrainingView(Generated(), JITTER, seed=6)[(3, 2)], view[(4, 2)]):
+    for other in (TrainingView(Generated(), jitter, seed=6)[(3, 2)], view[(4, 2)]):
         assert not torch.equal(other[0], first[0])
     # Two indices in one step are drawn apart, also for the same picture.
     drawn = [
-        draw_parameters(np.random.default_rng(np.random.SeedSequence([5, 3, index])), 200, 300, JITTER)
+        draw_parameters(np.random.default_rng(np.random.SeedSequence([5, 3, index])), 200, 300, jitter)
         for index in (1, 2)
     ]
     assert drawn[0] != drawn[1]
@@ -235,55 +236,66 @@ def placed(scene: Scene, seed: int, **changes: Any) -> tuple[CropParameters, Cro
     return drawn, place_window(generator, drawn, scene.labels, settings)
 
 
-def test_without_balance_the_crops_are_those_of_before() -> None:
+def test_without_the_options_the_crops_are_those_of_before() -> None:
     for seed in range(20):
         drawn, same = placed(lawn(40, 60), seed)
         assert same == drawn
 
 
-def test_balancing_moves_its_share_of_windows_and_changes_nothing_else() -> None:
-    pairs = [placed(lawn(100, 120), seed, balanced_share=0.3) for seed in range(1000)]
+def test_crops_for_rare_classes_are_moved_and_nothing_else_is_changed() -> None:
+    pairs = [placed(lawn(100, 120), seed, rare_class_share=0.3) for seed in range(1000)]
     assert all(replace(after, top=before.top, left=before.left) == before for before, after in pairs)
     # A few windows are moved to where they were.
     assert 0.25 < np.mean([before != after for before, after in pairs]) < 0.35
 
 
 @pytest.mark.parametrize("max_class_share", [1.0, 0.5])
-def test_balanced_crops_choose_evenly_among_the_classes_of_a_scene(max_class_share: float) -> None:
-    """Of a window of one pixel the class is the one that was chosen, also when it is placed anew."""
-    scene = lawn(40, 60)
-    scene.labels[0, 0] = IGNORE
-    changes = {"crop": (1, 1), "scale": (1, 1), "balanced_share": 1, "max_class_share": max_class_share}
-    drawn = [placed(scene, seed, **changes)[1] for seed in range(1200)]
-    seen = np.array([scene.labels[each.top, each.left] for each in drawn])
-    assert np.abs(np.bincount(seen) - 400).max() < 60  # 3.7 deviations
-    pixels = [(each.top, each.left) for each in drawn if scene.labels[each.top, each.left] == 1]
-    assert len(set(pixels)) == 4 * 6 - 1
-    assert max(pixels.count(pixel) for pixel in pixels) < 40
+def test_the_class_is_drawn_inversely_to_its_pixels_and_the_pixel_evenly(max_class_share: float) -> None:
+    """Of a window of one pixel the class is the one that was drawn, also when it is placed anew."""
+    labels = np.repeat(np.array([0, 1, 4, IGNORE], dtype=np.uint8), [60, 30, 10, 20]).reshape(10, 12)
+    scene = Scene(np.zeros((10, 12, 3), dtype=np.uint8), labels, "lines")
+    changes = {"crop": (1, 1), "scale": (1, 1), "rare_class_share": 1, "max_class_share": max_class_share}
+    drawn = [placed(scene, seed, **changes)[1] for seed in range(1800)]
+    counts = np.bincount([labels[each.top, each.left] for each in drawn])
+    assert np.abs(counts - [200, 400, 0, 0, 1200]).max() < 60  # three deviations
+    pixels = [(each.top, each.left) for each in drawn if labels[each.top, each.left] == 4]
+    assert sorted(set(pixels)) == sorted(zip(*np.nonzero(labels == 4), strict=True))
+    assert max(pixels.count(pixel) for pixel in set(pixels)) < 160  # of 120 expected
 
 
 @pytest.mark.parametrize("pixel", [(0, 0), (39, 59), (17, 30), (39, 0)])
 @pytest.mark.parametrize("crop", [(8, 10), (60, 20), (90, 90)])
-def test_every_balanced_crop_shows_the_only_scored_pixel(pixel: tuple[int, int], crop: tuple[int, int]) -> None:
+def test_every_crop_shows_the_one_pixel_of_a_rare_class(pixel: tuple[int, int], crop: tuple[int, int]) -> None:
+    """The other class has 2399 pixels, so that it is drawn once in 2400 times."""
     scene = lawn(40, 60)
-    scene.labels[:] = IGNORE
+    scene.labels[:] = 0
     scene.labels[pixel] = 7
     starts = set()
     for seed in range(100):
-        parameters = placed(scene, seed, crop=crop, scale=(1, 2), balanced_share=1)[1]
-        _, labels = apply_parameters(scene, parameters)
-        assert (labels == 7).any()
+        parameters = placed(scene, seed, crop=crop, scale=(1, 2), rare_class_share=1)[1]
+        assert (apply_parameters(scene, parameters)[1] == 7).any()
         starts.add((parameters.top, parameters.left))
         for start, window, length in zip((parameters.top, parameters.left), parameters.window, (40, 60), strict=True):
             assert min(length - window, 0) <= start <= max(length - window, 0)
-    # In a corner there may be one place only.
+    # A small window has one place only around a corner.
     assert len(starts) > 10 or (pixel != (17, 30) and crop == (8, 10))
+
+
+def test_a_training_view_places_its_windows() -> None:
+    class Lawns(Generated):
+        def __getitem__(self, index: int) -> Scene:
+            return lawn(40, 60)
+
+    view = TrainingView(Lawns(), AugmentSettings(crop=(8, 10), scale=(1, 1), rare_class_share=1), seed=0)
+    assert all((view[(step, 0)][1] > 0).any() for step in range(20))
+    view = TrainingView(Lawns(), replace(view.settings, rare_class_share=0), seed=0)
+    assert not all((view[(step, 0)][1] > 0).any() for step in range(20))
 
 
 def test_a_scene_without_labels_is_cropped_as_ever() -> None:
     scene = lawn(40, 60)
     scene.labels[:] = IGNORE
-    for changes in ({"balanced_share": 1}, {"max_class_share": 0.75}):
+    for changes in ({"rare_class_share": 1}, {"max_class_share": 0.75}):
         tops = {placed(scene, seed, scale=(1, 1), **changes)[1].top for seed in range(300)}
         assert tops == set(range(40 - 12 + 1))
 

@@ -56,9 +56,10 @@ class AugmentSettings:
     scale: tuple[Factor, Factor] = (0.5, 2.0)
     """Smallest and largest enlargement of the source; each one between is equally likely."""
 
-    balanced_share: Fraction = 0.0
-    """The share of crops that are placed by class, so that rare ones are seen more: one of the classes in the scene is
-    drawn, all equally likely, then one of its pixels, then a window around it. The scenes read stay the same."""
+    rare_class_share: Fraction = 0.0
+    """The share of crops that are placed to show a rare class: one of the classes in the scene is drawn, each with a
+    chance inverse to its number of pixels there, then one of its pixels, then a window that shows it. The scenes read
+    stay the same, and the smaller the crop is beside the scene, the more this does."""
 
     max_class_share: Annotated[float, Interval(gt=0, le=1)] = 1.0
     """A crop is placed anew, up to ten times, while a class fills this share of its scored pixels or more; 1: never."""

@@ -72,20 +72,23 @@ def draw_parameters(
 def place_window(
     generator: np.random.Generator, parameters: CropParameters, labels: np.ndarray, settings: AugmentSettings
 ) -> CropParameters:
-    """Move the window by what it shows, as ``balanced_share`` and ``max_class_share`` of the settings ask.
+    """Move the window by what it shows, as ``rare_class_share`` and ``max_class_share`` of the settings ask.
 
-    All is drawn after the other parameters, so that those are the same with and without. A balanced crop draws class
-    and pixel evenly, as nnU-Net does (Isensee et al., 2021), but lies anywhere around the pixel; placed anew, it shows
-    a pixel of the same class. ``max_class_share`` is ``cat_max_ratio`` of mmsegmentation's RandomCrop.
+    All is drawn after the other parameters, so that those are the same with and without. The window lies anywhere
+    around the pixel of the rare class; placed anew, it shows another pixel of the same class. ``max_class_share`` is
+    ``cat_max_ratio`` of mmsegmentation's RandomCrop.
 
     Args:
         labels: H x W of the whole scene.
     """
     wanted = None
-    if generator.random() < settings.balanced_share:
-        classes = np.flatnonzero(_count(labels))
-        wanted = int(generator.choice(classes)) if len(classes) else None
-        parameters = _moved(generator, parameters, labels, wanted)
+    if generator.random() < settings.rare_class_share:
+        counts = _count(labels)
+        classes = np.flatnonzero(counts)
+        if len(classes):
+            chances = 1 / counts[classes]
+            wanted = int(generator.choice(classes, p=chances / chances.sum()))
+            parameters = _moved(generator, parameters, labels, wanted)
     for _ in range(TRIES if settings.max_class_share < 1 else 0):
         top, left = max(parameters.top, 0), max(parameters.left, 0)
         bottom, right = parameters.top + parameters.window[0], parameters.left + parameters.window[1]
