@@ -141,6 +141,6 @@ def test_the_wheel_runs_where_the_repository_is_not(wheel: Path, tmp_path: Path)
     listed = run(sys.executable, "-m", "scenescope", "recipes", cwd=tmp_path, path=target)
     assert listed.returncode == 0, listed.stderr
     assert [line for line in listed.stdout.splitlines() if not line.startswith(" ")] == list(list_recipes())
-    for name in list_recipes():
+    for name in list(list_recipes())[:2]:  # the test above finds the files of all
         printed = run(sys.executable, target / "bin/scenescope", "recipes", name, cwd=tmp_path, path=target)
         assert printed.stdout == recipe_text(name)

@@ -82,9 +82,7 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
             "imageLists/{split}.txt",
         ),
     ),
-    "coco_stuff 164k": (
-        Layout("images/{split}2017/{stem}.jpg", "annotations/{split}2017/{stem}.png", (0, 181, 255)),
-    ),
+    "coco_stuff 164k": (Layout("images/{split}2017/{stem}.jpg", "annotations/{split}2017/{stem}.png", (0, 181, 255)),),
     "ade20k": (
         Layout(
             f"{ADE}/images/{{split}}/{{stem}}.jpg",
