@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import scenescope
-from scenescope.recipes.reader import list_recipes, recipe_text
+from scenescope.recipes.reader import list_ablations, list_recipes, recipe_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "scenescope"
@@ -140,7 +140,8 @@ def test_the_wheel_runs_where_the_repository_is_not(wheel: Path, tmp_path: Path)
     assert where.stdout.strip() == str(target / "scenescope/__init__.py")
     listed = run(sys.executable, "-m", "scenescope", "recipes", cwd=tmp_path, path=target)
     assert listed.returncode == 0, listed.stderr
-    assert [line for line in listed.stdout.splitlines() if not line.startswith(" ")] == list(list_recipes())
-    for name in list(list_recipes())[:2]:  # the test above finds the files of all
+    names = [*list_recipes(), *list_ablations()]
+    assert [line for line in listed.stdout.splitlines() if not line.startswith(" ")] == names
+    for name in names[:2]:  # the test above finds the files of all
         printed = run(sys.executable, target / "bin/scenescope", "recipes", name, cwd=tmp_path, path=target)
         assert printed.stdout == recipe_text(name)
