@@ -6,11 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from scenescope.errors import RecipeError
 from scenescope.inference.settings import InferenceSettings
 from scenescope.recipes.ablation import load_ablation
 from scenescope.recipes.reader import list_ablations, load_recipe, recipe_text
+from scenescope.workflows.train import create_network
 
 SMALL = """\
 title: One and two
@@ -115,6 +117,9 @@ def test_every_ablation_of_the_package_opens_with_its_command_and_compares_equal
             # Rows may differ in network, losses and augmentation, never in the data, the steps or the seed.
             assert run.settings.data == other.settings.data
             assert dataclasses.replace(run.settings.train, accumulation=1) == other.settings.train
+        with torch.device("meta"):
+            network = create_network(row.runs[0].settings.model, num_classes=11, pretrained=False)
+        assert row.runs[0].settings.loss.weights.keys() <= {"main", *network.loss_weights}
 
 
 def test_camvid_rows_are_those_of_the_papers() -> None:

@@ -155,6 +155,7 @@ def test_a_recipe_has_the_published_settings(name: str, published: Published, al
     assert recipe.model.pretrained
     assert recipe.model.output_stride == (16 if name.partition("sanet-")[2].startswith("b7") else 8)
     assert (recipe.augment.crop, recipe.augment.flip) == (published.crop, 0.5)
+    assert recipe.augment.max_class_share == (0.75 if name.endswith("-mmseg") else 1.0)
     train, data = recipe.train, recipe.data
     assert (train.batch_size, train.learning_rate, data.classes) == (published.batch, published.rate, published.classes)
     assert (train.optimiser, train.momentum, train.schedule_power, train.norm) == ("sgd", 0.9, 0.9, "sync")

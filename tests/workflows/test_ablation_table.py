@@ -21,7 +21,7 @@ ABLATION = Ablation("a", "Title", (row("FCN", 70.03), row("PAM", 75.74), row("ne
 OUTCOME = Outcome(
     {
         "FCN": {0: score(0.50), 1: score(0.54)},
-        "PAM": {0: score(0.53, alpha=0.1), 1: score(0.59, alpha=0.3)},
+        "PAM": {0: score(0.53, alpha=-0.1), 1: score(0.59, alpha=0.3)},
         "new": {1: score(0.60)},
     },
     [],
@@ -34,8 +34,8 @@ def test_means_deviations_and_differences() -> None:
     # Of two numbers the sample deviation is their distance over the root of two.
     assert pam["miou_deviation"] == pytest.approx(0.06 / 2**0.5)
     assert pam["delta"] == pytest.approx(0.04)
-    assert pam["alpha"] == pytest.approx(0.2)
-    assert fcn["alpha"] is None
+    assert pam["abs_alpha"] == pytest.approx(0.2)
+    assert fcn["abs_alpha"] is None
     assert pam["published_delta"] == pytest.approx(5.71)
     assert new["miou_deviation"] is None
     assert new["published_delta"] is None
@@ -45,7 +45,7 @@ def test_means_deviations_and_differences() -> None:
 
 def test_markdown_shows_percent_and_leaves_empty_columns_out() -> None:
     text = as_markdown(ABLATION, summarise(ABLATION, OUTCOME))
-    assert "| network | seeds | mIoU | to the first | pixel accuracy | alpha | published mIoU | to its first |" in text
+    assert "| network | seeds | mIoU | to the first | pixel accuracy | abs(alpha) | published mIoU | to its first |" in text
     assert "| FCN | 2 | 52.00 ± 2.83 |  | 80.00 |  | 70.03 |  |" in text
     assert "| PAM | 2 | 56.00 ± 4.24 | +4.00 | 80.00 | 0.200 | 75.74 | +5.71 |" in text
     assert "| new | 1 | 60.00 | +6.00 | 80.00 |  |  |  |" in text

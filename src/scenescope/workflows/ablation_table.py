@@ -30,8 +30,9 @@ def summarise(ablation: Ablation, outcome: Outcome) -> list[dict[str, Any]]:
                 "miou_deviation": _deviation(list(miou.values())),
                 "delta": _mean([miou[seed] - baseline[seed]["miou"] for seed in shared]),
                 "pixel_accuracy": _mean([score["pixel_accuracy"] for score in scores.values()]),
-                "alpha": _mean([score["alpha"] for score in scores.values() if "alpha" in score]),
-                "beta": _mean([score["beta"] for score in scores.values() if "beta" in score]),
+                # Their signs differ from seed to seed and would cancel.
+                "abs_alpha": _mean([abs(score["alpha"]) for score in scores.values() if "alpha" in score]),
+                "abs_beta": _mean([abs(score["beta"]) for score in scores.values() if "beta" in score]),
                 "published_miou": row.published,
                 "published_delta": None if row.published is None or first is None else row.published - first,
                 "runs": scores,
@@ -48,8 +49,8 @@ def as_markdown(ablation: Ablation, rows: Sequence[dict[str, Any]], failures: Se
         "mIoU": [_with_deviation(row["miou"], row["miou_deviation"]) for row in rows],
         "to the first": ["" if row is rows[0] else _signed(row["delta"], 100) for row in rows],
         "pixel accuracy": [_percent(row["pixel_accuracy"]) for row in rows],
-        "alpha": [_plain(row["alpha"]) for row in rows],
-        "beta": [_plain(row["beta"]) for row in rows],
+        "abs(alpha)": [_plain(row["abs_alpha"]) for row in rows],
+        "abs(beta)": [_plain(row["abs_beta"]) for row in rows],
         "published mIoU": ["" if row["published_miou"] is None else f"{row['published_miou']:g}" for row in rows],
         "to its first": ["" if row is rows[0] else _signed(row["published_delta"], 1) for row in rows],
     }
