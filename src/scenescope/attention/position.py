@@ -8,8 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-BLOCK_ELEMENTS = 2**22
-"""Without gradients the map is formed a block of rows at a time, each block of about this many elements."""
+from scenescope.attention.blockwise import attend
 
 
 class PositionAttention(nn.Module):
@@ -21,15 +20,18 @@ class PositionAttention(nn.Module):
         E_j  = alpha * sum_i s_ji v_i + A_j                 alpha learned, starts at 0
 
     The paper describes batch norm and ReLU after the query and key convolutions; the released code has neither
-    and neither has this. Energies and softmax are computed in float32 whatever the number format around them.
+    and neither has this. Energies and softmax are computed in float32 whatever the number format around them. The N x N
+    matrix is never formed, neither forwards nor backwards.
 
     Args:
         channels: C, the width of input and output.
         query_channels: the width of queries and keys; C / 8 as in the paper when not given.
+        block: rows of S to form at a time; chosen from sizes and device when not given.
     """
 
-    def __init__(self, channels: int, query_channels: int | None = None) -> None:
+    def __init__(self, channels: int, query_channels: int | None = None, *, block: int | None = None) -> None:
         super().__init__()
+        self.block = block
         query_channels = query_channels or max(channels // 8, 1)
         self.query = nn.Conv2d(channels, query_channels, kernel_size=1)
         self.key = nn.Conv2d(channels, query_channels, kernel_size=1)
@@ -38,11 +40,10 @@ class PositionAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape, B x C x H x W."""
-        query = self.query(features).flatten(2).transpose(1, 2)  # B x N x C/8
-        key = self.key(features).flatten(2)  # B x C/8 x N
-        value = self.value(features).flatten(2).transpose(1, 2)  # B x N x C
-        attended = attend(query, key, value).transpose(1, 2)  # B x C x N
-        return self.alpha * attended.reshape(features.shape) + features
+        query, key = self.query(features).flatten(2), self.key(features).flatten(2)  # B x C/8 x N
+        value = self.value(features).flatten(2)  # B x C x N
+        attended = attend(query, key, value, self.block).reshape(features.shape)
+        return torch.addcmul(features, self.alpha, attended)
 
     def rows(self, features: Tensor, positions: Tensor) -> Tensor:
         """Return what chosen positions attend to: rows of S, each in O(N).
@@ -63,17 +64,3 @@ def attention_map(query: Tensor, key: Tensor) -> Tensor:
     """Return softmax(Q K) over the last axis in float32: B x M x N from B x M x D queries and B x D x N keys."""
     with torch.autocast(query.device.type, enabled=False):
         return torch.softmax(query.float() @ key.float(), dim=-1)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Return softmax(Q K) V: B x N x C from B x N x D queries, B x D x N keys and B x N x C values.
-
-    Rows of the map do not depend on each other, so without gradients they are formed in blocks and the N x N
-    matrix never exists.
-    """
-    num_positions = query.shape[1]
-    block = max(BLOCK_ELEMENTS // num_positions, 1)
-    if torch.is_grad_enabled() or block >= num_positions:
-        return attention_map(query, key).to(value.dtype) @ value
-    blocks = [attention_map(rows, key).to(value.dtype) @ value for rows in torch.split(query, block, dim=1)]
-    return torch.cat(blocks, dim=1)
