@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import torch
+from measure import machine, table
 
 HERE = Path(__file__).resolve().parent
 RUNS = {
@@ -105,7 +103,7 @@ def page(scores: dict[str, dict], runs: Path) -> str:  # type: ignore[type-arg]
         "",
         "## Machine",
         "",
-        machine(runs),
+        steps(runs),
         "",
         "## Curves",
         "",
@@ -131,18 +129,12 @@ def validation_table(runs: Path, names: list[str]) -> str:
     return table(["step", *names], [[str(step), *(f"{found[run][step]:.4f}" for run in RUNS)] for step in steps])
 
 
-def machine(runs: Path) -> str:
-    """Describe the machine and say how long a step took."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+def steps(runs: Path) -> str:
+    """Say on what the runs were made and how long a step took."""
     seconds = {run: sorted(row["seconds"] for row in rows_of(runs, run) if "seconds" in row) for run in RUNS}
     medians = ", ".join(f"{RUNS[run][0]} {times[len(times) // 2]:.2f} s" for run, times in seconds.items())
     return (
-        f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, no accelerator; torch {torch.__version__.split('+')[0]}.\n"
-        f"Median step of 8 crops of 240 x 320, {arithmetic(runs)}: {medians}.\n"
+        f"{machine()}\nMedian step of 8 crops of 240 x 320, {arithmetic(runs)}: {medians}.\n"
         "Runs that were made side by side shared the cores, so these seconds compare nothing."
     )
 
@@ -153,12 +145,6 @@ def arithmetic(runs: Path) -> str:
     formats = sorted({state["precision"] for state in states})
     threads = sorted({str(state["threads"]) for state in states})
     return f"{', '.join(formats) or 'unknown format'}, threads: {', '.join(threads) or 'unknown'}"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,28 @@
 """The benchmark scripts name recipes that exist and tell what was measured."""
 
-import importlib.util
+import functools
+import importlib
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from scenescope.recipes.reader import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripts find each other as they do when Python runs one of them."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
 @pytest.fixture
 def camvid() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("camvid_benchmark", ROOT / "benchmarks/camvid.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return importlib.import_module("camvid")
 
 
 def test_the_runs_differ_only_in_what_they_compare(camvid: ModuleType) -> None:
@@ -51,3 +54,34 @@ def test_the_page_tells_the_scores(camvid: ModuleType, tmp_path: Path) -> None:
     assert "ImageNet weights are worth 20.0 points" in page
     assert "| pole | absent | absent | absent |" in page
     assert "| 10 | 0.2500 | 0.3500 | 0.4500 |" in page
+
+
+@pytest.mark.parametrize("form", ["blockwise", "sdpa", "sdpa in heads"])
+@pytest.mark.parametrize("train", [False, True])
+def test_all_forms_of_attention_compute_the_same(form: str, train: bool) -> None:
+    attention = importlib.import_module("attention")
+    expected = attention.call("plain", 60, train, "cpu", torch.float32)()
+    torch.testing.assert_close(attention.call(form, 60, train, "cpu", torch.float32)(), expected)
+
+
+def test_forms_take_turns_and_the_median_of_each_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = importlib.import_module("measure")
+    now, durations = 0.0, {"ours": [9, 1, 2, 8], "theirs": [9, 5, 3, 4]}
+    order: list[str] = []
+
+    def run(form: str) -> None:
+        nonlocal now
+        now += durations[form][len(order) // 2]
+        order.append(form)
+
+    monkeypatch.setattr(measure.time, "process_time", lambda: now)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    found = measure.interleaved({form: functools.partial(run, form) for form in durations}, repeats=3)
+    assert order == ["ours", "theirs"] * 4  # the first round warms up
+    assert found == {"ours": 2, "theirs": 4}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is told by Linux alone")
+def test_peak_memory_counts_what_is_given_back() -> None:
+    measure = importlib.import_module("measure")
+    assert 190e6 < measure.peak_memory(lambda: len(bytearray(200_000_000))) < 250e6

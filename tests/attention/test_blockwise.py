@@ -148,7 +148,7 @@ def test_compilation_and_export_see_one_operator() -> None:
 def test_one_policy_chooses_the_block() -> None:
     assert block_rows(1, "cpu") == 1
     assert block_rows(100, "cpu") == 100
-    assert block_rows(4096, "cpu") == block_rows(16384, "cpu") == 512
+    assert block_rows(4096, "cpu") == block_rows(16384, "cpu") == 384
     assert block_rows(32768, "cpu") == 256
     assert block_rows(2**30, "cpu") == 1
     assert block_rows(32768, "cuda") == 2048

@@ -45,7 +45,10 @@ def test_means_deviations_and_differences() -> None:
 
 def test_markdown_shows_percent_and_leaves_empty_columns_out() -> None:
     text = as_markdown(ABLATION, summarise(ABLATION, OUTCOME))
-    assert "| network | seeds | mIoU | to the first | pixel accuracy | abs(alpha) | published mIoU | to its first |" in text
+    assert (
+        "| network | seeds | mIoU | to the first | pixel accuracy | abs(alpha) | published mIoU | to its first |"
+        in text
+    )
     assert "| FCN | 2 | 52.00 ± 2.83 |  | 80.00 |  | 70.03 |  |" in text
     assert "| PAM | 2 | 56.00 ± 4.24 | +4.00 | 80.00 | 0.200 | 75.74 | +5.71 |" in text
     assert "| new | 1 | 60.00 | +6.00 | 80.00 |  |  |  |" in text

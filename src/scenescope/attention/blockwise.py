@@ -28,7 +28,7 @@ from torch import Tensor
 
 BUFFER_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
 """Most numbers of S that exist at a time, by device."""
-LARGEST_BLOCK = {"cpu": 512, "cuda": 4096}
+LARGEST_BLOCK = {"cpu": 384, "cuda": 4096}
 """Most rows of S at a time: on a CPU more no longer help the products and leave the cache."""
 
 
@@ -81,6 +81,7 @@ def _attend_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     exact_query, exact_key = _exact(query), _exact(key)
     buffer = exact_query.new_empty(min(block, query.shape[2]), key.shape[2])
+    gradients = value.new_empty(buffer.shape)
     d_query = torch.empty_like(exact_query)
     # Sums over all blocks, hence not in half precision.
     d_key, d_value = torch.zeros_like(exact_key), torch.zeros_like(value, dtype=exact_key.dtype)
@@ -90,8 +91,8 @@ def _attend_backward(
             for rows in _blocks(query.shape[2], block):
                 weights = _weights(q[:, rows], k, buffer)
                 _add_product(d_value[b], g[:, rows], weights.to(v.dtype))
-                d_weights = torch.mm(g[:, rows].t(), v).to(weights.dtype)
-                d_energies = _softmax_backward(d_weights, weights)
+                d_weights = torch.mm(g[:, rows].t(), v, out=gradients[: len(weights)])
+                d_energies = _softmax_backward(d_weights.to(weights.dtype), weights)
                 torch.mm(k, d_energies.t(), out=d_query[b][:, rows])
                 _add_product(d_key[b], q[:, rows], d_energies)
     return d_query.to(query.dtype), d_key.to(key.dtype), d_value.to(value.dtype)
@@ -161,3 +162,6 @@ def _refuse(ctx: Any, *gradients: Tensor) -> None:
 
 _attend.register_autograd(_differentiate, setup_context=_keep)
 _attend_backward.register_autograd(_refuse)
+
+OPERATOR = torch.ops.scenescope.attend
+"""What a compiled or exported network holds in the place of ``attend``."""

@@ -41,9 +41,13 @@ class PositionAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape, B x C x H x W."""
         query, key = self.query(features).flatten(2), self.key(features).flatten(2)  # B x C/8 x N
-        value = self.value(features).flatten(2)  # B x C x N
-        attended = attend(query, key, value, self.block).reshape(features.shape)
-        return torch.addcmul(features, self.alpha, attended)
+        # v_i = W a_i + b and the weights of a row sum to 1, so sum_i s_ji v_i = W (sum_i s_ji a_i) + b: the same sum,
+        # and the values of all positions need no memory.
+        attended = attend(query, key, features.flatten(2).to(query.dtype), self.block)
+        attended = self.value(attended.reshape(features.shape))
+        # Without gradients nobody needs the attended values any more, and the sum may take their place.
+        free = not torch.is_grad_enabled() and attended.dtype == features.dtype
+        return torch.addcmul(features, self.alpha, attended, out=attended if free else None)
 
     def rows(self, features: Tensor, positions: Tensor) -> Tensor:
         """Return what chosen positions attend to: rows of S, each in O(N).

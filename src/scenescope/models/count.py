@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from scenescope.attention.blockwise import OPERATOR
 from scenescope.backbones.build import count_parameters, norm_layers
 
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -47,7 +49,7 @@ def count(create: Callable[[], nn.Module], height: int, width: int) -> Count:
     with FakeTensorMode(), torch.no_grad():  # tensors with a size and no memory
         network = create().eval()
         images = torch.empty(1, 3, height, width)
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping={OPERATOR: _attention_flops}) as counter:
             network(images)
         network.train()
         for norm in norm_layers(network):
@@ -58,6 +60,12 @@ def count(create: Callable[[], nn.Module], height: int, width: int) -> Count:
         network(images)
     # The counter takes a multiplication and its addition for two.
     return Count(count_parameters(network), counter.get_total_flops() // 2, published)
+
+
+def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    """Return two for each multiplication of blockwise attention, as the counter does for torch's own operators."""
+    batch, width, positions = query
+    return 2 * batch * positions * key[2] * (width + value[1])
 
 
 def _as_published(layer: nn.Module, features: Tensor, output: Tensor) -> int:
