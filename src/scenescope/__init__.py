@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scenescope.attention.position import PositionAttention
     from scenescope.attention.squeeze import SqueezeAttention
     from scenescope.attention.squeeze_excitation import SqueezeExcitation
+    from scenescope.checkpoints.convert import convert
     from scenescope.checkpoints.model_directory import load_model
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
@@ -40,6 +41,7 @@ __all__ = [
     "SqueezeExcitation",
     "__version__",
     "attend",
+    "convert",
     "create_model",
     "evaluate",
     "load_model",
@@ -57,6 +59,7 @@ _ORIGINS = {
     "SqueezeAttention": "scenescope.attention.squeeze:SqueezeAttention",
     "SqueezeExcitation": "scenescope.attention.squeeze_excitation:SqueezeExcitation",
     "attend": "scenescope.explore.position:position_attention",
+    "convert": "scenescope.checkpoints.convert:convert",
     "create_model": "scenescope.models.catalog:create_model",
     "evaluate": "scenescope.evaluation.evaluator:evaluate",
     "load_model": "scenescope.checkpoints.model_directory:load_model",

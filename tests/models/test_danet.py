@@ -66,8 +66,8 @@ def test_single_options_replace_those_of_a_preset() -> None:
     assert count_parameters(network) == 49_846_574
     with pytest.raises(ModelError, match=r"danet has no preset 'mmsegm'. Did you mean 'mmseg'"):
         create_model("danet", preset="mmsegm", num_classes=19)
-    with pytest.raises(ModelError, match=r"fcn has no preset 'official'. It has none"):
-        create_model("fcn", preset="official", num_classes=19)
+    with pytest.raises(ModelError, match=r"encnet has no preset 'official'. It has none"):
+        create_model("encnet", preset="official", num_classes=19)
 
 
 def test_inner_widths_are_a_quarter_and_an_eighth_of_that() -> None:

@@ -100,7 +100,7 @@ def load_model(name: str | Path | None = None, *, device: str | torch.device = "
         raise CheckpointError(
             f"{directory / CONFIG} does not describe a model of scenescope ({error}); copy the model again."
         ) from error
-    differences = _differences(network, state)
+    differences = state_differences(network, state)
     if differences:
         raise CheckpointError(
             f"The weights in {directory / WEIGHTS} are not those of the {network.config['name']} in its {CONFIG}:"
@@ -134,7 +134,7 @@ def start_from(network: SegmentationNetwork, name: str | Path, classes: Classes)
         and value.shape[1:] == own[key].shape[1:]
         and (value.shape[0], own[key].shape[0]) == (source_classes, network.num_classes)
     ]
-    differences = _differences(network, state, left_out)
+    differences = state_differences(network, state, left_out)
     if differences:
         raise CheckpointError(
             f"{directory} holds a {config.get('model', {}).get('name')} that this"
@@ -218,9 +218,14 @@ def class_difference(model_names: Sequence[str], data_names: Sequence[str]) -> s
     return None
 
 
-def _differences(
+def state_differences(
     network: SegmentationNetwork, state: dict[str, Tensor], left_out: list[str] | None = None
 ) -> list[str]:
+    """Say in what weights by key are not those of a network: names and shapes, the first few of each kind.
+
+    Args:
+        left_out: keys whose shape may differ.
+    """
     own = network.state_dict()
     missing = sorted(own.keys() - state.keys())
     unknown = sorted(state.keys() - own.keys())
@@ -229,10 +234,11 @@ def _differences(
         for key in sorted(own.keys() & state.keys())
         if own[key].shape != state[key].shape and key not in (left_out or ())
     ]
-    return _shortened("missing", missing) + _shortened("unknown", unknown) + _shortened("other shape", shapes)
+    return first_few("missing", missing) + first_few("unknown", unknown) + first_few("other shape", shapes)
 
 
-def _shortened(what: str, items: list[str]) -> list[str]:
+def first_few(what: str, items: list[str]) -> list[str]:
+    """Return the count of items and the first three in one text; nothing of none."""
     if not items:
         return []
     more = f" and {len(items) - 3} more" if len(items) > 3 else ""

@@ -17,6 +17,7 @@ import typer
 from scenescope.cli.ablate import ablate
 from scenescope.cli.attend import attend
 from scenescope.cli.check import check
+from scenescope.cli.convert import convert
 from scenescope.cli.demo import demo
 from scenescope.cli.evaluate import evaluate
 from scenescope.cli.models import models
@@ -34,7 +35,7 @@ app = typer.Typer(
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
     pretty_exceptions_enable=False,
 )
-for command in (demo, check, train, evaluate, predict, attend, submit, ablate, recipes, models):
+for command in (demo, check, train, evaluate, predict, attend, submit, convert, ablate, recipes, models):
     app.command()(command)
 
 

@@ -28,6 +28,8 @@ IDS = read_numbered_names("pascal_context")
 LISTED_NAMES = read_names("pascal_context_59_labels")
 """The 59 names in the order of the data set's own file ``59_labels.txt``."""
 NUM_ORIGINAL_IDS = 459
+CLASSES_59 = Classes.named(tuple(IDS.values()))
+CLASSES_60 = Classes.named(("background", *IDS.values()), [voc_colour(index) for index in range(60)])
 
 CHOICES = ("59", "60", "59_labels", "60_labels")
 """59 classes with the background ignored, or 60 with the background first; the ending: PNGs as in 59_labels.txt."""
@@ -61,11 +63,9 @@ def open_pascal_context(root: str, split: str, *, classes: str = "59") -> FileDa
         lambda stem: masks / f"{stem}{suffix}",
     )
     values = _original_values() if suffix == ".mat" else _index_values(listed_order)
-    names = ("background", *IDS.values()) if with_background else tuple(IDS.values())
-    colours = [voc_colour(index) for index in range(60)] if with_background else None
     table = LabelTable.of_values(values) if with_background else LabelTable.of_values(values[1:], values[0])
     return FileDataset(
-        Classes.named(names, colours),
+        CLASSES_60 if with_background else CLASSES_59,
         split,
         root,
         pairs,

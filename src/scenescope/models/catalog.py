@@ -9,12 +9,15 @@ from typing import Any
 from scenescope.errors import ModelError, nearest
 from scenescope.models.danet import PRESETS as DANET_PRESETS
 from scenescope.models.danet import danet
-from scenescope.models.deeplab import deeplabv3, deeplabv3plus
+from scenescope.models.deeplab import V3_PRESETS, V3PLUS_PRESETS, deeplabv3, deeplabv3plus
+from scenescope.models.dranet import PRESETS as DRANET_PRESETS
 from scenescope.models.dranet import dranet
 from scenescope.models.encnet import encnet
+from scenescope.models.fcn import PRESETS as FCN_PRESETS
 from scenescope.models.fcn import fcn
 from scenescope.models.fcn_se import fcn_se
 from scenescope.models.network import SegmentationNetwork
+from scenescope.models.pspnet import PRESETS as PSPNET_PRESETS
 from scenescope.models.pspnet import pspnet
 from scenescope.models.sanet import sanet
 
@@ -30,7 +33,14 @@ MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "dranet": dranet,
 }
 
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {"danet": DANET_PRESETS}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "danet": DANET_PRESETS,
+    "fcn": FCN_PRESETS,
+    "pspnet": PSPNET_PRESETS,
+    "deeplabv3": V3_PRESETS,
+    "deeplabv3plus": V3PLUS_PRESETS,
+    "dranet": DRANET_PRESETS,
+}
 """Named options of a builder, by network."""
 
 
@@ -40,7 +50,7 @@ def create_model(name: str, *, num_classes: int, preset: str | None = None, **op
     Args:
         name: a key of ``MODELS``, such as ``danet`` or ``sanet``.
         num_classes: K, at least 1.
-        preset: for danet a published form, ``official``, ``official-2018``, ``mmseg`` or ``paper``; single options
+        preset: a published form of the network, such as ``official`` or ``mmseg``, see ``PRESETS``; single options
             replace its own.
         options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
             ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.

@@ -7,6 +7,7 @@ Learning Systems 32(6), 2021; layers and widths are those of the released code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,11 @@ from scenescope.models.blocks import classifier, conv_norm_relu, resize
 from scenescope.models.fcn import auxiliary_fcn_head
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "official": {"backbone": "resnet101s.gluon_in1k", "multi_grid": (4, 8, 16)},
+}
+"""The published network."""
 
 
 class GatedDecoder(nn.Module):
@@ -98,8 +104,7 @@ def dranet(
 ) -> SegmentationNetwork:
     """Build DRANet; see DRANetHead and create_backbone for the arguments.
 
-    The loss of the stage-3 head weighs 0.2. The published network has the backbone ``resnet101s.gluon_in1k`` and
-    multi-grid (4, 8, 16).
+    The loss of the stage-3 head weighs 0.2.
     """
     stages = create_backbone(backbone, output_stride=output_stride, multi_grid=multi_grid, pretrained=pretrained)
     return SegmentationNetwork(

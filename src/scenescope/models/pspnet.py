@@ -6,6 +6,7 @@ Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, section 3.2 and figure 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -17,6 +18,8 @@ from scenescope.models.fcn import auxiliary_fcn_head
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
+PRESETS: dict[str, dict[str, Any]] = {"mmseg": {"backbone": "resnet101c.gluon_in1k", "align_corners": False}}
+"""mmsegmentation is the form of its 512 x 1024 recipes (those with 769 x 769 crops align corners)."""
 SIZES = (1, 2, 3, 6)
 """Sides of the grids that stage 4 is pooled to."""
 
