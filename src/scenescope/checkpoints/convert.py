@@ -113,8 +113,13 @@ def convert(
             f"{path} looks like {source.title}, but its weights are not those of {source.model} with backbone"
             f" {network.config['backbone']}: {'; '.join(differences)}."
         )
+    if source in mmseg.SOURCES:
+        mmseg.refuse_other_dilation(network.config, path)
     meaning, classes_from = _classes(classes, meta, network.num_classes)
-    weights = {key: translated[key].to(value.dtype, copy=True) for key, value in network.state_dict().items()}
+    weights = {
+        key: source.adapted.get(key, Tensor.clone)(translated[key]).to(value.dtype)
+        for key, value in network.state_dict().items()
+    }
     origin = {"file": path.name, "source": source.title, "preset": chosen}
     save_model(network, meaning, place, training={"converted": origin}, weights=weights)
     return Conversion(
@@ -157,8 +162,7 @@ def _translate(source: Source, state: Mapping[str, Tensor]) -> tuple[dict[str, T
         else:
             # The learned scales are a list of one number there and a number here.
             scale = key.endswith((".alpha", ".beta", ".gamma")) and value.numel() == 1
-            adapt = source.adapted.get(key)
-            translated[key] = value.reshape(()) if scale else adapt(value) if adapt is not None else value
+            translated[key] = value.reshape(()) if scale else value
     return translated, unused, dropped
 
 
@@ -196,13 +200,9 @@ def _classes(given: str | None, meta: Mapping[str, Any], num_classes: int) -> tu
         if len(classes) != num_classes:
             raise DataError(f"The checkpoint has {num_classes} classes, and {given} {len(classes)}; name as many.")
         return classes, f"named as in {given}"
-    names, palette = mmseg.told_classes(meta)
-    try:
-        classes = Classes.named(names, palette)
-        if len(classes) == num_classes:
-            return classes, "named in the file"
-    except (DataError, TypeError, ValueError):  # None, or anything that somebody wrote there
-        pass
+    told = mmseg.told_classes(meta)
+    if told is not None and len(told) == num_classes:
+        return told, "named in the file"
     known = classes_by_count(num_classes)
     if known is not None:
         return known[1], f"named as in {known[0]}, which has as many"

@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -60,16 +60,22 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     weights = content if place is None else content[place]
     for key, value in weights.items():
         plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
-        if not isinstance(key, str) or not plain or value.is_quantized or value.is_complex():
+        if not _is_name(key) or not plain or value.is_quantized or value.is_complex():
             raise CheckpointError(
                 f"{path} holds {str(key)[:60]!r}, which is no plain tensor, where its weights should be"
                 f" (under {' or '.join(WEIGHTS)}, or at its top); give a checkpoint of weights."
             )
     if not weights:
         raise CheckpointError(f"{path} holds no weights; give a checkpoint of a trained network.")
-    beside = {} if place is None else {str(name): value for name, value in content.items() if name != place}
+    others = [] if place is None else [name for name in content if name != place]
+    beside = {name if _is_name(name) else repr(name)[:60]: content[name] for name in others}
     parallel = all(key.startswith("module.") for key in weights)
     return {key.removeprefix("module.") if parallel else key: value for key, value in weights.items()}, beside
+
+
+def _is_name(key: object) -> TypeGuard[str]:
+    """Whether a key is text that a terminal can show."""
+    return isinstance(key, str) and key.isprintable() and len(key) < 200
 
 
 def _load(path: Path) -> Any:
@@ -94,7 +100,7 @@ def _load(path: Path) -> Any:
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused is not None:
             raise CheckpointError(
-                f"{path} asks for {refused[1]!r}, which weights do not need and which could run code; it was not"
+                f"{path} asks for {refused[1][:80]!r}, which weights do not need and which could run code; it was not"
                 " loaded. Ask its author for the state_dict alone."
             ) from error
         raise CheckpointError(

@@ -14,6 +14,8 @@ from typing import Any
 from torch import Tensor
 
 from scenescope.checkpoints.converters.source import BACKBONE, Source
+from scenescope.errors import CheckpointError, DataError
+from scenescope.labels import Classes
 
 LAYERS = {"conv": "0", "bn": "1", "depthwise_conv": "0", "pointwise_conv": "1"}
 COMMON = {
@@ -123,9 +125,29 @@ def told_options(meta: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def told_classes(meta: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Return the class names and the palette in a file, as they are there; None for what is missing."""
-    kept = meta.get("dataset_meta") or {}
-    if isinstance(kept, Mapping) and "classes" in kept:
-        return kept["classes"], kept.get("palette")
-    return meta.get("CLASSES"), meta.get("PALETTE")
+def told_classes(meta: Mapping[str, Any]) -> Classes | None:
+    """Return the classes that a file names, with its palette if that can be used; None if it names none."""
+    of_1x = meta.get("dataset_meta")
+    kept = of_1x if isinstance(of_1x, Mapping) else meta
+    names, palette = (kept.get(key, kept.get(key.upper())) for key in ("classes", "palette"))
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name.isprintable() for name in names):
+        return None
+    for colours in (palette, None):
+        try:
+            return Classes.named(names, colours)
+        except (DataError, TypeError, ValueError, OverflowError):  # anything may have been written there
+            continue
+    return None
+
+
+def refuse_other_dilation(config: Mapping[str, Any], path: object) -> None:
+    """Refuse the dilated ResNet-18 and 34: mmsegmentation dilates one convolution of a block, and here it is two.
+
+    Raises:
+        CheckpointError: the network is one of these.
+    """
+    if config["backbone"] in ("resnet18", "resnet34") and config["output_stride"] != 32:
+        raise CheckpointError(
+            f"{path} has a {config['backbone']}, which mmsegmentation dilates otherwise than this library; only an"
+            " undilated one can be converted: --set output_stride=32 if yours is."
+        )
