@@ -1,0 +1,154 @@
+"""Reading a checkpoint runs nothing that it asks for."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from scenescope.checkpoints.foreign import read_checkpoint
+from scenescope.errors import CheckpointError
+
+WEIGHTS = {"conv.weight": torch.ones(2, 3)}
+
+
+class Calls:
+    """Pickles as a call of a function, as hostile files do."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.call
+
+
+def written(content: object, tmp_path: Path, **how: bool) -> Path:
+    torch.save(content, tmp_path / "peer.pth", **how)
+    return tmp_path / "peer.pth"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("place", "function", "told"),  # as pickles write these names
+    [
+        ("beside", os.system, "posix.system|nt.system"),
+        ("beside", builtins.eval, "eval"),
+        ("optimizer", subprocess.check_output, "commands.check_output"),
+        ("weights", builtins.exec, "exec"),
+    ],
+)
+def test_a_call_in_a_checkpoint_is_refused_by_name_and_not_run(
+    legacy: bool, place: str, function: Callable[..., object], told: str, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    run = f"touch {canary}" if function is os.system else f"open({str(canary)!r}, 'w')"
+    call = Calls(function, ["touch", str(canary)] if function is subprocess.check_output else run)
+    content = {
+        "beside": {"state_dict": WEIGHTS, "note": call},
+        "optimizer": {"state_dict": WEIGHTS, "optimizer": {"state": [{"deep": [call]}]}},
+        "weights": {"state_dict": {**WEIGHTS, "more": call}},
+    }[place]
+    path = written(content, tmp_path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(CheckpointError, match=f"asks for '({told})'.*was not loaded"):
+        read_checkpoint(path)
+    assert not canary.exists()
+
+
+def test_numpy_that_unpickles_objects_does_not(tmp_path: Path) -> None:
+    """An array of objects is a pickle in a pickle; the stand-in forgets the inner one, or its function is refused."""
+    canary = tmp_path / "canary"
+    array = np.array([Calls(os.system, f"touch {canary}")], dtype=object)
+    with pytest.raises(CheckpointError, match="asks for"):
+        read_checkpoint(written({"state_dict": WEIGHTS, "array": array}, tmp_path))
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("module", ["numpy._core.multiarray", "numpy.core.multiarray"])
+def test_numpy_beside_the_weights_is_read_as_stand_ins(module: str, tmp_path: Path) -> None:
+    beside = {"best_pred": np.float64(0.7), "curve": np.arange(3), "kind": np.dtype("float32")}
+    path = written({"state_dict": WEIGHTS, **beside}, tmp_path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for known in (b"numpy._core.multiarray", b"numpy.core.multiarray"):
+        content = content.replace(b"c" + known + b"\n", b"c" + module.encode() + b"\n")
+    path.write_bytes(content)
+    weights, rest = read_checkpoint(path)
+    assert torch.equal(weights["conv.weight"], WEIGHTS["conv.weight"])
+    assert rest.keys() == beside.keys()
+    assert not any(type(value).__module__.startswith("numpy") for value in rest.values())
+
+
+def test_curves_of_mmengine_are_read_as_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("mmengine.logging.history_buffer")
+
+    class HistoryBuffer:
+        def __init__(self) -> None:
+            self._log_history, self._statistics_methods = np.arange(4.0), {"mean": max}
+
+    HistoryBuffer.__module__, HistoryBuffer.__qualname__ = module.__name__, "HistoryBuffer"
+    module.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
+    for name in ("mmengine", "mmengine.logging", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    buffer = HistoryBuffer()
+    buffer._statistics_methods = {}
+    content = {"state_dict": WEIGHTS, "message_hub": {"log_scalars": {"train/loss": buffer}}}
+    path = written(content, tmp_path)
+    for name in ("mmengine", "mmengine.logging", module.__name__):
+        monkeypatch.delitem(sys.modules, name)
+    weights, rest = read_checkpoint(path)
+    assert list(weights) == ["conv.weight"]
+    assert list(rest) == ["message_hub"]
+
+
+def test_parallel_training_leaves_no_trace(tmp_path: Path) -> None:
+    weights, rest = read_checkpoint(written({"module.conv.weight": torch.ones(1)}, tmp_path))
+    assert list(weights) == ["conv.weight"]
+    assert rest == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([1, 2], "holds a list and no weights by key"),
+        ({}, "holds no weights"),
+        ({"state_dict": {}}, "holds no weights"),
+        ({"state_dict": {"conv.weight": 3}}, r"holds 'conv\.weight', which is no plain tensor"),
+        ({"epoch": 3, "weights": WEIGHTS}, "holds 'epoch', which is no plain tensor"),
+        ({"state_dict": {1: torch.ones(1)}}, "holds '1', which is no plain tensor"),
+        ({"state_dict": {"a\nb": torch.ones(1)}}, r"holds 'a\\nb'"),
+        ({"state_dict": {"a": torch.ones(2).to_sparse()}}, "holds 'a', which is no plain tensor"),
+        ({"state_dict": {"a": torch.ones(2, dtype=torch.complex64)}}, "holds 'a', which is no plain tensor"),
+    ],
+)
+def test_what_holds_no_weights_is_refused(content: object, told: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=told):
+        read_checkpoint(written(content, tmp_path))
+
+
+def test_files_that_are_no_checkpoints_say_what_they_are(tmp_path: Path) -> None:
+    whole = written({"state_dict": {"a": torch.ones(5000)}}, tmp_path).read_bytes()
+    files = {
+        "empty": (b"", "is empty"),
+        "text": (b"a photograph of a street", "is cut short or no checkpoint of torch"),
+        "cut": (whole[: len(whole) // 2], "is cut short or no checkpoint of torch"),
+        "torn": (whole[:200] + bytes(300) + whole[500:], "is cut short or no checkpoint of torch"),
+    }
+    for name, (content, told) in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=told):
+            read_checkpoint(tmp_path / name)
+    save_file(WEIGHTS, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="is a safetensors file"):
+        read_checkpoint(tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="a directory; give a checkpoint file"):
+        read_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=r"Cannot read .*absent\.pth: No such file"):
+        read_checkpoint(tmp_path / "absent.pth")
