@@ -16,6 +16,7 @@ from scenescope.data import scenes
 from scenescope.models.catalog import MODELS, PRESETS, create_model
 from scenescope.recipes import reader
 from scenescope.recipes.recipe import Recipe
+from tests.checkpoints import peers
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"<!-- run -->\n(?:```python\n(?P<python>.*?)```|(?P<shell>(?: {4}[^\n]*\n|\n)+))", re.DOTALL)
@@ -47,6 +48,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     example = re.search(r"    # classes.yaml.*\n((?:    .+\n)+)", (ROOT / "README.md").read_text())
     assert example is not None
     (tmp_path / "mine/classes.yaml").write_text(re.sub("^    ", "", example[1], flags=re.MULTILINE))
+    weights = peers.Weights()
+    peers.mmseg(peers.mmseg_fcn, weights, torch.zeros(1, 3, 32, 32), 19)
+    meta = {"cfg": "backbone=dict(strides=(1, 2, 2, 2))"}
+    torch.save({"meta": meta, "state_dict": weights.state}, tmp_path / "iter_40000.pth")
     return tmp_path
 
 
