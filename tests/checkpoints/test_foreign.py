@@ -63,6 +63,15 @@ def test_a_call_in_a_checkpoint_is_refused_by_name_and_not_run(
     assert not canary.exists()
 
 
+def test_getattr_gets_nothing(tmp_path: Path) -> None:
+    """It is allowed, since curves of mmengine need it; what it returns is a stand-in that nobody can call."""
+    method = "".join  # pickled as getattr("", "join")
+    _, rest = read_checkpoint(written({"state_dict": WEIGHTS, "x": method}, tmp_path))
+    assert not callable(rest["x"])
+    with pytest.raises(CheckpointError, match="no checkpoint of torch"):
+        read_checkpoint(written({"state_dict": WEIGHTS, "x": Calls(method, ["a", "b"])}, tmp_path))
+
+
 def test_numpy_that_unpickles_objects_does_not(tmp_path: Path) -> None:
     """An array of objects is a pickle in a pickle; the stand-in forgets the inner one, or its function is refused."""
     canary = tmp_path / "canary"
@@ -91,15 +100,17 @@ def test_curves_of_mmengine_are_read_as_stand_ins(tmp_path: Path, monkeypatch: p
 
     class HistoryBuffer:
         def __init__(self) -> None:
-            self._log_history, self._statistics_methods = np.arange(4.0), {"mean": max}
+            self._log_history, self.statistics_methods = np.arange(4.0), {"mean": HistoryBuffer.mean}
+
+        def mean(self) -> float:
+            return float(self._log_history.mean())
 
     HistoryBuffer.__module__, HistoryBuffer.__qualname__ = module.__name__, "HistoryBuffer"
     module.HistoryBuffer = HistoryBuffer  # type: ignore[attr-defined]
     for name in ("mmengine", "mmengine.logging", module.__name__):
         monkeypatch.setitem(sys.modules, name, module)
-    buffer = HistoryBuffer()
-    buffer._statistics_methods = {}
-    content = {"state_dict": WEIGHTS, "message_hub": {"log_scalars": {"train/loss": buffer}}}
+    HistoryBuffer.mean.__module__, HistoryBuffer.mean.__qualname__ = module.__name__, "HistoryBuffer.mean"
+    content = {"state_dict": WEIGHTS, "message_hub": {"log_scalars": {"train/loss": HistoryBuffer()}}}
     path = written(content, tmp_path)
     for name in ("mmengine", "mmengine.logging", module.__name__):
         monkeypatch.delitem(sys.modules, name)

@@ -26,8 +26,10 @@ STAND_INS = (
     "numpy._core.multiarray.scalar",
     "numpy._core.multiarray._reconstruct",
     "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",
 )
-"""What may stand in a checkpoint beside what torch allows; numpy 1 and 2 have different names for the same."""
+"""What may stand in a checkpoint beside what torch allows; numpy 1 and 2 have different names for the same. Curves of
+mmengine carry their own methods, which a pickle writes as ``getattr(HistoryBuffer, name)``; here that gets nothing."""
 WEIGHTS = ("state_dict", "model", "model_state_dict")
 """Where in a checkpoint the weights may be."""
 
