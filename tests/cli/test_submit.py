@@ -125,7 +125,7 @@ def test_an_interruption_leaves_nothing(run, models, root, tmp_path, monkeypatch
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(segmenter_module, "predict_logits", interrupted)
+    monkeypatch.setattr(segmenter_module, "predict_labels", interrupted)
     result = run("cityscapes", root, tmp_path / "new" / "out.zip", "--model", models["cityscapes"])
     assert result.exit_code == 130
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
@@ -164,7 +164,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run, models, root, tmp_path, argu
 
 
 def test_an_image_that_cannot_be_read_is_told_before_the_first_is_predicted(run, models, root, tmp_path, monkeypatch):
-    monkeypatch.setattr(segmenter_module, "predict_logits", lambda *_: pytest.fail("predicted"))
+    monkeypatch.setattr(segmenter_module, "predict_labels", lambda *_: pytest.fail("predicted"))
     image = root / "leftImg8bit/test/bonn/bonn_000002_000019_leftImg8bit.png"
     image.write_bytes(image.read_bytes()[:1000])
     result = run("cityscapes", root, tmp_path / "out.zip", "--model", models["cityscapes"])

@@ -17,7 +17,7 @@ from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
-from scenescope.inference.predictor import InferenceSettings, predict_logits
+from scenescope.inference.predictor import InferenceSettings, predict_labels
 from scenescope.models.network import SegmentationNetwork
 
 
@@ -69,8 +69,7 @@ def evaluate(
             height, width = images.shape[-2:]
             what = f"A picture of {width} x {height} pixels"
             with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
-                scores = predict_logits(network, images.to(device), settings)
-                labels, predictions = labels.to(device), scores.argmax(dim=1).to(torch.uint8)
+                labels, predictions = labels.to(device), predict_labels(network, images.to(device), settings)
             confusion.update(labels, predictions)
             if boundary is not None:
                 boundary.update(labels, predictions)

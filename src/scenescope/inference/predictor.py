@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from scenescope.inference.banded import banded_argmax
 from scenescope.inference.modes import evaluating
 from scenescope.inference.settings import Border, InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
-__all__ = ["InferenceSettings", "predict_logits", "window_starts"]
+__all__ = ["InferenceSettings", "predict_labels", "predict_logits", "window_starts"]
 
 _LARGEST_EXPONENT = 80.0
 """float32 ends near exp(88), and sums over scales and classes must fit as well."""
@@ -47,6 +48,27 @@ def predict_logits(network: SegmentationNetwork, images: Tensor, settings: Infer
             total = scores if total is None else total + scores
         assert total is not None  # settings hold at least one scale
         return total / (total.sum(dim=1, keepdim=True) if settings.combine == "exp" else len(settings.scales))
+
+
+def predict_labels(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
+    """Give every pixel of a batch of pictures a class: the largest of ``predict_logits``, with less time and memory.
+
+    Where the settings ask for one look at the whole picture, the logits of full size never exist.
+
+    Args:
+        images: B x 3 x H x W uint8 RGB on the network's device.
+
+    Returns:
+        B x H x W uint8.
+    """
+    settings = settings or InferenceSettings()
+    height, width = images.shape[-2:]
+    size = settings.size_at(settings.scales[0], height, width)
+    if settings.averages or settings.window is not None or size != (height, width):
+        return predict_logits(network, images, settings).argmax(dim=1).to(torch.uint8)
+    with evaluating(network):
+        logits = network.low_resolution(network.prepare(images)).logits
+    return banded_argmax(logits, size, align_corners=network.align_corners)
 
 
 def window_starts(length: int, window: int, step: int, border: Border = "shift") -> list[int]:

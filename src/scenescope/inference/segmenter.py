@@ -15,7 +15,7 @@ from scenescope.errors import ImageError
 from scenescope.inference.devices import resolve_device
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.prediction import Prediction
-from scenescope.inference.predictor import InferenceSettings, predict_logits
+from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
 
@@ -83,10 +83,11 @@ class Segmenter:
         what = f"A picture of {image.shape[1]} x {image.shape[0]} pixels"
         with memory_errors(ImageError, what, "look at it through a window, such as --window 768"):
             batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(self.device)
+            if not probabilities:
+                labels = predict_labels(self.network, batch, self.settings)[0].cpu().numpy()
+                return Prediction(labels, image, self.classes)
             scores = predict_logits(self.network, batch, self.settings)[0]
             labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
-            if not probabilities:
-                return Prediction(labels, image, self.classes)
             shares = scores if self.settings.averages else torch.softmax(scores, dim=0)
             return Prediction(labels, image, self.classes, shares.cpu().numpy())
 
