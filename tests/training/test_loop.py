@@ -197,7 +197,7 @@ def test_validation_takes_one_picture_at_a_time(tiny: Build, tmp_path: Path) -> 
         if not network.training:
             pictures.append(len(inputs[0]))
 
-    training.network.register_forward_pre_hook(count)
+    training.network.backbone.register_forward_pre_hook(count)
     training.run()
     assert pictures == [1] * len(training.val_set)
 

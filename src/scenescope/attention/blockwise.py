@@ -57,13 +57,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) 
     Raises:
         RuntimeError: a second derivative is asked for.
     """
-    block = block or block_rows(key.shape[-1], query.device.type)
-    attended: Tensor = torch.ops.scenescope.attend(query, key, value, block)
+    attended: Tensor = torch.ops.scenescope.attend(query, key, value, block or 0)
     return attended
 
 
 @torch.library.custom_op("scenescope::attend", mutates_args=())
 def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
+    # Chosen here and not before, so that a compiled or exported network does not hold a choice for one size.
+    block = block or block_rows(key.shape[2], key.device.type)
     query, key = _exact(query), _exact(key)
     attended = _empty_output(query, value)
     buffer = query.new_empty(min(block, query.shape[2]), key.shape[2])
@@ -79,6 +80,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
 def _attend_backward(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, block: int
 ) -> tuple[Tensor, Tensor, Tensor]:
+    block = block or block_rows(key.shape[2], key.device.type)
     exact_query, exact_key = _exact(query), _exact(key)
     buffer = exact_query.new_empty(min(block, query.shape[2]), key.shape[2])
     gradients = value.new_empty(buffer.shape)
