@@ -80,7 +80,7 @@ def evaluate(
     device: DeviceOption = "auto",
 ) -> None:
     """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
-    from scenescope.checkpoints.model_directory import class_difference, load_model
+    from scenescope.checkpoints.model_directory import class_difference
     from scenescope.data.catalog import open_dataset, parse_source
     from scenescope.drawing.charts import draw_confusion
     from scenescope.evaluation.boundary_scores import BoundaryScores
@@ -89,12 +89,13 @@ def evaluate(
     from scenescope.evaluation.scores import Scores
     from scenescope.files import output_directory, write_text
     from scenescope.inference.devices import resolve_device
+    from scenescope.inference.exported import load_for_inference
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     chosen_device = resolve_device(device)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
     along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
-    loaded = load_model(model, device=chosen_device)
+    loaded = load_for_inference(model, device=chosen_device)
     difference = class_difference(loaded.classes.names, dataset.classes.names)
     with output_directory(output) if output is not None else contextlib.nullcontext():
         with joined_processes() as (rank, world_size):

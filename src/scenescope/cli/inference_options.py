@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        help="A model directory, a model in the box by name, or hub:org/name.", show_default="first in the box"
+        help="A model directory, an exported file, a model in the box by name, or hub:org/name.",
+        show_default="first in the box",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]

@@ -20,6 +20,7 @@ from scenescope.cli.check import check
 from scenescope.cli.convert import convert
 from scenescope.cli.demo import demo
 from scenescope.cli.evaluate import evaluate
+from scenescope.cli.export import export
 from scenescope.cli.models import models
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
@@ -35,7 +36,7 @@ app = typer.Typer(
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
     pretty_exceptions_enable=False,
 )
-for command in (demo, check, train, evaluate, predict, attend, submit, convert, ablate, recipes, models):
+for command in (demo, check, train, evaluate, predict, attend, submit, convert, export, ablate, recipes, models):
     app.command()(command)
 
 

@@ -43,7 +43,7 @@ def position_attention(
     height, width = image.shape[:2]
     for point in points:
         require_inside(point, width, height)
-    device = next(network.parameters()).device
+    device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
     what = f"The attention in a picture of {width} x {height} pixels"
     with memory_errors(ImageError, what, "scale the picture down"), evaluating(network):
         batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from scenescope.checkpoints.model_directory import load_model, require_classes
+from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.images import MAX_PIXELS, read_image, rgb_array, upright
 from scenescope.errors import ImageError
 from scenescope.inference.devices import resolve_device
+from scenescope.inference.exported import load_for_inference
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits
@@ -59,12 +60,14 @@ class Segmenter:
     ) -> Segmenter:
         """Load a model: a bare word (in the box), ``hub:org/name``, a path, or None for the first in the box.
 
+        A path is that of a model directory or of a file that ``scenescope export`` wrote.
+
         Raises:
             CheckpointError: there is no such model or it is damaged.
             DeviceError: this machine has no such device.
         """
         device = device if isinstance(device, torch.device) else resolve_device(device)
-        loaded = load_model(model)
+        loaded = load_for_inference(model)
         return cls(loaded.network, loaded.classes, device, settings)
 
     def predict(self, picture: Picture, *, probabilities: bool = False, max_pixels: int = MAX_PIXELS) -> Prediction:

@@ -1,0 +1,89 @@
+"""scenescope export: a model becomes one ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scenescope.cli.inference_options import output_path
+from scenescope.errors import ScenescopeError
+
+if TYPE_CHECKING:
+    from scenescope.data.dataset import SceneDataset
+    from scenescope.export import Agreement
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A model directory, a model in the box by name, or hub:org/name.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="The file to write.", parser=output_path)],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Multiply 8-bit numbers; their ranges are seen in pictures of --data.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND:ROOT",
+            help="Data set for --int8: ranges are those of its train split, scores before and after those of its val.",
+            show_default="none",
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="So many pictures for the ranges, spread over the split.")] = 32,
+) -> None:
+    """Write a model as one ONNX file for any number and size of pictures, once it agrees with torch.
+
+    evaluate and predict take the file as --model.
+    """
+    if output.suffix != ".onnx":
+        raise ScenescopeError(f"The file to write is {output}, which does not end in .onnx; give OUT.onnx.")
+    if int8 != (data is not None):
+        raise ScenescopeError(
+            "--int8 needs pictures; add --data KIND:ROOT, such as camvid:DIR."
+            if int8
+            else "--data is for --int8; add that, or leave --data out."
+        )
+    from scenescope.checkpoints.model_directory import load_model, require_classes
+    from scenescope.data.catalog import open_dataset, parse_source
+    from scenescope.export import LARGEST_DIFFERENCE, export_onnx, installed_runtimes, quantize, spread, verify
+    from scenescope.files import write_atomically
+
+    splits = [open_dataset(*parse_source(data), split) for split in ("train", "val")] if data is not None else []
+    loaded = load_model(model)
+    for split in splits:
+        require_classes(loaded.network, split.classes, f"the data set {data}")
+    content = export_onnx(loaded.network, loaded.classes)
+    agreements = verify(loaded.network, content, installed_runtimes())
+    for each in agreements:
+        _tell(each)
+    worst = max(agreements, key=lambda each: each.difference)
+    if not worst.difference < LARGEST_DIFFERENCE:  # a NaN is no agreement either
+        raise ScenescopeError(
+            f"The exported file differs from torch by {worst.difference:.1e} of the largest logit at"
+            f" {worst.size[0]} x {worst.size[1]} in {worst.runtime}, more than {LARGEST_DIFFERENCE:.0e}; it was not"
+            " written. Upgrade torch and onnxruntime, or report the model."
+        )
+    if splits:
+        train, val = splits
+        content, before = quantize(content, spread(train, loaded.network, images)), content
+        scores = [_mean_iou(file, val) for file in (before, content)]
+        print(f"mean IoU on {data}, val, {len(val)} images: {scores[0]:.4f} in float32, {scores[1]:.4f} in int8")
+    write_atomically(output, lambda place: place.write_bytes(content), len(content))
+    print(f"{output}  {len(content) / 1e6:.1f} MB  (try: scenescope predict PHOTO --model {output} --output out)")
+
+
+def _tell(agreement: Agreement) -> None:
+    height, width = agreement.size
+    print(
+        f"{agreement.runtime:12}{height:4} x {width:<4} logits within {agreement.difference:.1e} of torch's,"
+        f" same class at {agreement.same_labels:.2%} of the pixels"
+    )
+
+
+def _mean_iou(content: bytes, dataset: SceneDataset) -> float:
+    from scenescope.evaluation.evaluator import evaluate
+    from scenescope.evaluation.scores import Scores
+    from scenescope.inference.exported import open_exported
+
+    confusion = evaluate(open_exported(content, "the exported file").network, dataset)
+    return Scores.from_matrix(confusion, dataset.classes.names).mean_iou or 0.0

@@ -1,0 +1,235 @@
+"""A network as one ONNX file, for pictures of any number and size.
+
+The network itself is not edited. What ONNX has no form for is written differently in the exported graph alone:
+position attention as a fixed number of blocks of rows, so that neither the N x N matrix nor a loop is in it, and
+pooling to a grid as two products, whose cells follow from the size of the features when the file runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+from torch.export import Dim
+
+from scenescope.attention.blockwise import OPERATOR
+from scenescope.attention.squeeze import SqueezeAttention
+from scenescope.data.dataset import SceneDataset
+from scenescope.data.transforms import whole_sample
+from scenescope.inference.exported import INPUT, OUTPUT, Runtime, facts_of, open_exported, require_packages
+from scenescope.inference.modes import evaluating
+from scenescope.labels import Classes
+from scenescope.models.network import SegmentationNetwork
+
+SIZES = ((64, 64), (65, 97), (128, 256))
+"""Heights and widths at which an exported file is compared with its network."""
+LARGEST_DIFFERENCE = 1e-4
+"""Of logits, relative to the largest: an exported file further from its network is not written."""
+QUANTIZED = ["Conv", "Relu", "Clip", "Add", "MaxPool"]
+"""Operations that are quantized; those of attention stay as they are."""
+BLOCKS = 16
+"""Blocks of rows of S, whatever the size: a sixteenth of the N x N matrix exists at a time."""
+OPSET = 18
+
+
+class ExportedForm(nn.Module):
+    """What is in the file: B x 3 x H x W prepared pixels to B x K x H x W logits.
+
+    Squeeze-and-attention pools squares of a fixed side, and features can be smaller than one of them. Such pictures
+    are filled up on the right and below with 0, the mean colour, and the logits are cut back.
+    """
+
+    def __init__(self, network: SegmentationNetwork) -> None:
+        super().__init__()
+        self.network = network
+        ratios = [module.ratio for module in network.modules() if isinstance(module, SqueezeAttention)]
+        self.smallest = max(ratios, default=0) * network.backbone.strides[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return B x K x H x W logits."""
+        logits: Tensor = self.network(self.filled(images)).logits
+        return logits[..., : images.shape[-2], : images.shape[-1]]
+
+    def filled(self, images: Tensor) -> Tensor:
+        """Return the pictures, of at least the smallest size."""
+        if not self.smallest:
+            return images
+        below, right = (torch.sym_max(self.smallest - side, 0) for side in images.shape[-2:])
+        return functional.pad(images, (0, right, 0, below))  # type: ignore[arg-type]  # sizes are symbols in an export
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an exported file's answer to one picture compares with torch's.
+
+    Attributes:
+        runtime: what ran the file.
+        size: height and width of the picture.
+        difference: the largest difference of logits, relative to the largest logit.
+        same_labels: share of the pixels, 0 to 1, with the same class.
+    """
+
+    runtime: Runtime
+    size: tuple[int, int]
+    difference: float
+    same_labels: float
+
+
+def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
+    """Return a network as an ONNX file with free batch, height and width: prepared pixels in, logits of that size out.
+
+    Its metadata hold class names and colours, and the mean and deviation of its input.
+
+    Raises:
+        ScenescopeError: onnx or onnxscript is not installed.
+    """
+    require_packages("onnx", "onnxscript")
+    # Sides of no common measure, so that the exporter takes none for another.
+    example = torch.zeros(2, 3, 16 * 17 + 5, 16 * 19 + 3)
+    free = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
+    with _quiet(), evaluating(network), torch.inference_mode(False), torch.no_grad():
+        graph = torch.export.export(ExportedForm(network), (example,), dynamic_shapes=free, strict=False)
+        graph = graph.run_decompositions(torch.export.default_decompositions() | EXPORTED_FORMS)
+        program = torch.onnx.export(
+            graph, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
+        )
+    assert program is not None  # which it is with dynamo
+    program.model.metadata_props.update(facts_of(network, classes, version("scenescope")))
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def verify(
+    network: SegmentationNetwork, content: bytes, runtimes: Sequence[Runtime] = ("onnxruntime",)
+) -> list[Agreement]:
+    """Compare an exported file with its network on pictures of three sizes, the same on each call.
+
+    Both see random pixels filled up to the same size where the file does that.
+    """
+    form = ExportedForm(network)
+    agreements = []
+    with evaluating(network):
+        for runtime in runtimes:
+            exported = open_exported(content, "the exported file", runtime).network
+            for size in SIZES:
+                images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+                expected, answer = form(images), exported(images).logits
+                difference = (answer - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
+                same = (answer.argmax(dim=1) == expected.argmax(dim=1)).float().mean()
+                agreements.append(Agreement(runtime, size, float(difference), float(same)))
+    return agreements
+
+
+def quantize(content: bytes, images: Iterable[Tensor]) -> bytes:
+    """Return an exported file whose convolutions multiply 8-bit numbers, their ranges as seen in pictures.
+
+    Args:
+        content: the file in float32.
+        images: 1 x 3 x H x W prepared pixels each.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+        def __init__(self) -> None:
+            self.images = iter(images)
+
+        def get_next(self) -> dict[str, Any] | None:
+            image = next(self.images, None)
+            return None if image is None else {INPUT: image.numpy()}
+
+    with _quiet(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "int8.onnx"
+        quantize_static(
+            onnx.load_from_string(content),
+            path,
+            Reader(),
+            per_channel=True,
+            # Processors without 8-bit dot products add pairs of products in 16 bits; 7 bits of weight leave room.
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            op_types_to_quantize=QUANTIZED,
+        )
+        return path.read_bytes()
+
+
+def spread(dataset: SceneDataset, network: SegmentationNetwork, count: int) -> Iterator[Tensor]:
+    """Yield so many pictures of a data set, evenly spread over it, as ``quantize`` wants them."""
+    count = min(count, len(dataset))
+    for number in range(count):
+        images, _ = whole_sample(dataset[number * len(dataset) // count])[:2]
+        yield network.prepare(images[None])
+
+
+def installed_runtimes() -> list[Runtime]:
+    """Return what can run an exported file here: onnxruntime, without which nothing is verified, and perhaps OpenVINO.
+
+    Raises:
+        ScenescopeError: onnxruntime is not installed.
+    """
+    require_packages("onnxruntime")
+    return ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]  # type: ignore[list-item]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
+    """Position attention in ``BLOCKS`` blocks of rows, the last one filled up with queries of 0 that are cut off."""
+    batch, width, positions = query.shape
+    rows = (positions + BLOCKS - 1) // BLOCKS
+    queries = functional.pad(query, (0, rows * BLOCKS - positions)).reshape(batch, width, BLOCKS, rows)
+    attended = [
+        value @ torch.softmax(queries[:, :, number].transpose(1, 2) @ key, dim=-1).transpose(1, 2)
+        for number in range(BLOCKS)
+    ]
+    return torch.cat(attended, dim=2)[:, :, :positions]
+
+
+def _adaptive_avg_pool2d(features: Tensor, size: list[int]) -> Tensor:
+    """The mean of every cell of a grid, as one product with the rows of the grid and one with its columns."""
+    height, width = features.shape[-2:]
+    rows, columns = _cells(size[0], height, features), _cells(size[1], width, features)
+    return rows @ features @ columns.transpose(0, 1)
+
+
+def _cells(count: int, length: int, features: Tensor) -> Tensor:
+    """Return count x length: 1 / its length where a position is in the cell, as torch divides a side into cells."""
+    cell = torch.arange(count, device=features.device).unsqueeze(1)
+    first, last = cell * length // count, ((cell + 1) * length + count - 1) // count
+    position = torch.arange(length, device=features.device).unsqueeze(0)
+    inside = ((position >= first) & (position < last)).to(features.dtype)
+    return inside / (last - first).to(features.dtype)
+
+
+EXPORTED_FORMS: dict[Any, Callable[..., Tensor]] = {
+    OPERATOR.default: _attend,
+    torch.ops.aten.adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
+    torch.ops.aten._adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
+}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter from speaking to the user of what it finds in torch itself."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

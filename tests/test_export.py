@@ -1,0 +1,118 @@
+"""Exported files: every network, and what ONNX has no form for against torch's own."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from scenescope import export
+from scenescope.inference.exported import open_exported
+from scenescope.labels import Classes
+from scenescope.models.catalog import MODELS, create_model
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+CLASSES = Classes.named(["road", "sky", "tree", "car", "person"], None)
+
+
+def network(name, **options):
+    """Return a small network with random weights, its attention awake."""
+    torch.manual_seed(0)
+    built = create_model(name, num_classes=len(CLASSES), backbone="test_resnet", output_stride=16, **options)
+    for key, parameter in built.named_parameters():
+        if key.endswith(("alpha", "beta", "gamma")):
+            torch.nn.init.constant_(parameter, 0.5)
+    for key, buffer in built.named_buffers():
+        if key.endswith("running_mean"):
+            torch.nn.init.normal_(buffer, std=0.1)
+    return built.eval()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_is_exported_once_for_all_sizes(name):
+    built = network(name)
+    agreements = export.verify(built, export.export_onnx(built, CLASSES))
+    assert [each.size for each in agreements] == [(64, 64), (65, 97), (128, 256)]
+    for each in agreements:
+        assert each.difference < 1e-5
+        assert each.same_labels > 0.999
+
+
+@pytest.fixture(scope="module")
+def exported():
+    """Return a network and its file."""
+    built = network("danet")
+    return built, export.export_onnx(built, CLASSES)
+
+
+def test_several_pictures_at_once_and_nothing_else_than_the_network(exported):
+    built, content = exported
+    images = torch.randn(3, 3, 33, 100)
+    with torch.inference_mode():
+        answer = open_exported(content, "file").network(images).logits
+        torch.testing.assert_close(answer, built(images).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_the_matrix_of_all_positions_is_not_in_the_file(exported):
+    import onnx
+
+    _, content = exported
+    softmaxes = [node for node in onnx.load_from_string(content).graph.node if node.op_type == "Softmax"]
+    assert len(softmaxes) == export.BLOCKS + 1  # one for each block of positions, one for the channels
+
+
+def test_a_wrong_file_does_not_agree(exported):
+    built, content = exported
+    other = network("danet")
+    torch.nn.init.constant_(other.head.position.alpha, -0.5)
+    assert max(each.difference for each in export.verify(built, content)) < 1e-5
+    assert min(each.difference for each in export.verify(other, content)) > 1e-3
+
+
+def test_exporting_leaves_the_network_as_it_was():
+    built = network("fcn").train()
+    before = {key: value.clone() for key, value in built.state_dict().items()}
+    export.export_onnx(built, CLASSES)
+    assert all(module.training for module in built.modules())
+    assert all(torch.equal(value, before[key]) for key, value in built.state_dict().items())
+
+
+@pytest.mark.parametrize("positions", [1, 15, 16, 17, 100])
+def test_blocks_of_any_number_of_positions_are_the_plain_form(positions):
+    query, key, value = (torch.randn(2, width, positions, dtype=torch.float64) for width in (3, 3, 5))
+    weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
+    torch.testing.assert_close(export.EXPORTED_FORMS[export.OPERATOR.default](query, key, value, 0), value @ weights.mT)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (6, 6), (13, 4), (12, 30)])
+@pytest.mark.parametrize("grid", [1, 2, 3, 6])
+def test_pooling_as_products_is_pooling(size, grid):
+    features = torch.randn(2, 3, *size, dtype=torch.float64)
+    pooled = export.EXPORTED_FORMS[torch.ops.aten._adaptive_avg_pool2d.default](features, [grid, grid])
+    torch.testing.assert_close(pooled, functional.adaptive_avg_pool2d(features, grid))
+
+
+def test_small_pictures_are_filled_up_where_squares_are_pooled():
+    form = export.ExportedForm(network("sanet"))
+    images = torch.randn(1, 3, 40, 200)
+    filled = form.filled(images)
+    assert filled.shape == (1, 3, 128, 200)  # squares of 8 at output stride 16
+    assert torch.equal(filled[..., :40, :], images)
+    assert not filled[..., 40:, :].any()
+    assert form(images).shape == (1, len(CLASSES), 40, 200)
+    assert export.ExportedForm(network("danet")).filled(images) is images
+
+
+def test_8_bits_keep_what_pictures_show(exported):
+    built, content = exported
+    images = [torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(number)) for number in range(4)]
+    quantized = export.quantize(content, images)
+    assert len(quantized) < len(content) / 2
+    loaded = open_exported(quantized, "file")
+    assert loaded.classes == CLASSES
+    with torch.inference_mode():
+        expected, answer = built(images[0]).logits, loaded.network(images[0]).logits
+    error = (answer - expected).norm() / expected.norm()
+    assert 1e-4 < error < 0.1  # 0: nothing was quantized
+    assert np.corrcoef(answer.flatten(), expected.flatten())[0, 1] > 0.99
