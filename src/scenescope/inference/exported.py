@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -180,6 +181,8 @@ def _with_onnxruntime(content: bytes, precision: str) -> tuple[_Run, dict[str, s
 
 
 def _with_openvino(content: bytes, precision: str) -> tuple[_Run, dict[str, str]]:
+    # OpenVINO reports its use over the network where it finds this package, and does without where it does not.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: there is none
     import openvino
 
     core = openvino.Core()
