@@ -85,3 +85,12 @@ def test_forms_take_turns_and_the_median_of_each_counts(monkeypatch: pytest.Monk
 def test_peak_memory_counts_what_is_given_back() -> None:
     measure = importlib.import_module("measure")
     assert 190e6 < measure.peak_memory(lambda: len(bytearray(200_000_000))) < 250e6
+
+
+def test_parity_sees_a_network_that_is_not_the_original() -> None:
+    parity = importlib.import_module("parity")
+    assert parity.relative_difference(torch.tensor([1.0, 4.5]), torch.tensor([1.0, -5.0])) == pytest.approx(1.9)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1, bias=False), torch.nn.BatchNorm2d(4))
+    parity.awaken(network)
+    for statistics in network.state_dict().values():
+        assert not statistics.is_floating_point() or statistics.unique().numel() > 1  # neither all 0 nor all 1
