@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
     from scenescope.explore.position import position_attention as attend
+    from scenescope.inference.optimise import optimise_for_inference
     from scenescope.inference.segmenter import Segmenter
     from scenescope.labels import Classes
     from scenescope.models.catalog import create_model
@@ -45,6 +46,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "load_model",
+    "optimise_for_inference",
 ]
 
 _ORIGINS = {
@@ -63,6 +65,7 @@ _ORIGINS = {
     "create_model": "scenescope.models.catalog:create_model",
     "evaluate": "scenescope.evaluation.evaluator:evaluate",
     "load_model": "scenescope.checkpoints.model_directory:load_model",
+    "optimise_for_inference": "scenescope.inference.optimise:optimise_for_inference",
 }
 
 

@@ -23,6 +23,7 @@ from scenescope.training.checkpoint import TENSORS
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training
 from scenescope.training.progress import Silent
+from tests.training.test_processes import Notes
 
 Build = Callable[..., Training]
 
@@ -215,3 +216,24 @@ def test_tensorboard_shows_the_log_and_no_step_twice(tiny: Build, tmp_path: Path
     shown = events.Scalars("loss")
     assert [event.step for event in shown] == list(logged) == [1, 2, 3, 4, 5, 6]
     assert [event.value for event in shown] == pytest.approx(list(logged.values()))
+
+
+def test_a_slow_format_is_told_and_obeyed(processor: Callable[..., None], tiny: Build, tmp_path: Path) -> None:
+    processor("avx2")
+    notes = Notes()
+    assert tiny(tmp_path, progress=notes, precision="bfloat16").precision == "bfloat16"
+    assert notes.notes == ["cpu has no bfloat16 arithmetic; train.precision=float32 is faster."]
+    notes = Notes()
+    assert tiny(tmp_path, progress=notes, precision="auto").precision == "float32"
+    assert notes.notes == []
+
+
+def test_a_resumed_run_keeps_its_format_on_another_processor(
+    processor: Callable[..., None], tiny: Build, tmp_path: Path
+) -> None:
+    processor("avx512_bf16")
+    tiny(tmp_path, steps=2, precision="auto").run()
+    processor("avx2")
+    resumed = tiny(tmp_path, steps=2, precision="auto")
+    resumed.resume(tmp_path / "checkpoints" / "step-00000002")
+    assert resumed.precision == "bfloat16"

@@ -24,6 +24,7 @@ from scenescope.errors import TrainingError
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.inference.memory import memory_errors
+from scenescope.inference.precision import multiplies_bfloat16, resolve_precision
 from scenescope.inference.predictor import InferenceSettings
 from scenescope.losses import SegmentationLoss
 from scenescope.models.network import SegmentationNetwork
@@ -39,7 +40,6 @@ from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, prepare_norms
 from scenescope.training.optimiser import create_optimiser, set_rate
-from scenescope.training.precision import multiplies_bfloat16, resolve_precision
 from scenescope.training.processes import gather_objects, share_from_first, sum_over_processes
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler

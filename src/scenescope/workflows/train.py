@@ -21,6 +21,7 @@ from scenescope.data.settings import AugmentSettings, DataSettings
 from scenescope.drawing.charts import draw_curves
 from scenescope.errors import RecipeError, TrainingError
 from scenescope.files import held_directory, output_directory, recover_directory, remove_partial, write_text
+from scenescope.inference.precision import resolve_precision
 from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
@@ -35,7 +36,6 @@ from scenescope.training.loop import (
     require_divisible,
 )
 from scenescope.training.memory import MemoryEstimate, estimate_memory
-from scenescope.training.precision import resolve_precision
 from scenescope.training.progress import Progress
 from scenescope.training.settings import FREE_ON_RESUME, LossSettings, TrainSettings
 
