@@ -125,7 +125,9 @@ def _collate(samples: list[Sample | ScenescopeError]) -> Batch | ScenescopeError
         if isinstance(sample, ScenescopeError):
             return sample
     images, labels, names = zip(*samples, strict=True)
-    return torch.stack(images), torch.stack(labels), list(names)
+    # The channels of a pixel lie side by side, as in the files: whole rows are copied and not single numbers.
+    stacked = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
+    return stacked, torch.stack(labels), list(names)
 
 
 def _leave_signals_to_parent(worker: int) -> None:
