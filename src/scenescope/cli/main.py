@@ -16,6 +16,7 @@ import typer
 
 from scenescope.cli.ablate import ablate
 from scenescope.cli.attend import attend
+from scenescope.cli.benchmark import benchmark
 from scenescope.cli.check import check
 from scenescope.cli.convert import convert
 from scenescope.cli.demo import demo
@@ -36,7 +37,21 @@ app = typer.Typer(
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
     pretty_exceptions_enable=False,
 )
-for command in (demo, check, train, evaluate, predict, attend, submit, convert, export, ablate, recipes, models):
+for command in (
+    demo,
+    check,
+    train,
+    evaluate,
+    predict,
+    attend,
+    submit,
+    convert,
+    export,
+    ablate,
+    recipes,
+    models,
+    benchmark,
+):
     app.command()(command)
 
 

@@ -1,0 +1,96 @@
+"""What one picture costs a network on this machine: time and memory, as it is and optimised for inference."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scenescope.errors import ImageError
+from scenescope.inference.memory import memory_errors
+from scenescope.inference.optimise import optimise_for_inference
+from scenescope.inference.precision import multiplies_bfloat16
+from scenescope.inference.predictor import predict_labels
+from scenescope.models.network import SegmentationNetwork
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the labels of one picture cost.
+
+    Attributes:
+        form: "as it is", "optimised" or "bfloat16".
+        seconds: median of several calls.
+        peak: bytes by which memory grew at most in one call; None where the system does not tell.
+    """
+
+    form: str
+    seconds: float
+    peak: int | None
+
+
+def measure(
+    network: SegmentationNetwork, height: int, width: int, *, device: torch.device, repeats: int = 5
+) -> list[Cost]:
+    """Measure the prediction of one picture in every form that this device computes well; the forms take turns.
+
+    Args:
+        network: on ``device``.
+        height: of the picture, in pixels.
+        width: likewise.
+        repeats: calls of each form that count, after one that does not.
+
+    Raises:
+        ImageError: the picture needs more memory than there is.
+    """
+    forms = {"as it is": network, "optimised": optimise_for_inference(network, torch.float32)}
+    if multiplies_bfloat16(device):
+        forms["bfloat16"] = optimise_for_inference(network, torch.bfloat16)
+    picture = torch.randint(256, (1, 3, height, width), dtype=torch.uint8, device=device)
+
+    def call(form: SegmentationNetwork) -> Tensor:
+        labels = predict_labels(form, picture)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return labels
+
+    seconds: dict[str, list[float]] = {name: [] for name in forms}
+    with memory_errors(ImageError, f"A picture of {height} x {width} pixels", "give a smaller --size"):
+        peaks = {name: _peak(lambda form=form: call(form), device) for name, form in forms.items()}  # type: ignore[misc]
+        for _ in range(repeats):
+            for name, form in forms.items():
+                start = time.perf_counter()
+                call(form)
+                seconds[name].append(time.perf_counter() - start)
+    return [Cost(name, statistics.median(taken), peaks[name]) for name, taken in seconds.items()]
+
+
+def _peak(call: Callable[[], object], device: torch.device) -> int | None:
+    """Return the bytes by which memory grows at most during a call."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        return torch.cuda.max_memory_allocated(device) - before
+    if not sys.platform.startswith("linux"):
+        call()
+        return None
+    resident = _status("VmRSS")
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the highest mark becomes what is resident now
+    except OSError:
+        call()
+        return None
+    call()
+    return max(_status("VmHWM") - resident, 0)
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
