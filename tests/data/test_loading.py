@@ -6,11 +6,16 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
+from scenescope.data.dataset import Scene
 from scenescope.data.loading import Sample, load_batches
+from scenescope.data.transforms import whole_sample
 from scenescope.errors import ImageError
+from scenescope.models.catalog import create_model
 
 
 class Numbers(torch.utils.data.Dataset[Sample]):
@@ -63,3 +68,17 @@ def test_python_exits_though_a_reader_is_still_held(ending: str) -> None:
     # Workers that nobody ends make this wait without end.
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2 if ending else 0, "['number 0']\n", "")
+
+
+def test_pictures_keep_the_layout_of_files_until_the_network_takes_them() -> None:
+    scene = Scene(np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3), np.zeros((2, 5), np.uint8), "one")
+
+    class Two(Dataset[Sample]):
+        def __getitem__(self, key: int) -> Sample:
+            return whole_sample(scene)
+
+    ((images, _, _),) = load_batches(Two(), [[0, 1]], workers=0)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert images[1].permute(1, 2, 0).tolist() == scene.image.tolist()
+    network = create_model("fcn", num_classes=2, backbone="test_resnet", output_stride=32)
+    assert network.prepare(images).is_contiguous()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional
 
+from scenescope.data import transforms
 from scenescope.data.dataset import Scene
 from scenescope.data.settings import AugmentSettings
 from scenescope.data.transforms import (
@@ -140,6 +141,17 @@ def test_labels_are_not_shifted_against_the_image() -> None:
         shifts.append(float(means[0] - means[1]))
     # The plain nearest neighbour would be 0.3 off.
     assert abs(np.mean(shifts)) < 0.1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 8), (7, 5), (40, 9)])
+def test_labels_are_resized_by_the_pixel_under_the_centre(size: tuple[int, int]) -> None:
+    labels = np.random.default_rng(0).integers(0, 9, (7, 5), np.uint8)
+    resized = transforms._nearest(labels, *size)
+    slow = [
+        [labels[int((y + 0.5) * 7 / size[0]), int((x + 0.5) * 5 / size[1])] for x in range(size[1])]
+        for y in range(size[0])
+    ]
+    assert resized.tolist() == slow
 
 
 def test_flip_mirrors_both() -> None:
