@@ -166,6 +166,9 @@ def main() -> None:
     """Measure, print a table and write the page with its plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--positions", type=int, nargs="+", default=[4096, 9216, 16384, 32768])
+    parser.add_argument(
+        "--training-positions", type=int, nargs="+", help="forward + backward; like the others if not given"
+    )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--output", type=Path, help="the page to write; its plot lies beside it")
@@ -173,7 +176,7 @@ def main() -> None:
     rows, curves = [], {}
     for dtype in [torch.float32] if arguments.device == "cpu" else [torch.float32, torch.bfloat16]:
         for train in (False, True):
-            for positions in arguments.positions:
+            for positions in (arguments.training_positions if train else None) or arguments.positions:
                 found = measure(positions, train, arguments.device, dtype, arguments.repeats)
                 curves[dtype, train, positions] = found
                 for form, (seconds, peak) in found.items():

@@ -19,7 +19,8 @@ CLASSES = Classes.named(["road", "sky", "tree", "car", "person"], None)
 def network(name, **options):
     """Return a small network with random weights, its attention awake."""
     torch.manual_seed(0)
-    built = create_model(name, num_classes=len(CLASSES), backbone="test_resnet", output_stride=16, **options)
+    options = {"backbone": "test_resnet"} | options
+    built = create_model(name, num_classes=len(CLASSES), output_stride=16, **options)
     for key, parameter in built.named_parameters():
         if key.endswith(("alpha", "beta", "gamma")):
             torch.nn.init.constant_(parameter, 0.5)
@@ -102,6 +103,17 @@ def test_small_pictures_are_filled_up_where_squares_are_pooled():
     assert not filled[..., 40:, :].any()
     assert form(images).shape == (1, len(CLASSES), 40, 200)
     assert export.ExportedForm(network("danet")).filled(images) is images
+
+
+def test_a_backbone_that_pads_by_size_is_exported_with_fixed_padding():
+    built = network("fcn", backbone="tf_efficientnet_lite0")
+    form = export.ExportedForm(built)
+    assert form.filled(torch.zeros(1, 3, 33, 64)).shape == (1, 3, 48, 64)  # multiples of the output stride
+    images = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(form(images), built(images).logits)
+    agreements = export.verify(built, export.export_onnx(built, CLASSES))
+    assert max(each.difference for each in agreements) < 1e-5
 
 
 def test_8_bits_keep_what_pictures_show(exported):

@@ -8,6 +8,7 @@ pooling to a grid as two products, whose cells follow from the size of the featu
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import logging
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as functional
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -46,15 +48,19 @@ OPSET = 18
 class ExportedForm(nn.Module):
     """What is in the file: B x 3 x H x W prepared pixels to B x K x H x W logits.
 
-    Squeeze-and-attention pools squares of a fixed side, and features can be smaller than one of them. Such pictures
-    are filled up on the right and below with 0, the mean colour, and the logits are cut back.
+    Some pictures are filled up on the right and below with 0, the mean colour, and the logits are cut back: those
+    smaller than a square that squeeze-and-attention pools, and, where a backbone pads by the size of what it sees
+    (TensorFlow's "same"), those whose sides are no multiple of the output stride. Of even sides "same" is a fixed
+    padding, which ONNX has.
     """
 
     def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
-        self.network = network
+        stride = network.backbone.strides[-1]
         ratios = [module.ratio for module in network.modules() if isinstance(module, SqueezeAttention)]
-        self.smallest = max(ratios, default=0) * network.backbone.strides[-1]
+        self.smallest = max(ratios, default=0) * stride
+        self.multiple = stride if any(isinstance(module, Conv2dSame) for module in network.modules()) else 1
+        self.network = _with_fixed_padding(network) if self.multiple > 1 else network
 
     def forward(self, images: Tensor) -> Tensor:
         """Return B x K x H x W logits."""
@@ -62,11 +68,42 @@ class ExportedForm(nn.Module):
         return logits[..., : images.shape[-2], : images.shape[-1]]
 
     def filled(self, images: Tensor) -> Tensor:
-        """Return the pictures, of at least the smallest size."""
-        if not self.smallest:
+        """Return the pictures, filled up to a size that the file computes."""
+        below, right = (self._missing(side) for side in images.shape[-2:])
+        if not self.smallest and self.multiple == 1:
             return images
-        below, right = (torch.sym_max(self.smallest - side, 0) for side in images.shape[-2:])
-        return functional.pad(images, (0, right, 0, below))  # type: ignore[arg-type]  # sizes are symbols in an export
+        return functional.pad(images, (0, right, 0, below))
+
+    def _missing(self, side: int) -> int:
+        whole = torch.sym_max(side, self.smallest) if self.smallest else side
+        return (whole + self.multiple - 1) // self.multiple * self.multiple - side  # type: ignore[return-value]  # a symbol
+
+
+class _FixedPadding(nn.Module):
+    """A convolution with "same" padding, of an input whose sides are multiples of its stride."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+        self.padding: list[int] = []
+        for size, stride, dilation in zip(conv.kernel_size, conv.stride, conv.dilation, strict=True):
+            total = max((size - 1) * dilation + 1 - stride, 0)
+            self.padding = [total // 2, total - total // 2, *self.padding]  # pad begins with the last side
+
+    def forward(self, features: Tensor) -> Tensor:
+        conv = self.conv
+        padded = functional.pad(features, self.padding)
+        return functional.conv2d(padded, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
+
+
+def _with_fixed_padding(network: SegmentationNetwork) -> SegmentationNetwork:
+    """Return a copy of a network in which no padding hangs on a size."""
+    fixed = copy.deepcopy(network)
+    for parent in list(fixed.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Conv2dSame):
+                setattr(parent, name, _FixedPadding(child))
+    return fixed
 
 
 @dataclass(frozen=True)
@@ -124,7 +161,9 @@ def verify(
             exported = open_exported(content, "the exported file", runtime).network
             for size in SIZES:
                 images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
-                expected, answer = form(images), exported(images).logits
+                height, width = size
+                expected = network(form.filled(images)).logits[..., :height, :width]
+                answer = exported(images).logits
                 difference = (answer - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
                 same = (answer.argmax(dim=1) == expected.argmax(dim=1)).float().mean()
                 agreements.append(Agreement(runtime, size, float(difference), float(same)))
@@ -221,8 +260,8 @@ EXPORTED_FORMS: dict[Any, Callable[..., Tensor]] = {
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter from speaking to the user of what it finds in torch itself."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    """Keep exporter and quantizer, which logs as root, from speaking to the user of their own matters."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", None)]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
