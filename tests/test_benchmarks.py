@@ -94,3 +94,34 @@ def test_parity_sees_a_network_that_is_not_the_original() -> None:
     parity.awaken(network)
     for statistics in network.state_dict().values():
         assert not statistics.is_floating_point() or statistics.unique().numel() > 1  # neither all 0 nor all 1
+
+
+def test_parts_that_are_not_measured_keep_their_section(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    speed = importlib.import_module("speed")
+    monkeypatch.setattr(speed, "PAGE", tmp_path / "speed.md")
+    told = {"answer": "measured once", "startup": "measured twice"}
+    for part, text in told.items():
+        title, _ = speed.PARTS[part]
+        monkeypatch.setitem(speed.PARTS, part, (title, lambda arguments, text=text: text))
+    for part in told:
+        monkeypatch.setattr("sys.argv", ["speed.py", part])
+        speed.main()
+    page = (tmp_path / "speed.md").read_text()
+    assert page.index("## From logits to scores") < page.index("measured once") < page.index("## Starting up")
+    assert page.index("## Starting up") < page.index("measured twice")
+    assert page.count("\n## ") == 2
+
+
+def test_forms_are_compared_with_the_first() -> None:
+    speed = importlib.import_module("speed")
+    rows = speed.compared("here", {"plain": 4.0, "ours": 3.0}, {"plain": 2_000_000, "ours": 500_000})
+    assert rows == [["here", "plain", "4.00", "1.00", "2", "1.00"], ["here", "ours", "3.00", "0.75", "0", "0.25"]]
+
+
+def test_the_original_form_of_the_whole_network_gives_the_same_logits() -> None:
+    speed = importlib.import_module("speed")
+    images = torch.randn(1, 3, 64, 72)
+    with torch.inference_mode():
+        answers = [speed.danet(form).eval()(images).logits for form in ("plain", "ours", "optimised")]
+    for answer in answers[1:]:
+        torch.testing.assert_close(answer, answers[0], rtol=1e-4, atol=1e-5)
