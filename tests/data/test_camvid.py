@@ -68,3 +68,14 @@ def test_a_folder_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
         open_camvid(str(tmp_path), "train")
     with pytest.raises(DataError, match="does not exist"):
         open_camvid(str(tmp_path / "none"), "train")
+
+
+def test_trainval_is_train_and_then_val(tmp_path: Path) -> None:
+    for split, stem in (("train", "b"), ("val", "a")):
+        write(tmp_path / split / "images" / f"{stem}.png", np.zeros((3, 4, 3), dtype=np.uint8))
+        write(tmp_path / split / "masks" / f"{stem}.png", np.zeros((3, 4), dtype=np.uint8))
+    scenes = open_camvid(str(tmp_path), "trainval")
+    assert [scenes.name(index) for index in range(len(scenes))] == ["b", "a"]
+    (tmp_path / "val").rename(tmp_path / "test")
+    with pytest.raises(DataError, match=r"No split 'trainval' of CamVid in .*; it has test, train"):
+        open_camvid(str(tmp_path), "trainval")

@@ -16,7 +16,7 @@ HEAD_PARAMETERS = {19: 23_954_619, 21: 23_957_697, 59: 24_016_179, 60: 24_017_71
 @pytest.mark.parametrize("num_classes", HEAD_PARAMETERS)
 def test_head_parameters(num_classes: int) -> None:
     with torch.device("meta"):
-        head = DANetHead(2048, num_classes)
+        head = DANetHead([256, 512, 1024, 2048], num_classes)
     assert count_parameters(head) == HEAD_PARAMETERS[num_classes]
 
 

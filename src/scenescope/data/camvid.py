@@ -33,12 +33,12 @@ _CLASSES: dict[str, Colour] = {
 }
 CLASSES = Classes(tuple(_CLASSES), tuple(_CLASSES.values()))
 UNLABELLED = 11
-COUNTS = {"train": 367, "val": 101, "test": 233}
+COUNTS = {"train": 367, "val": 101, "trainval": 468, "test": 233}
 """Number of scenes in each split as published."""
 
 
 def open_camvid(root: str, split: str) -> FileDataset:
-    """Open a split (train, val or test) of CamVid.
+    """Open a split of CamVid: train, val, test, or trainval, the first two one after the other.
 
     Raises:
         DataError: no such folder, or images and masks do not match.
@@ -46,7 +46,8 @@ def open_camvid(root: str, split: str) -> FileDataset:
     """
     folder = require_directory(Path(os.path.expanduser(root)))
     layouts = _layouts(folder)
-    if split not in layouts:
+    parts = ["train", "val"] if split == "trainval" else [split]
+    if not layouts.keys() >= set(parts):
         found = f"it has {', '.join(sorted(layouts))}" if layouts else f"it holds {listed(_names(folder))}"
         raise SplitError(
             f"No split {split!r} of CamVid in {folder}; {found}. A split is SPLIT/images with SPLIT/masks, "
@@ -54,7 +55,8 @@ def open_camvid(root: str, split: str) -> FileDataset:
         )
     table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [UNLABELLED])
     published = (COUNTS[split],) if split in COUNTS else ()
-    return FileDataset(CLASSES, split, root, pair_directories(*layouts[split]), table, published=published)
+    pairs = tuple(pair for part in parts for pair in pair_directories(*layouts[part]))
+    return FileDataset(CLASSES, split, root, pairs, table, published=published)
 
 
 def _layouts(folder: Path) -> dict[str, tuple[Path, Path]]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from scenescope.attention.channel import ChannelAttention, ChannelForm
 from scenescope.attention.position import PositionAttention
 from scenescope.backbones.build import create_backbone
-from scenescope.models.blocks import classifier, conv_norm_relu
+from scenescope.errors import ModelError
+from scenescope.models.blocks import classifier, conv_norm_relu, resize, separable_conv_norm_relu
 from scenescope.models.fcn import auxiliary_fcn_head
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
@@ -37,27 +39,38 @@ class DANetHead(nn.Module):
     Either branch can be left out; with neither, one branch without attention remains (the ablation's baseline).
     With both branches each has an auxiliary classifier in training, as published.
 
+    ``skip`` is not of the paper: the sum is refined at the size of stage 1 with what that stage sees, as in DeepLabV3+
+    (Chen et al., ECCV 2018, section 3.1). At output stride 16 a pole is narrower than a position of stage 4.
+
     Args:
-        in_channels: C4, the width of stage 4.
+        channels: widths of stages 1 to 4; C4 is the last.
         num_classes: K.
         position: have the position branch.
         channel: have the channel branch.
         channel_form: "official" or "paper", see ChannelAttention.
+        skip: number of channels of stage 1 that enter the refinement; 0 leaves it out.
+        align_corners: how the sum is resized to stage 1.
         dropout: probability of dropping a channel before every classifier.
     """
 
     def __init__(
         self,
-        in_channels: int,
+        channels: Sequence[int],
         num_classes: int,
         *,
         position: bool = True,
         channel: bool = True,
         channel_form: ChannelForm = "official",
+        skip: int = 0,
+        align_corners: bool = True,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        if skip < 0:
+            raise ModelError(f"skip={skip} is not a number of channels; give 0 for no skip, or such as 24.")
+        in_channels = channels[-1]
         inner = in_channels // 4
+        self.align_corners = align_corners
         self.position: PositionAttention | None = None
         self.channel: ChannelAttention | None = None
         if position:
@@ -73,12 +86,20 @@ class DANetHead(nn.Module):
         if position and channel:
             self.position_classifier = classifier(inner, num_classes, dropout)
             self.channel_classifier = classifier(inner, num_classes, dropout)
+        self.low_level: nn.Sequential | None = None
+        if skip:
+            self.low_level = conv_norm_relu(channels[0], skip, kernel_size=1)
+            self.refine = separable_conv_norm_relu(inner + skip, inner, kernel_size=3)
         self.classifier = classifier(inner, num_classes, dropout)
 
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
-        """Return logits at the size of stage 4 from the features of stages 1 to 4."""
+        """Return logits at the size of stage 4, or 1 with a skip, from the features of stages 1 to 4."""
         branches = self.branches(stages[-1])
-        fused = sum(branches.values())  # elementwise, no norm or ReLU after
+        fused: Any = sum(branches.values())  # elementwise, no norm or ReLU after
+        if self.low_level is not None:
+            low_level = self.low_level(stages[0])
+            fused = resize(fused, low_level.shape[-2:], align_corners=self.align_corners)
+            fused = self.refine(torch.cat([fused, low_level], dim=1))
         auxiliary = {}
         if self.training and len(branches) == 2:
             auxiliary["position"] = self.position_classifier(branches["position"])
@@ -106,6 +127,7 @@ def danet(
     position: bool = True,
     channel: bool = True,
     channel_form: ChannelForm = "official",
+    skip: int = 0,
     auxiliary_head: bool = False,
     dropout: float = 0.1,
 ) -> SegmentationNetwork:
@@ -115,11 +137,13 @@ def danet(
     """
     stages = create_backbone(backbone, output_stride=output_stride, multi_grid=multi_grid, pretrained=pretrained)
     head = DANetHead(
-        stages.channels[-1],
+        stages.channels,
         num_classes,
         position=position,
         channel=channel,
         channel_form=channel_form,
+        skip=skip,
+        align_corners=align_corners,
         dropout=dropout,
     )
     loss_weights = {"position": 1.0, "channel": 1.0} if position and channel else {}
