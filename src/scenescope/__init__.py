@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scenescope.checkpoints.model_directory import load_model
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
-    from scenescope.explore.position import position_attention as attend
+    from scenescope.explore.view import attend
     from scenescope.inference.optimise import optimise_for_inference
     from scenescope.inference.segmenter import Segmenter
     from scenescope.labels import Classes
@@ -60,7 +60,7 @@ _ORIGINS = {
     "Segmenter": "scenescope.inference.segmenter:Segmenter",
     "SqueezeAttention": "scenescope.attention.squeeze:SqueezeAttention",
     "SqueezeExcitation": "scenescope.attention.squeeze_excitation:SqueezeExcitation",
-    "attend": "scenescope.explore.position:position_attention",
+    "attend": "scenescope.explore.view:attend",
     "convert": "scenescope.checkpoints.convert:convert",
     "create_model": "scenescope.models.catalog:create_model",
     "evaluate": "scenescope.evaluation.evaluator:evaluate",

@@ -18,7 +18,7 @@ def models(tmp_path_factory):
     """Return a folder with a danet and an fcn."""
     torch.manual_seed(0)
     place = tmp_path_factory.mktemp("models")
-    for name in ("danet", "fcn"):
+    for name in ("danet", "fcn", "sanet"):
         network = create_model(name, backbone="test_resnet", num_classes=3, output_stride=16)
         if name == "danet":
             torch.nn.init.normal_(network.head.position.query.weight, std=5.0)
@@ -58,7 +58,7 @@ def test_a_map_for_every_point_a_figure_and_what_the_points_are(run, models, pho
     assert (first[20, 10] == 255).all()  # the point is marked
     assert (first != second).any()
     with Image.open(out / "photo_figure.png") as figure:
-        assert figure.width > 4 * 360  # image, two maps and prediction, each 360 x 240
+        assert figure.size[0] > 4 * 360  # four panels side by side
 
 
 def test_points_are_those_of_the_picture_as_displayed(run, models, photo, tmp_path):
@@ -80,7 +80,7 @@ def test_points_are_those_of_the_picture_as_displayed(run, models, photo, tmp_pa
         ("danet", "5", r"--point '5' is not a pixel; write two whole numbers"),
         ("danet", "1.5,2", r"--point '1.5,2' is not a pixel"),
         ("danet", "1,2,3", r"--point '1,2,3' is not a pixel"),
-        ("fcn", "5,5", r"fcn has no position attention .* danet"),
+        ("fcn", "5,5", r"fcn has no attention to look into; danet, sanet"),
         ("missing", "5,5", r"no model at"),
     ],
 )
@@ -98,3 +98,102 @@ def test_a_file_in_the_outputs_place_is_named(run, models, photo, tmp_path):
     assert result.exit_code == 2
     assert "in the way" in result.errors
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_truth_rivals_channels_and_numbers(run, models, photo, tmp_path):
+    mask = np.zeros((60, 90), np.uint8)
+    mask[:, 40:], mask[0] = 2, 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    options = ["--truth", tmp_path / "mask.png", "--against", models / "fcn", "--channel", 3, "--received"]
+    out = tmp_path / "out"
+    asked = [photo, "--model", models / "danet", "--point", "10,20", "--arrays", "--format", "svg", "--output", out]
+    result = run(*asked, *options)
+    assert result.exit_code == 0, result.errors
+    assert (out / "photo_figure.svg").read_text().count("<svg") == 1
+    with np.load(out / "photo_arrays.npz") as arrays:
+        assert arrays["position"].sum() == pytest.approx(1, abs=1e-5)
+        assert list(arrays["channels"]) == [3]
+        assert (arrays["truth"] == mask).all()
+        rows, columns = arrays["position"].shape[1:]
+        assert arrays["received"].shape == (1, rows, columns)
+        assert arrays["between_classes"].shape == (3, 3)
+
+
+def test_the_heads_of_sanet(run, models, photo, tmp_path):
+    result = run(photo, "--model", models / "sanet", "--arrays", "--head", 2, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.errors
+    with np.load(tmp_path / "out" / "photo_arrays.npz") as arrays:
+        assert {"head2_distance", "head2_main_1", "head2_output_1"} <= set(arrays)
+        assert "head1_distance" not in arrays
+
+
+def test_scenes_of_a_data_set_bring_their_truth(run, scenes_model, tmp_path):
+    result = run("scenes:", "--model", scenes_model, "--split", "test", "--arrays", "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.errors
+    drawn = sorted((tmp_path / "out").glob("*_arrays.npz"))
+    assert len(drawn) == 3
+    from scenescope.data.catalog import open_dataset
+
+    dataset = open_dataset("scenes", "", "test")
+    index = {dataset.name(number): number for number in range(len(dataset))}
+    for path in drawn:
+        with np.load(path) as arrays:
+            assert (arrays["truth"] == dataset[index[path.name.removesuffix("_arrays.npz")]].labels).all()
+
+
+@pytest.fixture(scope="module")
+def scenes_model(tmp_path_factory):
+    from scenescope.data.catalog import open_dataset
+
+    classes = open_dataset("scenes", "", "test").classes
+    place = tmp_path_factory.mktemp("scenes") / "model"
+    save_model(
+        create_model("danet", backbone="test_resnet", num_classes=len(classes), output_stride=32), classes, place
+    )
+    return place
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--channel", "999"], r"no channel 999; this network has the channels 0 to \d+"),
+        (["--format", "gif"], r"--format 'gif' is not known.* Known: png, svg, pdf"),
+        (["--truth", "TRUTH"], r"is 5 x 5 pixels, but its image .* is 90 x 60"),
+        (["--scene", "a"], r"--scene names scenes of a data set"),
+        (["--against", "nowhere/model"], r"no model at nowhere/model"),
+    ],
+)
+def test_what_cannot_be_drawn(run, models, photo, tmp_path, arguments, message):
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(tmp_path / "truth.png")
+    given = [tmp_path / "truth.png" if argument == "TRUTH" else argument for argument in arguments]
+    result = run(photo, "--model", models / "danet", *given, "--output", tmp_path / "out")
+    assert result.exit_code == 2, result.output
+    assert re.search(message, result.errors), result.errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_with_a_class_that_is_none_is_refused(run, models, photo, tmp_path):
+    mask = np.zeros((60, 90), np.uint8)
+    mask[5, 7] = 3
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    result = run(photo, "--model", models / "danet", "--truth", tmp_path / "mask.png", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "mask.png" in result.errors
+    assert "3" in result.errors
+
+
+def test_a_head_that_does_not_exist(run, models, photo, tmp_path):
+    result = run(photo, "--model", models / "sanet", "--head", 5, "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "no head 5; this network has the heads 1 to 4" in result.errors
+
+
+def test_a_broken_picture_in_a_folder_does_not_stop_the_others(run, models, photo, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photo.read_bytes()[:200])
+    (folder / "b.jpg").write_bytes(photo.read_bytes())
+    result = run(folder, "--model", models / "danet", "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "a.jpg" in result.errors
+    assert (tmp_path / "out" / "b_figure.png").exists()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scenescope.errors import CheckpointError, ModelError, ScenescopeError
+from scenescope.explore.view import attend
 from scenescope.export import export_onnx
 from scenescope.inference import exported
 from scenescope.inference.exported import load_for_inference, open_exported
@@ -77,7 +78,7 @@ def test_engineers_find_the_facts_in_the_metadata(network, file):
 
 def test_a_file_cannot_be_looked_into(file):
     with pytest.raises(ModelError, match="name the model directory"):
-        load_for_inference(file).network.position_features(torch.zeros(1, 3, 64, 64))
+        _ = attend(load_for_inference(file).network, np.zeros((64, 64, 3), np.uint8)).position
 
 
 def test_files_that_are_none_are_refused(file, tmp_path):

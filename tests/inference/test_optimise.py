@@ -7,7 +7,7 @@ from torch import nn
 
 from scenescope.backbones.build import count_parameters, norm_layers
 from scenescope.errors import ModelError
-from scenescope.explore.position import position_attention
+from scenescope.explore.view import attend
 from scenescope.inference import optimise
 from scenescope.inference.optimise import optimise_for_inference
 from scenescope.inference.segmenter import Segmenter
@@ -69,7 +69,7 @@ def test_attention_can_still_be_looked_into():
     network = trained("danet")
     image = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
     expected, answer = (
-        position_attention(each, image, [(5, 7)])[0]
+        attend(each, image).position.maps([(5, 7)])
         for each in (network, optimise_for_inference(network, torch.float32))
     )
     np.testing.assert_allclose(answer, expected, rtol=1e-3, atol=1e-6)

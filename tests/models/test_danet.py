@@ -134,12 +134,13 @@ def test_attention_changes_the_answer_once_awake() -> None:
     assert not torch.allclose(network(images).logits, awake_position, atol=1e-3)
 
 
-def test_position_features_are_the_input_of_position_attention() -> None:
-    network = create_model("danet", backbone="resnet18", num_classes=3).eval()
-    images = torch.randn(1, 3, 64, 64)
-    seen = []
-    network.head.position.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    network(images)
-    torch.testing.assert_close(network.position_features(images), seen[0])
-    with pytest.raises(ModelError, match="fcn has no position attention to look into; danet"):
-        create_model("fcn", backbone="resnet18", num_classes=3).position_features(images)
+def test_a_skip_answers_at_stage_1_and_leaves_the_branches_as_they_are() -> None:
+    plain = create_model("danet", backbone="resnet18", num_classes=3, output_stride=16)
+    skipping = create_model("danet", backbone="resnet18", num_classes=3, output_stride=16, skip=12)
+    more = 64 * 12 + 2 * 12 + (128 + 12) * 9 + 2 * (128 + 12) + (128 + 12) * 128 + 2 * 128
+    assert count_parameters(skipping) - count_parameters(plain) == more
+    images = torch.randn(2, 3, 64, 96)
+    assert skipping.eval().low_resolution(images).logits.shape == (2, 3, 16, 24)
+    assert set(skipping.train()(images).auxiliary) == {"position", "channel"}
+    with pytest.raises(ModelError, match=r"skip=-1 is not a number of channels"):
+        create_model("danet", backbone="resnet18", num_classes=3, skip=-1)

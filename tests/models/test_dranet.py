@@ -90,6 +90,3 @@ def test_the_auxiliary_head_weighs_a_fifth_and_can_be_left_out() -> None:
 def test_refusals() -> None:
     with pytest.raises(ModelError, match=r"dranet has no option 'auxilary_head'. Did you mean 'auxiliary_head'"):
         create_model("dranet", num_classes=3, backbone="resnet18", auxilary_head=False)
-    network = create_model("dranet", num_classes=3, backbone="resnet18")
-    with pytest.raises(ModelError, match="This dranet has no position attention to look into; danet"):
-        network.position_features(torch.randn(1, 3, 64, 64))

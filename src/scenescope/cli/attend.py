@@ -1,4 +1,4 @@
-"""scenescope attend: what a pixel attends to."""
+"""scenescope attend: what pixels, channels and heads attend to."""
 
 from __future__ import annotations
 
@@ -10,54 +10,96 @@ import typer
 from rich.console import Console
 
 from scenescope.cli.inference_options import DeviceOption, ModelOption, output_path
-from scenescope.errors import ScenescopeError
+from scenescope.errors import ImageError, ScenescopeError, nearest
 
 if TYPE_CHECKING:
-    from scenescope.explore.position import Point
+    from scenescope.explore.points import Point
 
 
 def attend(
-    image: Annotated[Path, typer.Argument(help="A picture.")],
-    point: Annotated[
-        list[str], typer.Option(metavar="X,Y", help="Pixel to ask about, from the upper left corner; may be repeated.")
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="Files, folders or patterns; or one data set KIND:ROOT, for its truth."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the pictures.", parser=output_path)],
     model: ModelOption = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y",
+            help="Pixel to ask about, from the upper left corner; may be repeated.",
+            show_default="one in each of the three largest classes",
+        ),
+    ] = None,
+    channel: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Attended channel to show; may be repeated.", show_default="two that answer to the first point's class"
+        ),
+    ] = None,
+    head: Annotated[
+        list[int] | None,
+        typer.Option(help="Stage whose squeeze-and-attention head to show; may be repeated.", show_default="1 and 4"),
+    ] = None,
+    received: Annotated[bool, typer.Option("--received", help="Also show who attends to each point.")] = False,
+    truth: Annotated[
+        Path | None,
+        typer.Option(help="Mask of a single picture: class numbers of the model, 255 ignored.", show_default="none"),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Another model whose prediction to show; may be repeated.", show_default="none"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of a data set.")] = "val",
+    scene: Annotated[
+        list[str] | None,
+        typer.Option(help="Scene of a data set by name; may be repeated.", show_default="three, spread over the split"),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="Of the figures: png, svg or pdf.")] = "png",
+    arrays: Annotated[bool, typer.Option("--arrays", help="Also write the raw numbers as .npz.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw what chosen pixels of a picture attend to, over the picture, and say which class each is."""
-    from PIL import Image
+    """Draw what chosen pixels of pictures attend to, channels and heads, beside the prediction.
 
-    from scenescope.data.images import read_image
-    from scenescope.drawing.heatmap import mark_points, over
-    from scenescope.drawing.overlay import blend
-    from scenescope.drawing.png import save_png
-    from scenescope.explore.figure import side_by_side
-    from scenescope.explore.position import position_attention, require_inside
+    Goes on past pictures that cannot be read and lists them at the end (exit code 1).
+    """
+    from scenescope.drawing.panels import FORMATS
+    from scenescope.explore.attention_figure import HEADS
     from scenescope.files import output_directory
     from scenescope.inference.segmenter import Segmenter
+    from scenescope.workflows.attention import Wish, draw_attention, find_subjects, require_same_classes
 
-    points = list(dict.fromkeys(_parse_point(text) for text in point))
-    picture = read_image(image)
-    for place in points:
-        require_inside(place, picture.shape[1], picture.shape[0])
+    if form not in FORMATS:
+        raise ScenescopeError(f"--format {form!r} is not known.{nearest(form, FORMATS)} Known: {', '.join(FORMATS)}.")
+    points = list(dict.fromkeys(_parse_point(text) for text in point or []))
     segmenter = Segmenter.load(model, device)
-    maps = position_attention(segmenter.network, picture, points)
+    others = {Path(name).name: Segmenter.load(name, device) for name in against or []}
+    require_same_classes(segmenter, others)
+    subjects = find_subjects(images, output, segmenter.classes, split=split, scenes=scene or [], truth=truth)
+    wish = Wish(points, channel or (), head or HEADS, received, form, arrays, others)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    failed = []
     with output_directory(output):
-        prediction = segmenter.predict(picture, probabilities=True)
-        assert prediction.probabilities is not None  # asked for
-        console = Console()
-        panels = [("image", mark_points(picture, points))]
-        for (x, y), attention in zip(points, maps, strict=True):
-            drawn = mark_points(over(picture, attention), [(x, y)])
-            save_png(Image.fromarray(drawn), output / f"{image.stem}_attention_{x}_{y}.png")
-            panels.append((f"attention of {x},{y}", drawn))
-            label = int(prediction.labels[y, x])
-            name, probability = segmenter.classes.names[label], prediction.probabilities[label, y, x]
-            console.print(f"{x},{y}: {name}, probability {probability:.2f}", markup=False, highlight=False)
-        panels.append(("prediction", blend(picture, prediction.labels, segmenter.classes.palette)))
-        save_png(side_by_side(panels), output / f"{image.stem}_figure.png")
-        console.print(f"Pictures are in {output}.", markup=False, highlight=False, soft_wrap=True)
+        for subject in subjects:
+            try:
+                lines = draw_attention(subject, segmenter, wish, output)
+            except ImageError as error:
+                if len(subjects) == 1:
+                    raise
+                failed.append(str(error))
+                continue
+            if len(subjects) > 1:
+                console.print(f"{subject.name}:")
+            for line in lines:
+                console.print(line)
+        console.print(f"Pictures are in {output}.")
+    errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
+    for reason in failed:
+        errors.print("failed:", " ".join(reason.split()))
+    if failed:
+        raise typer.Exit(1)
 
 
 def _parse_point(text: str) -> Point:

@@ -1,71 +1,114 @@
-"""What a pixel attends to: rows of the position-attention map S, never the whole N x N.
+"""What pixels attend to: rows, columns and sums of the position-attention map S, never the whole N x N.
 
 Fu et al., "Dual Attention Network for Scene Segmentation", CVPR 2019, section 3.2 and the figure of sub-attention maps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from scenescope.attention.blockwise import block_rows
 from scenescope.attention.position import PositionAttention
-from scenescope.errors import ImageError
-from scenescope.inference.memory import memory_errors
-from scenescope.inference.modes import evaluating
-from scenescope.models.network import SegmentationNetwork
+from scenescope.explore.points import Point, cell_labels, cells
 
-Point = tuple[int, int]
-"""x (to the right) and y (down) in pixels of the picture as displayed, from 0."""
+Map = npt.NDArray[np.float32]
 
 
-def position_attention(
-    network: SegmentationNetwork, image: npt.NDArray[np.uint8], points: Sequence[Point]
-) -> list[npt.NDArray[np.float32]]:
-    """Return for each point how much every position of the features counts for it.
+@dataclass
+class PositionView:
+    """Position attention in one picture, with N = h * w positions.
 
-    The map of a point is row j of S, j = floor(y h / H) * w + floor(x w / W), with h x w features of an H x W image.
-
-    Args:
-        network: has position attention.
-        image: H x W x 3 uint8 RGB.
-        points: (x, y) in pixels.
-
-    Returns:
-        One h x w float32 map per point; each sums to 1.
-
-    Raises:
-        ImageError: a point outside the image.
-        ModelError: the network has no position attention.
+    Attributes:
+        module: the attention.
+        features: 1 x C x h x w, its input.
+        image_size: height and width of the picture.
+        labels: H x W, the class of every pixel.
+        num_classes: K.
     """
-    height, width = image.shape[:2]
-    for point in points:
-        require_inside(point, width, height)
-    device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
-    what = f"The attention in a picture of {width} x {height} pixels"
-    with memory_errors(ImageError, what, "scale the picture down"), evaluating(network):
-        batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)
-        features = network.position_features(network.prepare(batch))
-        rows, columns = features.shape[-2:]
-        cells = [(y * rows // height) * columns + x * columns // width for x, y in points]
-        positions = torch.tensor(cells, dtype=torch.long, device=device)
-        attention = network.head.position
-        assert isinstance(attention, PositionAttention)  # position_features refuses networks without it
-        maps = attention.rows(features, positions)[0].view(-1, rows, columns).cpu().numpy()
-    return list(maps)
 
+    module: PositionAttention
+    features: Tensor
+    image_size: tuple[int, int]
+    labels: npt.NDArray[np.uint8]
+    num_classes: int
 
-def require_inside(point: Point, width: int, height: int) -> None:
-    """Refuse a point outside an image.
+    def maps(self, points: Sequence[Point]) -> Map:
+        """Return how much every position counts for each point: row j of S, where j is the cell of the point.
 
-    Raises:
-        ImageError: naming the valid range.
-    """
-    x, y = point
-    if not (0 <= x < width and 0 <= y < height):
-        raise ImageError(
-            f"Point {x},{y} lies outside the image of {width} x {height} pixels;"
-            f" x may be 0 to {width - 1} and y 0 to {height - 1}."
-        )
+        Returns:
+            P x h x w; each map sums to 1.
+
+        Raises:
+            ImageError: a point lies outside the image.
+        """
+        with torch.inference_mode():
+            rows = self.module.rows(self.features, cells(points, self.image_size, self.features))[0]
+        return self._shaped(rows)
+
+    def received(self, points: Sequence[Point]) -> Map:
+        """Return how much each point counts for every position: column i of S, who attends to this pixel.
+
+        Returns:
+            P x h x w, each weight 0 to 1; N times the mean of a map is what the point receives of all attention.
+
+        Raises:
+            ImageError: a point lies outside the image.
+        """
+        with torch.inference_mode():
+            query, key = self._query_and_key
+            chosen = key[:, cells(points, self.image_size, self.features)]  # D x P
+            columns = torch.exp(chosen.t() @ query - self._normalisers)
+        return self._shaped(columns)
+
+    def between_classes(self) -> npt.NDArray[np.float64]:
+        """Return the attention that the positions of a class pay to those of each class, on average.
+
+        The class of a position is that of the pixel under its centre, as predicted.
+
+        Returns:
+            K x K: row a, column b is the mean over the positions of class a of the weight that all positions of class b
+            have for it. Rows sum to 1; the row of an absent class is NaN.
+        """
+        labels = torch.from_numpy(cell_labels(self.labels, *self.features.shape[-2:]).astype(np.int64)).flatten()
+        labels = labels.to(self.features.device)
+        members = torch.nn.functional.one_hot(labels, self.num_classes).float()  # N x K
+        totals = torch.zeros(self.num_classes, self.num_classes, dtype=torch.float64)
+        with torch.inference_mode():
+            for rows, energies in self._blocks():
+                paid = torch.softmax(energies, dim=1) @ members
+                totals += (members[rows].t() @ paid).double().cpu()
+        counts = members.sum(dim=0).double().cpu()
+        mean: npt.NDArray[np.float64] = (totals / counts[:, None]).numpy()
+        return mean
+
+    @cached_property
+    def _query_and_key(self) -> tuple[Tensor, Tensor]:
+        """D x N each, float32."""
+        with torch.inference_mode():
+            query, key = self.module.query(self.features), self.module.key(self.features)
+            return query[0].flatten(1).float(), key[0].flatten(1).float()
+
+    @cached_property
+    def _normalisers(self) -> Tensor:
+        """The logarithm of the sum that divides each row of S, N."""
+        return torch.cat([energies.logsumexp(dim=1) for _, energies in self._blocks()])
+
+    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield the energies a few rows at a time: which rows, b x N."""
+        query, key = self._query_and_key
+        positions = key.shape[1]
+        block = block_rows(positions, key.device.type)
+        for start in range(0, positions, block):
+            rows = slice(start, start + block)
+            yield rows, query[:, rows].t() @ key
+
+    def _shaped(self, maps: Tensor) -> Map:
+        shaped: Map = maps.view(-1, *self.features.shape[-2:]).cpu().numpy()
+        return shaped

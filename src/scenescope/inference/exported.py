@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scenescope.backbones.build import Backbone
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
-from scenescope.errors import CheckpointError, ModelError, ScenescopeError, nearest
+from scenescope.errors import CheckpointError, ScenescopeError, nearest
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
@@ -45,14 +45,6 @@ class ExportedNetwork(SegmentationNetwork):
 
     def __init__(self, run: _Run, mean: Any, std: Any, *, num_classes: int, align_corners: bool) -> None:
         super().__init__(_Ran(run, mean, std), _Answered(), num_classes=num_classes, align_corners=align_corners)
-
-    def position_features(self, images: Tensor) -> Tensor:
-        """Refuse: the file gives logits and nothing on the way.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError("An exported file cannot be looked into; name the model directory that it was made of.")
 
 
 class _Ran(Backbone):

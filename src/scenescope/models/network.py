@@ -9,7 +9,6 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from scenescope.backbones.build import Backbone
-from scenescope.errors import ModelError
 from scenescope.outputs import SegmentationOutput
 
 
@@ -87,17 +86,3 @@ class SegmentationNetwork(nn.Module):
         std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
         # In the layout that convolutions in float32 are fastest with, whatever that of the pictures.
         return (images.to(torch.float32, memory_format=torch.contiguous_format) / 255 - mean) / std
-
-    def position_features(self, images: Tensor) -> Tensor:
-        """Return the input of position attention, B x C x h x w, from prepared images.
-
-        Raises:
-            ModelError: the network has no position attention.
-        """
-        if getattr(self.head, "position", None) is None:
-            raise ModelError(
-                f"This {self.config.get('name', 'network')} has no position attention to look into;"
-                " danet with position=true has it."
-            )
-        features: Tensor = self.head.position_in(self.backbone(images)[-1])  # type: ignore[operator]
-        return features

@@ -22,7 +22,7 @@ from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.figure import side_by_side
-from scenescope.explore.position import position_attention
+from scenescope.explore.view import attend
 from scenescope.files import make_directory
 from scenescope.inference.segmenter import Segmenter
 from scenescope.training.progress import Progress
@@ -155,7 +155,7 @@ def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, d
         point, name = _point(scene, unseen.classes.names, index)
         save_png(Image.fromarray(scene.image), scenes / f"{scene.name}.png")
         prediction = segmenter.predict(scene.image)
-        (attention,) = position_attention(loaded.network, scene.image, [point])
+        (attention,) = attend(loaded.network, scene.image).position.maps([point])
         figure = side_by_side(
             [
                 ("image", mark_points(scene.image, [point])),

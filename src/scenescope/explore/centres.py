@@ -1,0 +1,106 @@
+"""What DRANet's positions and channels attend to: a few centres gathered from the picture.
+
+Fu et al., "Scene Segmentation With Dual Relation-Aware Attention Network", IEEE Transactions on Neural Networks and
+Learning Systems 32(6), 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from scenescope.attention.compact_channel import CompactChannelAttention
+from scenescope.attention.compact_position import SIZES, CompactPositionAttention
+from scenescope.explore.channel import require_channels
+from scenescope.explore.points import Point, cells
+from scenescope.inference.modes import evaluating
+
+Map = npt.NDArray[np.float32]
+
+
+@dataclass
+class PositionCentres:
+    """Compact position attention in one picture; its M = 50 centres are the cells of four grids, see the module.
+
+    Attributes:
+        module: the attention.
+        features: 1 x C x h x w, its input.
+        image_size: height and width of the picture.
+    """
+
+    module: CompactPositionAttention
+    features: Tensor
+    image_size: tuple[int, int]
+
+    def weights(self, points: Sequence[Point]) -> Map:
+        """Return how much every centre counts for each point: P x M, rows sum to 1.
+
+        Raises:
+            ImageError: a point lies outside the image.
+        """
+        chosen = cells(points, self.image_size, self.features).cpu().numpy()
+        return np.ascontiguousarray(self._map[chosen])
+
+    def maps(self) -> Map:
+        """Return how much each centre counts for every position: M x h x w."""
+        return np.ascontiguousarray(self._map.T).reshape(-1, *self.features.shape[-2:])
+
+    def spread(self, points: Sequence[Point]) -> Map:
+        """Return where in the picture the weights of each point lie: P x 6 x 6, each summing to 1.
+
+        The weight of a centre is spread evenly over the cells of the finest grid that its own cell covers.
+
+        Raises:
+            ImageError: a point lies outside the image.
+        """
+        finest = SIZES[-1]
+        weights = self.weights(points)
+        spread = np.zeros((len(weights), finest, finest), np.float32)
+        first = 0
+        for size in SIZES:
+            covered = finest // size
+            grid = weights[:, first : first + size * size].reshape(-1, size, size)
+            spread += grid.repeat(covered, axis=1).repeat(covered, axis=2) / covered**2
+            first += size * size
+        return spread
+
+    @cached_property
+    def _map(self) -> Map:
+        with evaluating(self.module):
+            found: Map = self.module.map(self.features)[0].cpu().numpy()
+        return found
+
+
+@dataclass
+class ChannelCentres:
+    """Compact channel attention in one picture.
+
+    Attributes:
+        module: the attention.
+        features: 1 x C x h x w, its input.
+    """
+
+    module: CompactChannelAttention
+    features: Tensor
+
+    def weights(self, channels: Sequence[int]) -> Map:
+        """Return how much every centre counts for each of some channels: P x M, rows sum to 1.
+
+        Raises:
+            ModelError: there is no such channel.
+        """
+        require_channels(channels, self.features.shape[1])
+        with evaluating(self.module):
+            found: Map = self.module.map(self.features)[0].cpu().numpy()
+        return np.ascontiguousarray(found[list(channels)])
+
+    def maps(self) -> Map:
+        """Return the centres: M x h x w."""
+        with evaluating(self.module):
+            centres: Map = self.module.centres(self.features)[0].float().cpu().numpy()
+        return centres

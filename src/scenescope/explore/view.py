@@ -1,0 +1,211 @@
+"""One look at a picture: what a network says of it, and what its attention saw on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from scenescope.attention.channel import ChannelAttention
+from scenescope.attention.compact_channel import CompactChannelAttention
+from scenescope.attention.compact_position import CompactPositionAttention
+from scenescope.attention.position import PositionAttention
+from scenescope.attention.squeeze import SqueezeAttention
+from scenescope.attention.squeeze_excitation import SqueezeExcitation
+from scenescope.errors import ImageError, ModelError
+from scenescope.explore.centres import ChannelCentres, PositionCentres
+from scenescope.explore.channel import ChannelView
+from scenescope.explore.points import Point, cell_labels, require_inside
+from scenescope.explore.position import PositionView
+from scenescope.explore.squeeze import HeadView
+from scenescope.inference.banded import banded_argmax
+from scenescope.inference.memory import memory_errors
+from scenescope.inference.modes import evaluating
+from scenescope.inference.precision import Precision
+from scenescope.models.network import SegmentationNetwork
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+_LOOKED_INTO = (
+    PositionAttention,
+    ChannelAttention,
+    SqueezeAttention,
+    SqueezeExcitation,
+    CompactPositionAttention,
+    CompactChannelAttention,
+)
+_NETWORKS_WITH = {
+    PositionAttention: "danet with position=true has it",
+    ChannelAttention: "danet with channel=true has it",
+    SqueezeAttention: "sanet has them",
+    SqueezeExcitation: "fcn_se has it",
+    CompactPositionAttention: "dranet has them",
+    CompactChannelAttention: "dranet has them",
+}
+
+
+@dataclass
+class View:
+    """What one forward pass of a network over one picture left to look into.
+
+    Attributes:
+        network: in eval mode or not, as it was.
+        image: H x W x 3 uint8 RGB.
+        labels: H x W uint8, the class of every pixel.
+        logits: 1 x K x h x w, before they are resized to the picture.
+        inputs: of every attention module.
+
+    Raises:
+        ModelError: from each property, if the network has no such attention.
+    """
+
+    network: SegmentationNetwork
+    image: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint8]
+    logits: Tensor = field(repr=False)
+    inputs: dict[nn.Module, Tensor] = field(repr=False)
+
+    @cached_property
+    def position(self) -> PositionView:
+        """Position attention: what a pixel attends to, who attends to it, what classes pay each other."""
+        module, features = self._one(PositionAttention, "position attention")
+        return PositionView(module, features, self.image.shape[:2], self.labels, self.network.num_classes)
+
+    @cached_property
+    def channel(self) -> ChannelView:
+        """Channel attention: what a channel attends to, attended maps, channels that respond to a class."""
+        module, features = self._one(ChannelAttention, "channel attention")
+        return ChannelView(module, features, cell_labels(self.labels, *features.shape[-2:]))
+
+    @cached_property
+    def heads(self) -> list[HeadView]:
+        """The squeeze-and-attention heads, stage 1 first."""
+        found = self._all(SqueezeAttention, "squeeze-and-attention heads")
+        return [HeadView(module, features, self.image.shape[:2]) for module, features in found]
+
+    @cached_property
+    def excitation(self) -> npt.NDArray[np.float32]:
+        """The weight of each of the C channels in squeeze-and-excitation, 0 to 1."""
+        module, features = self._one(SqueezeExcitation, "squeeze-and-excitation")
+        with torch.inference_mode():
+            weights: npt.NDArray[np.float32] = module.weights(features)[0].float().cpu().numpy()
+        return weights
+
+    @cached_property
+    def position_centres(self) -> PositionCentres:
+        """Compact position attention: the 50 centres, and what a pixel attends to among them."""
+        module, features = self._one(CompactPositionAttention, "centres of position attention")
+        return PositionCentres(module, features, self.image.shape[:2])
+
+    @cached_property
+    def channel_centres(self) -> ChannelCentres:
+        """Compact channel attention: the centres mixed from all channels."""
+        module, features = self._one(CompactChannelAttention, "centres of channel attention")
+        return ChannelCentres(module, features)
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """The learned scales "alpha" of position and "beta" of channel attention, as far as the network has them."""
+        found = {}
+        for module in self.inputs:
+            for name in ("alpha", "beta"):
+                if isinstance(scale := getattr(module, name, None), nn.Parameter):
+                    found[name] = scale.item()
+        return found
+
+    def probabilities(self, point: Point) -> npt.NDArray[np.float32]:
+        """Return the probability of each of the K classes at a pixel.
+
+        Raises:
+            ImageError: the point lies outside the image.
+        """
+        height, width = self.image.shape[:2]
+        require_inside(point, width, height)
+        x, y = point
+        with torch.inference_mode():
+            logits = self.network.resize(self.logits, (height, width))[0, :, y, x]
+            probabilities: npt.NDArray[np.float32] = torch.softmax(logits, dim=0).cpu().numpy()
+        return probabilities
+
+    def kinds(self) -> set[str]:
+        """Return which of "position", "channel", "heads", "excitation" and "centres" the network has."""
+        names = {
+            PositionAttention: "position",
+            ChannelAttention: "channel",
+            SqueezeAttention: "heads",
+            SqueezeExcitation: "excitation",
+            CompactPositionAttention: "centres",
+        }
+        return {name for kind, name in names.items() if any(isinstance(module, kind) for module in self.inputs)}
+
+    def _all(self, kind: type[_Module], what: str) -> list[tuple[_Module, Tensor]]:
+        found = [(module, features) for module, features in self.inputs.items() if isinstance(module, kind)]
+        if not found:
+            name = self.network.config.get("name")
+            if name is None:
+                raise ModelError(
+                    "An exported file cannot be looked into; name the model directory that it was made of."
+                )
+            raise ModelError(f"This {name} has no {what} to look into; {_NETWORKS_WITH[kind]}.")
+        return found
+
+    def _one(self, kind: type[_Module], what: str) -> tuple[_Module, Tensor]:
+        return self._all(kind, what)[0]
+
+
+def attend(network: SegmentationNetwork, image: npt.NDArray[np.uint8], *, precision: Precision = "float32") -> View:
+    """Look at a picture once, and keep what the attention of the network saw.
+
+    No N x N matrix is formed, here or in what is asked of the view later.
+
+    Args:
+        network: any of the catalogue; those without attention give their labels only.
+        image: H x W x 3 uint8 RGB.
+        precision: of the heavy operations of this one pass; energies and maps are float32 in any case.
+
+    Raises:
+        ImageError: the picture needs more memory than there is.
+    """
+    height, width = image.shape[:2]
+    inputs: dict[nn.Module, Tensor] = {}
+    stages: list[Tensor] = []
+
+    def keep(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        # Under autocast features are bfloat16 and weights float32; what is asked later runs without autocast.
+        inputs[module] = arguments[0].to(next(module.parameters()).dtype)
+
+    hooks = [module.register_forward_pre_hook(keep) for module in network.modules() if isinstance(module, _LOOKED_INTO)]
+    hooks.append(network.backbone.register_forward_hook(lambda module, arguments, output: stages.extend(output)))
+    device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
+    what = f"The attention in a picture of {width} x {height} pixels"
+    try:
+        with (
+            memory_errors(ImageError, what, "scale the picture down"),
+            evaluating(network),
+            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+        ):
+            batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)
+            logits = network.low_resolution(network.prepare(batch)).logits
+            labels = banded_argmax(logits, (height, width), align_corners=network.align_corners)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return View(network, image, labels[0].cpu().numpy(), logits, _with_unused_heads(network, inputs, stages))
+
+
+def _with_unused_heads(
+    network: SegmentationNetwork, inputs: dict[nn.Module, Tensor], stages: list[Tensor]
+) -> dict[nn.Module, Tensor]:
+    """Give the heads of SANet that its prediction does without what they would have seen."""
+    attentions = getattr(network.head, "attentions", None)
+    if attentions is None:
+        return inputs
+    return {
+        module: features.to(next(module.parameters(), features).dtype)
+        for module, features in zip(attentions, stages, strict=True)
+    }

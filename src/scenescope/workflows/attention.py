@@ -1,0 +1,182 @@
+"""Figures of what a network attends to, for pictures or for scenes of a data set with their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from scenescope.checkpoints.model_directory import require_classes
+from scenescope.data.catalog import DATASETS, open_dataset, parse_source
+from scenescope.data.dataset import SceneDataset, size_error
+from scenescope.data.images import read_image
+from scenescope.data.masks import LabelTable, decode
+from scenescope.drawing.heatmap import mark_points, over
+from scenescope.drawing.panels import Legend, save_panels
+from scenescope.drawing.png import save_png
+from scenescope.errors import DataError, nearest
+from scenescope.explore.attention_figure import HEADS, Question, answer, describe
+from scenescope.explore.points import Point, chosen_points, require_inside
+from scenescope.explore.view import attend
+from scenescope.files import make_directory, write_atomically
+from scenescope.inference.inputs import find_pictures
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import IGNORE, Classes
+
+NUM_POINTS = 3
+"""Of a picture where none are given."""
+NUM_SCENES = 3
+"""Of a data set where none are named."""
+
+Picture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]
+"""H x W x 3 uint8 RGB, and H x W labels if there is a truth."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture to look at: the name of what is written about it, and how to read it."""
+
+    name: str
+    read: Callable[[], Picture]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to draw of every picture.
+
+    Attributes:
+        points: pixels to ask about; when empty, one in each of the largest classes of the prediction.
+        channels: attended channels; when empty, two that answer to the class of the first point.
+        heads: stages whose squeeze-and-attention heads to show.
+        received: show who attends to each point as well.
+        format: of the figure, one of ``FORMATS``.
+        arrays: also write the raw numbers.
+        others: further models by name, for their predictions.
+    """
+
+    points: Sequence[Point] = ()
+    channels: Sequence[int] = ()
+    heads: Sequence[int] = HEADS
+    received: bool = False
+    format: str = "png"
+    arrays: bool = False
+    others: Mapping[str, Segmenter] = field(default_factory=dict)
+
+
+def find_subjects(
+    inputs: Sequence[str], output: Path, classes: Classes, *, split: str, scenes: Sequence[str], truth: Path | None
+) -> list[Subject]:
+    """Return what to look at: files, folders and patterns, or chosen scenes of one data set KIND:ROOT.
+
+    Args:
+        output: is left out when folders are searched.
+        classes: of the model.
+        scenes: names in the data set; when empty, a few spread over it.
+        truth: mask of a single picture, class numbers and 255.
+
+    Raises:
+        DataError: no such data set or scene, another number of classes, a truth for several pictures.
+        ImageError: no such picture.
+    """
+    source = next((text for text in inputs if text.partition(":")[0] in DATASETS and not Path(text).exists()), None)
+    if source is not None:
+        if len(inputs) > 1 or truth is not None:
+            raise DataError(f"{source} is a data set with a truth of its own; give it alone, without --truth.")
+        dataset = open_dataset(*parse_source(source), split)
+        if len(dataset.classes) != len(classes):
+            raise DataError(
+                f"The model has {len(classes)} classes and {source} has {len(dataset.classes)}; use the data set that"
+                " the model was trained for."
+            )
+        return [Subject(dataset.name(index), partial(_scene, dataset, index)) for index in _chosen(dataset, scenes)]
+    if scenes:
+        raise DataError("--scene names scenes of a data set; give one, such as camvid:DIR, in place of files.")
+    pictures = find_pictures(inputs, output)
+    if truth is not None and len(pictures) > 1:
+        raise DataError(f"--truth is the mask of one picture and {len(pictures)} are given; give one, or a data set.")
+    return [Subject(picture.name, partial(_file, picture.path, truth, len(classes))) for picture in pictures]
+
+
+def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: Path) -> list[str]:
+    """Write the figure of a picture, one map for each point, and the raw numbers if wished.
+
+    Returns:
+        What there is to say: the class and probability of each point, and the learned scales.
+
+    Raises:
+        ImageError: the picture cannot be read, or a point lies outside it.
+        ModelError: the network has no attention, or not the channels or heads that are asked for.
+        StorageError: the output cannot be written.
+    """
+    image, truth = subject.read()
+    for point in wish.points:
+        require_inside(point, image.shape[1], image.shape[0])
+    view = attend(segmenter.network, image)
+    points = wish.points or chosen_points(view.labels, NUM_POINTS)
+    others = {name: other.predict(image).labels for name, other in wish.others.items()}
+    question = Question(points, wish.channels, wish.received, wish.heads, truth, others)
+    shown = answer(view, segmenter.classes, question)
+    place = output / subject.name
+    make_directory(place.parent)
+    save_panels(shown.rows, Path(f"{place}_figure.{wish.format}"), _legend(segmenter.classes, view.labels, truth))
+    for point, values in zip(points, shown.arrays.get("position", []), strict=False):
+        drawn = mark_points(over(image, values), [point])
+        save_png(Image.fromarray(drawn), Path(f"{place}_attention_{point[0]}_{point[1]}.png"))
+    if wish.arrays:
+        # Through a file, as numpy adds its own ending to a name.
+        write_atomically(Path(f"{place}_arrays.npz"), partial(_save_arrays, shown.arrays))
+    scales = [f"{name}, the learned scale: {scale:.4f}" for name, scale in view.scales.items()]
+    return [describe(view, segmenter.classes, point) for point in points] + scales
+
+
+def require_same_classes(segmenter: Segmenter, others: Mapping[str, Segmenter]) -> None:
+    """Refuse to lay predictions side by side whose classes are not the same in number.
+
+    Raises:
+        ModelError: the counts differ.
+    """
+    for name, other in others.items():
+        require_classes(other.network, segmenter.classes, f"the model to compare with {name}")
+
+
+def _chosen(dataset: SceneDataset, scenes: Sequence[str]) -> list[int]:
+    if not scenes:
+        count = min(NUM_SCENES, len(dataset))
+        return [(2 * number + 1) * len(dataset) // (2 * count) for number in range(count)]
+    index = {dataset.name(number): number for number in range(len(dataset))}
+    for name in scenes:
+        if name not in index:
+            raise DataError(f"Split {dataset.split!r} has no scene {name!r}.{nearest(name, index)}")
+    return [index[name] for name in scenes]
+
+
+def _scene(dataset: SceneDataset, index: int) -> Picture:
+    scene = dataset[index]
+    return scene.image, scene.labels
+
+
+def _file(path: Path, truth: Path | None, num_classes: int) -> Picture:
+    image = read_image(path)
+    if truth is None:
+        return image, None
+    labels = decode(truth, LabelTable.of_values([[label] for label in range(num_classes)], [IGNORE]))
+    if labels.shape != image.shape[:2]:
+        raise size_error(path, truth, image, labels)
+    return image, labels
+
+
+def _legend(classes: Classes, *maps: npt.NDArray[np.uint8] | None) -> Legend:
+    """Explain the classes that are in some label maps."""
+    seen = np.unique(np.concatenate([labels.ravel() for labels in maps if labels is not None]))
+    present = [int(label) for label in seen if label < len(classes)]
+    return Legend([classes.names[label] for label in present], [classes.palette[label] for label in present])
+
+
+def _save_arrays(arrays: Mapping[str, npt.NDArray[np.generic]], place: Path) -> None:
+    with place.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -1,0 +1,21 @@
+import numpy as np
+import pytest
+import torch
+
+from scenescope.models.catalog import create_model
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Return a DANet whose attention is far from even."""
+    torch.manual_seed(0)
+    network = create_model("danet", backbone="resnet18", num_classes=4, output_stride=16)
+    torch.nn.init.normal_(network.head.position.query.weight, std=5.0)
+    torch.nn.init.constant_(network.head.channel.beta, 0.5)
+    return network
+
+
+@pytest.fixture(scope="module")
+def image():
+    """Return a picture whose features are 5 x 7."""
+    return np.random.default_rng(0).integers(0, 256, (70, 100, 3), np.uint8)

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+
+from scenescope.errors import ModelError
+from scenescope.explore.view import attend
+from scenescope.models.catalog import create_model
+
+
+@pytest.fixture(scope="module")
+def view(image):
+    torch.manual_seed(0)
+    network = create_model("dranet", backbone="resnet18", num_classes=3, output_stride=16)
+    return attend(network, image)
+
+
+def test_weights_of_a_point_are_its_row(view):
+    centres = view.position_centres
+    with torch.no_grad():
+        rows = centres.module.eval().map(centres.features)[0]
+    np.testing.assert_allclose(centres.weights([(50, 13)])[0], rows[3], atol=1e-5)
+    np.testing.assert_allclose(centres.maps()[:, 0, 3], rows[3], atol=1e-5)
+    assert centres.weights([(0, 0)]).shape == (1, 50)
+
+
+def test_weights_lie_where_the_cells_of_their_centres_lie(view, monkeypatch):
+    weights = np.zeros((1, 50), np.float32)
+    weights[0, 0], weights[0, 1 + 4 + 2], weights[0, 1 + 4 + 9 + 7] = (
+        0.36,
+        0.4,
+        0.24,
+    )  # whole; 3 x 3 at 0,2; 6 x 6 at 1,1
+    monkeypatch.setattr(view.position_centres, "weights", lambda points: weights)
+    (spread,) = view.position_centres.spread([(0, 0)])
+    expected = np.full((6, 6), 0.01)
+    expected[0:2, 4:6] += 0.1
+    expected[1, 1] += 0.24
+    np.testing.assert_allclose(spread, expected, atol=1e-6)
+
+
+def test_channels_and_their_centres(view):
+    centres = view.channel_centres
+    weights = centres.weights([0, 5])
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
+    with torch.no_grad():
+        np.testing.assert_allclose(weights, centres.module.eval().map(centres.features)[0][[0, 5]], atol=1e-5)
+    assert centres.maps().shape == (weights.shape[1], 5, 7)
+    with pytest.raises(ModelError, match="There is no channel 999"):
+        centres.weights([999])
