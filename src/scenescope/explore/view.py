@@ -154,42 +154,6 @@ class View:
             raise ModelError(f"This {name} has no {what} to look into; {_NETWORKS_WITH[kind]}.")
         return found
 
-    def probabilities(self, point: Point) -> npt.NDArray[np.float32]:
-        """Return the probability of each of the K classes at a pixel.
-
-        Raises:
-            ImageError: the point lies outside the image.
-        """
-        height, width = self.image.shape[:2]
-        require_inside(point, width, height)
-        x, y = point
-        with torch.inference_mode():
-            logits = self.network.resize(self.logits, (height, width))[0, :, y, x]
-            probabilities: npt.NDArray[np.float32] = torch.softmax(logits, dim=0).cpu().numpy()
-        return probabilities
-
-    def kinds(self) -> set[str]:
-        """Return which of "position", "channel", "heads", "excitation" and "centres" the network has."""
-        names = {
-            PositionAttention: "position",
-            ChannelAttention: "channel",
-            SqueezeAttention: "heads",
-            SqueezeExcitation: "excitation",
-            CompactPositionAttention: "centres",
-        }
-        return {name for kind, name in names.items() if any(isinstance(module, kind) for module in self.inputs)}
-
-    def _all(self, kind: type[_Module], what: str) -> list[tuple[_Module, Tensor]]:
-        found = [(module, features) for module, features in self.inputs.items() if isinstance(module, kind)]
-        if not found:
-            name = self.network.config.get("name")
-            if name is None:
-                raise ModelError(
-                    "An exported file cannot be looked into; name the model directory that it was made of."
-                )
-            raise ModelError(f"This {name} has no {what} to look into; {_NETWORKS_WITH[kind]}.")
-        return found
-
     def _one(self, kind: type[_Module], what: str) -> tuple[_Module, Tensor]:
         return self._all(kind, what)[0]
 
