@@ -23,6 +23,7 @@ from scenescope.cli.demo import demo
 from scenescope.cli.evaluate import evaluate
 from scenescope.cli.export import export
 from scenescope.cli.models import models
+from scenescope.cli.page import page
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
 from scenescope.cli.submit import submit
@@ -44,6 +45,7 @@ for command in (
     evaluate,
     predict,
     attend,
+    page,
     submit,
     convert,
     export,

@@ -21,14 +21,19 @@ def heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Returns:
         height x width x 3 uint8 RGB.
     """
-    import matplotlib
-
     low, high = float(values.min()), float(values.max())
     level = (values.astype(np.float32) - low) / ((high - low) or 1.0)
     smooth = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
-    table = (matplotlib.colormaps[COLOURS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
-    painted: np.ndarray = table[(np.clip(smooth, 0, 1) * 255).round().astype(np.uint8)]
+    painted: np.ndarray = colour_table()[(np.clip(smooth, 0, 1) * 255).round().astype(np.uint8)]
     return painted
+
+
+def colour_table() -> np.ndarray:
+    """Return 256 x 3 uint8 RGB, from the colour of the smallest value to that of the largest."""
+    import matplotlib
+
+    table: np.ndarray = (matplotlib.colormaps[COLOURS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    return table
 
 
 def over(image: np.ndarray, values: np.ndarray, opacity: float = 0.6) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""scenescope page: click on a pixel and see what it attends to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scenescope.cli.inference_options import DeviceOption
+from scenescope.errors import CheckpointError
+
+DEMO_MODEL = Path("demo/run/best")
+"""Where ``make demo`` leaves its model; of use where no box is installed."""
+
+
+def page(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A model directory, a model in the box by name, or hub:org/name; may be repeated.",
+            show_default="those in the box, or that of the demo",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 takes any free one.")] = 7860,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Serve a page on this machine: drop a photograph, click a pixel, see what it attends to. Ctrl-C ends it."""
+    from scenescope.checkpoints.find import models_in_box
+    from scenescope.data.catalog import open_dataset
+    from scenescope.explore.page import PageServer
+    from scenescope.explore.session import Session
+    from scenescope.inference.segmenter import Segmenter
+
+    names = list(dict.fromkeys(model or [])) or list(models_in_box())
+    if not names:
+        if not DEMO_MODEL.is_dir():
+            raise CheckpointError(
+                "No model was named, no models are installed and the demo has not been made here. Name one with"
+                " --model DIR (RUN/best of a training), or make one with scenescope demo."
+            )
+        names = [str(DEMO_MODEL)]
+    segmenters = {name: Segmenter.load(name, device) for name in names}
+    session = Session(segmenters, open_dataset("scenes", "", "test")[0].image)
+    with PageServer(session, port) as server:
+        print(f"The page is at {server.url}; Ctrl-C ends it.", flush=True)
+        if show:
+            import webbrowser
+
+            webbrowser.open(server.url)
+        server.serve_forever()

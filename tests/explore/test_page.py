@@ -1,0 +1,159 @@
+"""The server of the page, asked as a browser would and as it must not be."""
+
+import http.client
+import json
+import socket
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenescope.errors import StorageError
+from scenescope.explore import page as pages
+from scenescope.explore.page import PageServer
+from scenescope.explore.session import Session
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
+
+
+@pytest.fixture
+def server(network, image):
+    session = Session({"danet": Segmenter(network, Classes.named(["a", "b", "c", "d"]))}, image)
+    with PageServer(session, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def ask(server):
+    def request(method, path, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, named)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer, content
+
+    return request
+
+
+def question(ask, path, **asked):
+    answer, content = ask("POST", path, json.dumps(asked))
+    return answer.status, json.loads(content)
+
+
+def test_the_page_and_a_click(ask, image):
+    answer, content = ask("GET", "/")
+    assert answer.status == 200
+    assert b"<canvas" in content
+    policy = answer.headers["Content-Security-Policy"]
+    nonce = policy.split("'nonce-")[1].split("'")[0]
+    assert f'<script nonce="{nonce}">'.encode() in content
+    assert "default-src 'none'" in policy
+    _, start = question(ask, "/start")
+    status, clicked = question(ask, "/ask", picture=start["picture"]["id"], model="danet", x=3, y=4, map="attends to")
+    assert status == 200
+    assert clicked["map"]["rows"] == 5
+
+
+def test_the_page_names_no_other_place(ask):
+    _, content = ask("GET", "/")
+    for address in (b"http://", b"https://", b"//cdn", b"@import", b"url("):
+        assert address not in content
+
+
+@pytest.mark.parametrize(
+    "path", ["/../../etc/passwd", "/page.py", "//etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/file=/etc/passwd", "/?x"]
+)
+def test_no_path_is_ever_read(ask, path):
+    answer, content = ask("GET", path)
+    assert answer.status == 404
+    assert json.loads(content) == {"error": "There is only the page itself."}
+    assert ask("POST", path, b"")[0].status == 404
+
+
+def test_a_name_of_a_picture_is_never_opened(ask, tmp_path):
+    (tmp_path / "secret.png").write_bytes(b"")
+    Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(tmp_path / "secret.png")
+    answer, content = ask("POST", "/open", b"no picture", X_Name=str(tmp_path / "secret.png"))
+    assert answer.status == 422
+    assert "not a picture" in json.loads(content)["error"]
+
+
+def test_other_sites_may_not_ask(ask, server):
+    for headers in ({"Host": "evil.example"}, {"Host": f"evil.example:{server.server_address[1]}"}):
+        assert ask("GET", "/", **headers)[0].status == 403
+    assert ask("POST", "/start", b"", Origin="http://evil.example")[0].status == 403
+    assert ask("POST", "/start", b"", Origin=server.url.rstrip("/"))[0].status == 200
+
+
+def test_uploads_are_bounded_before_they_are_read(ask, server, monkeypatch):
+    monkeypatch.setattr(pages, "MAX_UPLOAD", 2**20)
+    answer, content = ask("POST", "/open", bytes(2**20 + 1))
+    assert answer.status == 413
+    assert json.loads(content)["error"] == "A picture may have 1 MB; scale it down."
+    assert ask("POST", "/ask", bytes(pages.MAX_QUESTION + 1))[0].status == 413
+    with socket.create_connection(server.server_address) as client:
+        client.sendall(f"POST /open HTTP/1.1\r\nHost: 127.0.0.1:{server.server_address[1]}\r\n\r\n".encode())
+        assert b"413" in client.recv(100)  # without a length
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"1", b'{"picture": 1}', b'{"picture": {}, "model": "danet"}', b'{"picture": null}', b"\xff"],
+)
+def test_what_is_no_question_is_refused(ask, body):
+    for path in ("/look", "/ask", "/channel"):
+        assert ask("POST", path, body)[0].status == 400
+
+
+def test_a_mistake_is_said_in_one_line(ask):
+    _, start = question(ask, "/start")
+    picture = start["picture"]["id"]
+    status, answer = question(ask, "/ask", picture=picture, model="danet", x=100, y=4)
+    assert status == 422
+    assert "x may be 0 to 99" in answer["error"]
+    status, answer = question(ask, "/channel", picture=picture, model="danet", channel=10**6)
+    assert (status, "channels 0 to" in answer["error"]) == (422, True)
+    assert question(ask, "/look", picture="other", model="danet")[0] == 422
+
+
+def test_two_at_once_get_their_own_answers(ask):
+    _, start = question(ask, "/start")
+    asked = {"picture": start["picture"]["id"], "model": "danet", "map": "attends to"}
+    points = [(x, y) for x in range(0, 100, 20) for y in range(0, 70, 20)]
+    expected = {point: question(ask, "/ask", x=point[0], y=point[1], **asked)[1] for point in points}
+    found = {}
+
+    def click(point):
+        found[point] = question(ask, "/ask", x=point[0], y=point[1], **asked)[1]
+
+    threads = [threading.Thread(target=click, args=(point,)) for point in points]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == expected
+
+
+def test_it_listens_on_this_machine_only_and_asks_no_other(server, ask, monkeypatch):
+    assert server.server_address[0] == "127.0.0.1"
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        assert address[0] == "127.0.0.1", f"asked {address}"
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    _, start = question(ask, "/start")
+    assert question(ask, "/look", picture=start["picture"]["id"], model="danet")[0] == 200
+
+
+def test_a_port_that_is_taken(server):
+    with pytest.raises(StorageError, match=rf"Port {server.server_address[1]} cannot be used \(.*\); give another"):
+        PageServer(server.session, server.server_address[1])
