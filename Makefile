@@ -7,11 +7,12 @@ READY_TO_RUN := $(VENV)/.ready-to-run
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 UNFINISHED := $(VENV)/.unfinished
 
-.PHONY: help demo test check style types floors format
+.PHONY: help demo test browser-test check style types floors format
 
 help:
 	@echo "make demo     train, evaluate and look: generated scenes, minutes on a laptop; the report is demo/report.html"
 	@echo "make test     run the tests"
+	@echo "make browser-test  run those of the page alone, in Chromium (Debian: chromium and chromium-driver)"
 	@echo "make check    check style, types and import floors"
 	@echo "make format   rewrite the sources in the project's style"
 
@@ -20,6 +21,9 @@ demo: $(READY_TO_RUN)
 
 test: $(READY_TO_DEVELOP)
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+browser-test: $(READY_TO_DEVELOP)
+	$(BIN)/python -m pytest tests/explore/test_page_browser.py $(PYTEST_OPTIONS)
 
 check: style types floors
 

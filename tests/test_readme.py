@@ -3,6 +3,8 @@
 import inspect
 import re
 import shlex
+import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 from scenescope.backbones.build import count_parameters
 from scenescope.cli.main import app
 from scenescope.data import scenes
+from scenescope.explore.page import PageServer
 from scenescope.models.catalog import MODELS, PRESETS, create_model
 from scenescope.recipes import reader
 from scenescope.recipes.recipe import Recipe
@@ -52,7 +55,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     peers.mmseg(peers.mmseg_fcn, weights, torch.zeros(1, 3, 32, 32), 19)
     meta = {"cfg": "backbone=dict(strides=(1, 2, 2, 2))"}
     torch.save({"meta": meta, "state_dict": weights.state}, tmp_path / "iter_40000.pth")
+    monkeypatch.setattr(PageServer, "serve_forever", answer_once)
     return tmp_path
+
+
+def answer_once(server: PageServer) -> None:
+    """Serve one visit of the page in place of all that may come."""
+    visit = threading.Thread(target=lambda: urllib.request.urlopen(server.url).read())
+    visit.start()
+    server.handle_request()
+    visit.join()
 
 
 @pytest.mark.parametrize("page", ["README.md"])

@@ -1,0 +1,58 @@
+import threading
+import urllib.request
+
+import pytest
+import torch
+
+from scenescope.checkpoints.model_directory import save_model
+from scenescope.explore.page import PageServer
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
+
+
+@pytest.fixture
+def got(monkeypatch):
+    """Serve one question, the page itself, in place of all that may come; return what was got."""
+    pages = []
+
+    def once(server):
+        asking = threading.Thread(target=lambda: pages.append(urllib.request.urlopen(server.url).read().decode()))
+        asking.start()
+        server.handle_request()
+        asking.join()
+
+    monkeypatch.setattr(PageServer, "serve_forever", once)
+    return pages
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    place = tmp_path / "demo" / "run" / "best"
+    network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=32)
+    save_model(network, Classes.named(["a", "b", "c"]), place)
+    return place
+
+
+def test_it_says_where_the_page_is(scenescope, got, model):
+    result = scenescope("page", "--model", model, "--port", 0)
+    assert result.exit_code == 0, result.errors
+    assert "The page is at http://127.0.0.1:" in result.output
+    assert "<title>scenescope" in got[0]
+
+
+def test_the_demos_model_stands_in_for_the_box(scenescope, got, model, monkeypatch):
+    monkeypatch.setattr("scenescope.checkpoints.find.models_in_box", dict)
+    monkeypatch.chdir(model.parents[2])
+    assert scenescope("page", "--port", 0).exit_code == 0
+    monkeypatch.chdir(model)
+    refused = scenescope("page", "--port", 0)
+    assert refused.exit_code == 2
+    assert "Name one with --model DIR" in refused.errors
+
+
+def test_what_cannot_be_served(scenescope, model, tmp_path):
+    assert scenescope("page", "--model", model, "--port", 70000).exit_code == 2
+    missing = scenescope("page", "--model", tmp_path / "none")
+    assert missing.exit_code == 2
+    assert "There is no model at" in missing.errors

@@ -1,0 +1,198 @@
+"""The page in a real browser, where Chromium and its driver are installed (Debian: chromium and chromium-driver)."""
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from scenescope.explore.page import PageServer
+from scenescope.explore.session import Session
+from scenescope.explore.view import attend
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="Chromium and its driver are not installed (chromium, chromium-driver)"
+)
+
+
+class Page:
+    """What a user does, and what a user sees."""
+
+    def __init__(self, driver, url):
+        self.driver = driver
+        driver.get(url)
+        self.until("document.querySelectorAll('#legend label').length > 0")
+        self.idle()
+
+    def until(self, condition):
+        WebDriverWait(self.driver, 60, poll_frequency=0.05).until(
+            lambda driver: driver.execute_script(f"return Boolean({condition})"), condition
+        )
+
+    def idle(self):
+        self.until("!document.body.hasAttribute('aria-busy')")
+
+    def at(self, name):
+        return self.driver.find_element(By.ID, name)
+
+    def choose(self, name, value):
+        Select(self.at(name)).select_by_value(value)
+        self.idle()
+
+    def click(self, x, y):
+        """Click on a pixel of the picture."""
+        before = self.driver.execute_script("return state.request")
+        self.driver.execute_script(
+            """const box = at("scene").getBoundingClientRect();
+            const [x, y] = [(arguments[0] + .5) / state.picture.width, (arguments[1] + .5) / state.picture.height];
+            at("scene").dispatchEvent(new MouseEvent("click",
+              { clientX: box.left + x * box.width, clientY: box.top + y * box.height }));""",
+            x,
+            y,
+        )
+        self.until(f"state.request > {before}")
+        self.idle()
+
+    def pixels(self, name="scene"):
+        text = self.driver.execute_script(
+            """const canvas = at(arguments[0]);
+            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return [data.height, data.width, Array.from(data.data).join()];""",
+            name,
+        )
+        return np.array(text[2].split(","), np.uint8).reshape(text[0], text[1], 4)
+
+
+@pytest.fixture(scope="module")
+def driver():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def server(network, image):
+    classes = Classes.named(["road", "sky", "car", "tree"])
+    plain = create_model("fcn", backbone="resnet18", num_classes=4, output_stride=32)
+    models = {"danet": Segmenter(network, classes), "fcn": Segmenter(plain, classes)}
+    with PageServer(Session(models, image), port=0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def page(driver, server):
+    driver.get_log("performance")
+    driver.get_log("browser")
+    page = Page(driver, server.url)
+    yield page
+    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_load_click_and_see_the_map_of_that_pixel(page, network, image):
+    before = page.pixels()
+    assert before.shape == (70, 100, 4)
+    page.click(50, 13)
+    after = page.pixels()
+    assert (before != after).any()
+    shown = page.driver.execute_script("return Array.from(numbers(state.points[0].map))")
+    view = attend(network, image)
+    np.testing.assert_allclose(shown, view.position.maps([(50, 13)])[0].ravel(), rtol=1e-6)
+    label = int(view.labels[13, 50])
+    said = page.at("answer").text
+    assert said.startswith(f"Pixel 50, 13: {['road', 'sky', 'car', 'tree'][label]} ")
+    page.click(99, 69)
+    assert (page.pixels() != after).any()
+    assert len(page.driver.find_elements(By.CSS_SELECTOR, "#points figure")) == 2
+    page.choose("map", "attended by")
+    shown = page.driver.execute_script("return Array.from(numbers(state.points[1].map))")
+    np.testing.assert_allclose(shown, view.position.received([(50, 13)])[0].ravel(), rtol=1e-6)
+
+
+def test_opacity_filter_and_compare(page, image):
+    page.driver.execute_script("at('opacity').value = 0; draw()")
+    assert (page.pixels()[..., :3] == image).all()
+    page.driver.execute_script("at('opacity').value = 100; draw()")
+    page.choose("show", "classes")
+    painted = page.pixels()
+    assert len(np.unique(painted.reshape(-1, 4), axis=0)) <= 4
+    box = page.driver.find_element(By.CSS_SELECTOR, "#legend input")
+    label = int(box.get_attribute("value"))
+    box.click()
+    labels = np.array(page.driver.execute_script("return Array.from(state.seen.labels)")).reshape(70, 100)
+    assert (page.pixels()[labels == label][:, :3] == image[labels == label]).all()
+    page.choose("compare", "channel")
+    assert "get another class without channel attention" in page.at("changed").text
+
+
+def test_channels_are_sorted_by_their_answer(page, network, image):
+    page.click(20, 40)
+    view = attend(network, image)
+    expected = view.channel.responsive(int(view.labels[40, 20]), 1)[0]
+    assert Select(page.at("channel")).first_selected_option.get_attribute("value") == str(expected)
+    first = page.pixels("channel-map")
+    page.at("next").click()
+    page.idle()
+    page.until("at('channel').selectedIndex === 1")
+    assert (page.pixels("channel-map") != first).any()
+
+
+def test_the_keyboard_does_what_the_mouse_does(page):
+    page.at("scene").send_keys(Keys.ARROW_RIGHT, Keys.SHIFT + Keys.ARROW_DOWN)
+    page.at("scene").send_keys(Keys.ENTER)
+    page.until("state.points.length === 1")
+    page.idle()
+    assert page.at("answer").text.startswith("Pixel 60, 36:")
+
+
+def test_an_upload_a_broken_one_and_another_model(page, tmp_path):
+    Image.new("L", (64, 48), 200).save(tmp_path / "grey.png")
+    page.at("file").send_keys(str(tmp_path / "grey.png"))
+    page.until("at('scene').width === 64")
+    page.idle()
+    assert page.at("note").text == "L made RGB"
+    (tmp_path / "broken.png").write_bytes((tmp_path / "grey.png").read_bytes()[:60])
+    page.at("file").send_keys(str(tmp_path / "broken.png"))
+    page.until("!at('error').hidden")
+    assert page.at("error").text.startswith("Cannot read broken.png: ")
+    page.choose("model", "fcn")
+    assert not page.at("channels").is_displayed()
+    page.click(3, 3)
+    assert page.at("answer").text.startswith("Pixel 3, 3:")
+    page.driver.get_log("browser")  # it notes the refusal of the broken picture, which is as it should be
+
+
+def test_a_telephone_shows_all_of_it_without_scrolling_sideways(page):
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    )
+    page.click(20, 40)
+    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_nothing_is_asked_of_any_other_machine(page, server):
+    page.click(20, 40)
+    events = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
+    asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
+    assert any(url.endswith("/ask") for url in asked)
+    assert all(url.startswith((server.url, "data:", "blob:")) for url in asked), asked
