@@ -118,10 +118,11 @@ def step(form: str, side: int) -> Callable[[], object]:
     network = danet(form).train()
     criterion = SegmentationLoss(weights=network.loss_weights)
     images, labels = torch.randn(2, 3, side, side), torch.randint(19, (2, side, side))
+    normaliser = criterion.normaliser(labels).float()
 
     def call() -> None:
         network.zero_grad(set_to_none=True)
-        criterion(network(images), labels, torch.tensor(float(labels.numel())))["total"].backward()
+        criterion(network(images), labels, normaliser)["total"].backward()
 
     return call
 
