@@ -41,13 +41,14 @@ format: $(READY_TO_DEVELOP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-$(READY_TO_RUN): pyproject.toml
-	@$(call set_up,.[lite])
+$(READY_TO_RUN): pyproject.toml box/pyproject.toml
+	@$(call set_up,--editable '.[lite]' --editable ./box scikit-learn)
 	@touch $@
 
+# scikit-learn carries the photograph that the demo ends with.
 # What develops also runs, so the demo needs no second set-up.
-$(READY_TO_DEVELOP): pyproject.toml
-	@$(call set_up,.[dev])
+$(READY_TO_DEVELOP): pyproject.toml box/pyproject.toml
+	@$(call set_up,--editable '.[dev]' --editable ./box scikit-learn)
 	@touch $(READY_TO_RUN) $@
 
 # An interrupted set-up leaves its mark, and the next one starts from an empty environment.
@@ -70,6 +71,6 @@ if [ -e $(UNFINISHED) ] || ! $(BIN)/python -c 'import pip' 2>/dev/null; then \
 fi; \
 touch $(UNFINISHED); \
 echo "Installing scenescope and what it needs; the first time downloads about 3 GB ..."; \
-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '$(1)'; \
+$(BIN)/python -m pip install --quiet --disable-pip-version-check $(1); \
 rm $(UNFINISHED)
 endef

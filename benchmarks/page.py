@@ -27,7 +27,7 @@ from scenescope.inference.segmenter import Segmenter
 
 PAGE = Path(__file__).with_name("page.md")
 CLICK = """
-const done = arguments[2], started = performance.now(), request = state.request, box = at("scene").getBoundingClientRect();
+const done = arguments[2], started = performance.now(), box = at("scene").getBoundingClientRect();
 at("scene").dispatchEvent(new MouseEvent("click",
   { clientX: box.left + arguments[0] * box.width, clientY: box.top + arguments[1] * box.height }));
 const answered = state.points[0];

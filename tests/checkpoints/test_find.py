@@ -7,7 +7,8 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from scenescope.checkpoints.find import BOX_PACKAGE, find_model
+from scenescope.checkpoints import find
+from scenescope.checkpoints.find import BOX_PACKAGE, _tell_licence, find_model
 from scenescope.errors import CheckpointError
 
 
@@ -27,6 +28,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def box(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
     module = types.ModuleType(BOX_PACKAGE)
     module.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    module.NOTICE = "for non-commercial use"  # type: ignore[attr-defined]
     module.MODELS = {"camvid-danet": tmp_path / "a", "camvid-sanet": tmp_path / "b"}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, BOX_PACKAGE, module)
     return module.MODELS  # type: ignore[no-any-return,attr-defined]
@@ -46,10 +48,20 @@ def test_bare_words_are_models_in_the_box(box: dict[str, Path]) -> None:
         find_model("camvid-dante")
 
 
+def test_the_licence_of_the_box_is_said_once(box: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _tell_licence.cache_clear()
+    for name in ("camvid-sanet", None, "camvid-danet"):
+        find_model(name)
+    assert capsys.readouterr().err == "for non-commercial use\n"
+
+
 def test_without_a_box_the_ways_out_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(find, "models_in_box", dict)
     (tmp_path / "best").mkdir()
-    with pytest.raises(CheckpointError, match=r"no models are installed.*--model DIR.*scenescope demo"):
+    with pytest.raises(
+        CheckpointError, match=r"no models are installed.*--model DIR.*scenescope demo.*pip install ./box"
+    ):
         find_model(None)
     with pytest.raises(CheckpointError, match=r"For the folder of that name, write ./best"):
         find_model("best")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 from scenescope.errors import CheckpointError, nearest
@@ -12,6 +14,8 @@ from scenescope.files import whole_directory
 
 BOX_PACKAGE = "scenescope_box"
 """A separate distribution that carries trained models; its module lists their directories in ``MODELS``."""
+
+HOW_TO_GET_THE_BOX = "pip install ./box in a clone of scenescope"
 
 _BARE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -48,21 +52,29 @@ def models_in_box() -> dict[str, Path]:
     return models
 
 
+@functools.cache
+def _tell_licence() -> None:
+    """Say once what the models in the box may be used for."""
+    print(importlib.import_module(BOX_PACKAGE).NOTICE, file=sys.stderr)
+
+
 def _first_in_box() -> Path:
     models = models_in_box()
     if not models:
         raise CheckpointError(
-            "No model was named and no models are installed. Name one with --model DIR (RUN/best of a training),"
-            " or make one with scenescope demo."
+            "No model was named and no models are installed. Name one with --model DIR (RUN/best of a training), make"
+            f" one with scenescope demo, or install those in the box: {HOW_TO_GET_THE_BOX}."
         )
+    _tell_licence()
     return next(iter(models.values()))
 
 
 def _in_box(word: str) -> Path:
     models = models_in_box()
     if word in models:
+        _tell_licence()
         return models[word]
-    installed = f"installed: {', '.join(models)}" if models else "no models are installed"
+    installed = f"installed: {', '.join(models)}" if models else f"not installed; {HOW_TO_GET_THE_BOX}"
     folder = f" For the folder of that name, write ./{word}" if Path(word).exists() else ""
     raise CheckpointError(
         f"There is no model {word!r} in the box ({installed}).{nearest(word, models)}{folder or ' A path has a /'}."

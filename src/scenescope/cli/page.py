@@ -27,7 +27,7 @@ def page(
     device: DeviceOption = "auto",
 ) -> None:
     """Serve a page on this machine: drop a photograph, click a pixel, see what it attends to. Ctrl-C ends it."""
-    from scenescope.checkpoints.find import models_in_box
+    from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
     from scenescope.data.catalog import open_dataset
     from scenescope.explore.page import PageServer
     from scenescope.explore.session import Session
@@ -38,7 +38,7 @@ def page(
         if not DEMO_MODEL.is_dir():
             raise CheckpointError(
                 "No model was named, no models are installed and the demo has not been made here. Name one with"
-                " --model DIR (RUN/best of a training), or make one with scenescope demo."
+                f" --model DIR (RUN/best of a training), or {HOW_TO_GET_THE_BOX}."
             )
         names = [str(DEMO_MODEL)]
     segmenters = {name: Segmenter.load(name, device) for name in names}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import Scene, SceneDataset
@@ -27,6 +28,7 @@ from scenescope.files import make_directory
 from scenescope.inference.segmenter import Segmenter
 from scenescope.training.progress import Progress
 from scenescope.workflows.colour_baseline import fit_colours, predict_colours
+from scenescope.workflows.photograph import CREDIT, find_photograph
 from scenescope.workflows.report import Picture, Section, Table, write_report
 from scenescope.workflows.train import RunSettings, open_sets, run_training
 
@@ -104,6 +106,7 @@ def run_demo(
                 "Classes", "IoU on unseen scenes; the yardstick knows colours and no shapes.", _table(scores, colours)
             ),
             Section("Confusion", pictures=[Picture(directory / "confusion.png", "true classes in rows", wide=True)]),
+            *_photograph(device, directory, progress),
             Section(
                 "Training",
                 f"{settings.train.steps} steps of {settings.train.batch_size} scenes; alpha and beta are the learned"
@@ -113,6 +116,20 @@ def run_demo(
         ],
     )
     return DemoResult(report, run / "best", scores.mean_iou)
+
+
+def _photograph(device: torch.device, directory: Path, progress: Progress) -> list[Section]:
+    """Segment a real photograph with the first model in the box, where both are installed."""
+    path, models = find_photograph(), models_in_box()
+    if path is None or not models:
+        progress.note(f"No real photograph: that takes scikit-learn and the models in the box ({HOW_TO_GET_THE_BOX}).")
+        return []
+    prediction = Segmenter.load(next(iter(models)), device).predict(path)
+    prediction.save(directory / "pictures", "photo")
+    text = f"By the model in the box ({next(iter(models))}), which knows streets and no palaces; {CREDIT}."
+    return [
+        Section("A real photograph", text, pictures=[Picture(prediction.overlay(), "photograph and classes", True)])
+    ]
 
 
 def _yardsticks(train_set: SceneDataset, unseen: SceneDataset) -> tuple[Scores, Scores]:
