@@ -224,3 +224,18 @@ def test_bad_input_is_one_line_and_exit_code_2(run, model, data, tmp_path, argum
     assert len(result.errors.strip().splitlines()) == 1
     assert "Traceback" not in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_report_beside_the_scores(scenescope, tmp_path, monkeypatch):
+    monkeypatch.setattr("scenescope.data.scenes.SPLITS", {"train": 2, "val": 3, "test": 2})
+    classes = open_dataset("scenes", "", "val").classes
+    network = create_model("danet", backbone="test_resnet", num_classes=len(classes), output_stride=32)
+    save_model(network, classes, tmp_path / "model")
+    command = ["evaluate", "scenes:", "--model", tmp_path / "model", "--report", tmp_path / "report"]
+    result = scenescope(*command)
+    assert result.exit_code == 0, result.errors
+    assert "The worst picture" in (tmp_path / "report" / "report.html").read_text()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    refused = scenescope(*command)
+    assert refused.exit_code == 2
+    assert "run it without torchrun" in refused.errors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,14 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for scores.json and confusion.png.", show_default="only print", parser=output_path),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for report.html: numbers, charts, and the best and worst pictures looked into.",
+            show_default="none",
+            parser=output_path,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
@@ -90,10 +99,14 @@ def evaluate(
     from scenescope.files import output_directory, write_text
     from scenescope.inference.devices import resolve_device
     from scenescope.inference.exported import load_for_inference
+    from scenescope.workflows.evaluation_report import PictureScores, write_evaluation_report
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     chosen_device = resolve_device(device)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
+    pictures = None if report is None else PictureScores(dataset.classes.names)
+    if pictures is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ScenescopeError("--report looks at every picture in one process; run it without torchrun.")
     along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
     loaded = load_for_inference(model, device=chosen_device)
     difference = class_difference(loaded.classes.names, dataset.classes.names)
@@ -114,6 +127,7 @@ def evaluate(
                     world_size=world_size,
                     progress=progress,
                     boundary=along,
+                    each=None if pictures is None else pictures.see,
                 )
         if rank != 0:
             return
@@ -134,7 +148,15 @@ def evaluate(
                 stored["boundary"] = boundary_scores.to_json()
             write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
             draw_confusion(confusion.counts(), names, output / "confusion.png")
+        page = None
+        if report is not None and pictures is not None:
+            with output_directory(report):
+                page = write_evaluation_report(
+                    report, loaded, dataset, scores, pictures, dataclasses.asdict(settings), f"{source}, {split}"
+                )
         _print_scores(console, scores, boundary_scores, f"{source}, {split}, {len(dataset)} images")
+        if page is not None:
+            console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _boundary_counts(

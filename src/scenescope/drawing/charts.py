@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenescope.files import write_atomically
+from scenescope.labels import Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure = _figure(5.2 * across, 3.2 * down)
     for place, (title, chosen) in enumerate(panels, start=1):
         _panel(figure.add_subplot(down, across, place), title, chosen, rows)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_sweep(setting: str, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -73,7 +74,7 @@ def draw_sweep(setting: str, rows: Sequence[Mapping[str, Any]], path: Path) -> N
     axes.set_ylabel("mIoU, %")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _panel(axes: Axes, title: str, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -104,6 +105,33 @@ def _running_mean(values: np.ndarray, half: int) -> np.ndarray:
     first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
     means: np.ndarray = (sums[last] - sums[first]) / (last - first)
     return means
+
+
+def draw_class_scores(
+    names: Sequence[str], scores: Sequence[float | None], colours: Sequence[Colour], path: Path
+) -> None:
+    """Draw the score of each class as a bar in its colour, the best on top, as PNG.
+
+    Args:
+        scores: 0 to 1; None for a class that never occurs, which has no bar.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    order = sorted(range(len(names)), key=lambda index: (scores[index] is not None, scores[index] or 0.0))
+    figure = _figure(6.4, max(2.0, 0.26 * len(names) + 0.8))
+    axes = figure.add_subplot()
+    values = [100 * (scores[index] or 0.0) for index in order]
+    paints = [tuple(part / 255 for part in colours[index]) for index in order]
+    axes.barh(range(len(order)), values, color=paints, edgecolor="0.35", linewidth=0.6)
+    for place, index in enumerate(order):
+        shown = "absent" if scores[index] is None else f"{values[place]:.1f}"
+        axes.text(values[place] + 1, place, shown, va="center", fontsize=8)
+    axes.set_yticks(range(len(order)), [names[index] for index in order], fontsize=8)
+    axes.set_xlim(0, 108)
+    axes.set_xlabel("IoU, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
 
 
 def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -137,7 +165,7 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None
             colour = "white" if share > 0.55 else "0.2"
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
     figure.colorbar(picture, ax=axes, shrink=0.75, label="share of the true class")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def row_shares(matrix: np.ndarray) -> np.ndarray:
@@ -155,7 +183,12 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, dots_per_inch: int = 110) -> None:
+    """Save a figure in the format that the path ends in, whole or not at all.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
     from matplotlib.text import Text
 
     # A name is no formula, whatever dollars stand in it.
@@ -164,4 +197,5 @@ def _save(figure: Figure, path: Path) -> None:
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; nobody need hear of each.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
-        write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+        kind = path.suffix.removeprefix(".")
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=dots_per_inch))

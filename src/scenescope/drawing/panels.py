@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from scenescope.drawing.charts import save_figure
 from scenescope.drawing.heatmap import COLOURS
-from scenescope.files import write_atomically
 from scenescope.labels import Colour
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def save_panels(rows: Sequence[Sequence[Panel]], path: Path, legend: Legend | No
     Raises:
         StorageError: the place cannot be written.
     """
-    figure = draw_panels(rows, legend)
-    write_atomically(path, lambda place: figure.savefig(place, format=path.suffix.removeprefix("."), dpi=DOTS_PER_INCH))
+    save_figure(draw_panels(rows, legend), path, DOTS_PER_INCH)
 
 
 def draw_panels(rows: Sequence[Sequence[Panel]], legend: Legend | None = None) -> Figure:

@@ -33,6 +33,7 @@ def evaluate(
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
     boundary: BoundaryCounts | None = None,
+    each: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> ConfusionMatrix:
     """Compare a network's predictions with the labels of a data set, at the labels' own size.
 
@@ -46,6 +47,7 @@ def evaluate(
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
         progress: called with the number of images done and to do in this process.
         boundary: takes the counts along the boundaries in the same pass, over all processes likewise.
+        each: called for every image with its position in the data set, its labels and its prediction, H x W.
 
     Returns:
         The counts over all processes where ``torch.distributed`` joins them, else of this share of the images.
@@ -73,6 +75,9 @@ def evaluate(
             confusion.update(labels, predictions)
             if boundary is not None:
                 boundary.update(labels, predictions)
+            if each is not None:
+                for number, pair in enumerate(zip(labels, predictions, strict=True), start=done):
+                    each(share.indices[number], *pair)
             done += len(images)
             if progress:
                 progress(done, len(share))

@@ -1,0 +1,195 @@
+"""The report of an evaluation: numbers, charts, and the best, the median and the worst pictures looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scenescope.checkpoints.model_directory import LoadedModel
+from scenescope.data.dataset import Scene, SceneDataset
+from scenescope.drawing.charts import draw_class_scores, draw_confusion, draw_curves
+from scenescope.drawing.heatmap import mark_points, over
+from scenescope.drawing.overlay import blend, colourise, with_legend
+from scenescope.evaluation.confusion import ConfusionMatrix
+from scenescope.evaluation.scores import Scores
+from scenescope.explore.view import View, attend
+from scenescope.labels import IGNORE, Classes
+from scenescope.training.log import read_log
+from scenescope.workflows.report import Picture, Section, Table, write_report
+
+PAGE = "report.html"
+SHOWN_HEIGHT = 360
+"""Pixels of a picture's height in the report, at most: so the page stays small however large the pictures are."""
+WRONG = (220, 40, 40)
+"""The colour of a wrong pixel in an error map."""
+
+
+@dataclass
+class PictureScores:
+    """The mean IoU of every picture, over the classes that are in its truth or prediction.
+
+    Attributes:
+        names: the K class names.
+        mean_iou: by the position of the picture in its data set; pictures without a scored pixel are not there.
+    """
+
+    names: Sequence[str]
+    mean_iou: dict[int, float] = field(default_factory=dict)
+
+    def see(self, position: int, labels: Tensor, predictions: Tensor) -> None:
+        """Score one picture; given to the evaluator."""
+        if not bool((labels != IGNORE).any()):
+            return
+        matrix = ConfusionMatrix(len(self.names), labels.device)
+        matrix.update(labels, predictions)
+        self.mean_iou[position] = Scores.from_matrix(matrix, self.names).mean_iou
+
+    def examples(self) -> dict[str, int]:
+        """Return the positions of the best, the median and the worst picture; fewer where there are fewer."""
+        order = sorted(self.mean_iou, key=lambda position: (-self.mean_iou[position], position))
+        if len(order) < 2:
+            return {"only": order[0]} if order else {}
+        middle = {"median": order[len(order) // 2]} if len(order) > 2 else {}
+        return {"best": order[0], **middle, "worst": order[-1]}
+
+
+def write_evaluation_report(
+    directory: Path,
+    loaded: LoadedModel,
+    dataset: SceneDataset,
+    scores: Scores,
+    pictures: PictureScores,
+    settings: Mapping[str, Any],
+    title: str,
+) -> Path:
+    """Write ``report.html``, which needs no other file, and its charts beside it; return its path.
+
+    Args:
+        loaded: the model, on its device.
+        scores: over the whole data set.
+        pictures: those of single pictures.
+        settings: how pictures were looked at.
+        title: what was scored on what.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    names = dataset.classes.names
+    draw_class_scores(names, scores.iou, dataset.classes.palette, directory / "classes.png")
+    draw_confusion(np.array(scores.matrix), names, directory / "confusion.png")
+    sections = [
+        Section(
+            "Classes", table=_table(scores), pictures=[Picture(directory / "classes.png", "IoU of each class", True)]
+        ),
+        Section("Confusion", pictures=[Picture(directory / "confusion.png", "true classes in rows", wide=True)]),
+        *[
+            _picture(loaded, dataset, position, pictures.mean_iou[position], which)
+            for which, position in pictures.examples().items()
+        ],
+        *_curves(loaded, directory),
+        Section("How", table=Table(("setting", "value"), [[name, str(value)] for name, value in settings.items()])),
+    ]
+    facts = [
+        ("mean IoU", scores.mean_iou),
+        ("pixel accuracy", scores.pixel_accuracy),
+        ("mean accuracy", scores.mean_accuracy),
+        ("frequency-weighted IoU", scores.frequency_weighted_iou),
+        ("pictures", len(dataset)),
+    ]
+    write_report(directory / PAGE, f"scenescope: {title}", f"Model: {loaded.directory}.", facts, sections)
+    return directory / PAGE
+
+
+def _table(scores: Scores) -> Table:
+    total = sum(scores.pixels)
+    rows = [
+        [name, iou, accuracy, pixels / total]
+        for name, iou, accuracy, pixels in zip(scores.names, scores.iou, scores.accuracy, scores.pixels, strict=True)
+    ]
+    return Table(("class", "IoU", "accuracy", "share of pixels"), rows)
+
+
+def _picture(loaded: LoadedModel, dataset: SceneDataset, position: int, mean_iou: float, which: str) -> Section:
+    """Show a picture, what is wrong in it, and what its worst pixel attends to."""
+    scene, classes = _shown(dataset[position]), dataset.classes
+    view = attend(loaded.network, scene.image)
+    legend = _present(classes, view.labels, scene.labels)
+    shown = {
+        "image": scene.image,
+        "prediction": with_legend(blend(scene.image, view.labels, classes.palette), *legend),
+        "truth": with_legend(colourise(scene.labels, classes.palette), *legend),
+        "errors in red; black is not scored": error_map(scene.image, view.labels, scene.labels),
+    }
+    text = f"{scene.name}: mean IoU {mean_iou:.3f}."
+    worst = worst_pixel(view, scene.labels)
+    if worst is not None:
+        x, y = worst
+        probability = view.probabilities(worst)[scene.labels[y, x]]
+        text += (
+            f" The pixel {x},{y} is {classes.names[scene.labels[y, x]]} and has the lowest probability for it,"
+            f" {probability:.3g}; it was taken for {classes.names[view.labels[y, x]]}."
+        )
+        if "position" in view.kinds():
+            attention = view.position.maps([worst])[0]
+            shown[f"what {x},{y} attends to"] = mark_points(over(scene.image, attention), [worst])
+    pictures = [Picture(picture, caption, photograph=True) for caption, picture in shown.items()]
+    return Section(f"The {which} picture", text, pictures=pictures)
+
+
+def error_map(image: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> Any:
+    """Return the picture in grey with wrong pixels red; what is not scored is black. H x W x 3 uint8."""
+    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    grey[labels != truth] = WRONG
+    grey[truth == IGNORE] = 0
+    return grey
+
+
+def worst_pixel(view: View, truth: npt.NDArray[np.uint8]) -> tuple[int, int] | None:
+    """Return x and y of the scored pixel whose true class is least probable, or None without a scored pixel.
+
+    Args:
+        truth: H x W, of the size of the view's picture.
+    """
+    scored = truth != IGNORE
+    if not scored.any():
+        return None
+    with torch.inference_mode():
+        logits = view.network.resize(view.logits, truth.shape)[0].cpu()
+        labels = torch.from_numpy(np.where(scored, truth, 0).astype(np.int64))
+        doubt = torch.logsumexp(logits, dim=0) - logits.gather(0, labels[None])[0]
+    row, column = np.unravel_index(np.argmax(np.where(scored, doubt.numpy(), -np.inf)), truth.shape)
+    return int(column), int(row)
+
+
+def _shown(scene: Scene) -> Scene:
+    """Scale a scene down to the height of the report."""
+    height, width = scene.labels.shape
+    if height <= SHOWN_HEIGHT:
+        return scene
+    size = (max(round(width * SHOWN_HEIGHT / height), 1), SHOWN_HEIGHT)
+    image = Image.fromarray(scene.image).resize(size, Image.Resampling.LANCZOS)
+    labels = Image.fromarray(scene.labels).resize(size, Image.Resampling.NEAREST)
+    return Scene(np.asarray(image), np.asarray(labels), scene.name)
+
+
+def _present(classes: Classes, *maps: npt.NDArray[np.uint8]) -> tuple[list[str], list[tuple[int, int, int]]]:
+    seen = np.unique(np.concatenate([labels.ravel() for labels in maps]))
+    present = [int(label) for label in seen if label < len(classes)]
+    return [classes.names[label] for label in present], [classes.palette[label] for label in present]
+
+
+def _curves(loaded: LoadedModel, directory: Path) -> list[Section]:
+    """Draw the curves of the run that a model lies in."""
+    log = loaded.directory.parent / "log.jsonl"
+    if not log.is_file():
+        return []
+    draw_curves(read_log(log), directory / "curves.png")
+    return [Section("Training", pictures=[Picture(directory / "curves.png", "curves of the training", wide=True)])]

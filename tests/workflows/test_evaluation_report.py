@@ -1,0 +1,120 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scenescope.checkpoints.model_directory import LoadedModel
+from scenescope.data.dataset import Scene
+from scenescope.evaluation.evaluator import evaluate
+from scenescope.evaluation.scores import Scores
+from scenescope.explore.view import attend
+from scenescope.labels import IGNORE, Classes
+from scenescope.models.catalog import create_model
+from scenescope.workflows import evaluation_report
+from scenescope.workflows.evaluation_report import (
+    PictureScores,
+    error_map,
+    worst_pixel,
+    write_evaluation_report,
+)
+
+
+class Few:
+    """Four scenes of noise; the last has nothing to score."""
+
+    classes = Classes.named(["road", "sky", "<car>"])
+    split, root = "val", "somewhere"
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        generator = np.random.default_rng(index)
+        image = generator.integers(0, 256, (70, 100, 3), np.uint8)
+        labels = generator.integers(0, 3, (70, 100)).astype(np.uint8)
+        return Scene(image, np.full_like(labels, IGNORE) if index == 3 else labels, self.name(index))
+
+    def name(self, index):
+        return f"scene-{index}"
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    torch.manual_seed(0)
+    network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=32).eval()
+    return LoadedModel(network, Few.classes, {}, Path("runs/mine/best"))
+
+
+def test_a_report_needs_no_other_file_and_tells_the_scores(loaded, tmp_path):
+    pictures = PictureScores(Few.classes.names)
+    scores = Scores.from_matrix(evaluate(loaded.network, Few(), each=pictures.see), Few.classes.names)
+    page = write_evaluation_report(tmp_path, loaded, Few(), scores, pictures, {"flip": False}, "few").read_text()
+    assert f"<dd>{scores.mean_iou:.3f}</dd>" in page
+    assert "&lt;car&gt;" in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert len(re.findall("<img ", page)) == 2 + 3 * 5  # charts; image, prediction, truth, errors, attention
+    for which in ("best", "median", "worst"):
+        assert f"The {which} picture" in page
+    assert (tmp_path / "classes.png").exists()
+
+
+def test_pictures_are_scored_one_by_one_whatever_the_batches(loaded):
+    alone, together = PictureScores(Few.classes.names), PictureScores(Few.classes.names)
+    evaluate(loaded.network, Few(), each=alone.see)
+    evaluate(loaded.network, Few(), each=together.see, batch_size=2)
+    assert alone.mean_iou.keys() == together.mean_iou.keys() == {0, 1, 2}  # the fourth has nothing to score
+    for position, found in alone.mean_iou.items():
+
+        class One(Few):
+            def __len__(self):
+                return 1
+
+            def __getitem__(self, index, position=position):
+                return Few()[position]
+
+        expected = Scores.from_matrix(evaluate(loaded.network, One()), Few.classes.names).mean_iou
+        assert found == expected == together.mean_iou[position]
+
+
+def test_best_median_and_worst():
+    scores = PictureScores(("a",), {7: 0.5, 3: 0.9, 5: 0.1, 4: 0.6, 2: 0.2})
+    assert scores.examples() == {"best": 3, "median": 7, "worst": 5}
+    assert PictureScores(("a",), {6: 0.5}).examples() == {"only": 6}
+    assert PictureScores(("a",)).examples() == {}
+    assert PictureScores(("a",), {0: 0.5, 1: 0.4}).examples() == {"best": 0, "worst": 1}
+
+
+def test_an_error_map_by_hand():
+    image = np.full((1, 3, 3), (30, 60, 90), np.uint8)
+    drawn = error_map(image, np.array([[0, 1, 0]], np.uint8), np.array([[0, 0, IGNORE]], np.uint8))
+    assert drawn.tolist() == [[[60, 60, 60], list(evaluation_report.WRONG), [0, 0, 0]]]
+
+
+def test_the_worst_pixel_has_the_least_probable_truth(loaded):
+    scene = Few()[1]
+    truth = scene.labels.copy()
+    truth[:35] = IGNORE
+    view = attend(loaded.network, scene.image)
+    x, y = worst_pixel(view, truth)
+    assert y >= 35
+    probabilities = {
+        (column, row): view.probabilities((column, row))[truth[row, column]]
+        for row in range(35, 70, 5)
+        for column in range(0, 100, 5)
+    }
+    assert view.probabilities((x, y))[truth[y, x]] <= min(probabilities.values())
+    assert worst_pixel(view, np.full_like(truth, IGNORE)) is None
+
+
+def test_large_pictures_are_shown_small(loaded, tmp_path):
+    class Large(Few):
+        def __getitem__(self, index):
+            scene = super().__getitem__(index)
+            return Scene(scene.image.repeat(12, 0).repeat(12, 1), scene.labels.repeat(12, 0).repeat(12, 1), scene.name)
+
+    pictures = PictureScores(Few.classes.names, {0: 0.3, 1: 0.2, 2: 0.1})
+    scores = Scores.from_matrix(np.eye(3), Few.classes.names)
+    page = write_evaluation_report(tmp_path, loaded, Large(), scores, pictures, {}, "large")
+    assert page.stat().st_size < 10_000_000
