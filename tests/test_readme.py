@@ -1,7 +1,9 @@
 """Every command in the README and the docs runs, in order, as it is printed; only the trainings are cut short."""
 
 import inspect
+import json
 import re
+import runpy
 import shlex
 import threading
 import urllib.request
@@ -13,8 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scenescope.backbones.build import count_parameters
+from scenescope.checkpoints.model_directory import save_model
 from scenescope.cli.main import app
 from scenescope.data import scenes
+from scenescope.data.catalog import open_dataset
 from scenescope.explore.page import PageServer
 from scenescope.models.catalog import MODELS, PRESETS, create_model
 from scenescope.recipes import reader
@@ -87,6 +91,48 @@ def test_every_command_runs(page: str, place: Path) -> None:
     assert commands == len(printed) > 8
     assert (place / "out" / "summary.csv").exists()
     assert "mIoU" in (place / "demo" / "report.html").read_text()
+
+
+@pytest.fixture
+def small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only model there is: an untrained one of the generated scenes."""
+    classes = open_dataset("scenes", "", "test").classes
+    place = tmp_path / "box" / "small"
+    save_model(
+        create_model("danet", backbone="test_resnet", num_classes=len(classes), output_stride=32), classes, place
+    )
+    monkeypatch.setattr("scenescope.checkpoints.find.models_in_box", lambda: {str(place): place})
+    return place
+
+
+def test_the_notebook_runs(small_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook = json.loads((ROOT / "docs/attention.ipynb").read_text())
+    names: dict[str, object] = {}
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    for cell in cells:
+        exec(cell, names)
+    assert len(cells) >= 6
+    assert "looks most at" in capsys.readouterr().out
+    assert all(not cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_the_gallery_is_made(small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (90, 60), "green").save(tmp_path / "photo.jpg")
+    gallery = runpy.run_path(str(ROOT / "docs/make_gallery.py"))
+    monkeypatch.setitem(gallery["main"].__globals__, "find_photograph", lambda: tmp_path / "photo.jpg")
+    monkeypatch.setitem(gallery["main"].__globals__, "models_in_box", lambda: {str(small_model): small_model})
+    monkeypatch.setitem(gallery["main"].__globals__, "screenshots", lambda models, output: None)
+    monkeypatch.setitem(gallery["figure"].__globals__, "keep", lambda picture, path: shown.append(path.name))
+    shown: list[str] = []
+    arguments = ["make_gallery.py", "--scenes-model", str(small_model), "--output", str(tmp_path / "gallery")]
+    monkeypatch.setattr("sys.argv", arguments)
+    gallery["main"]()
+    assert shown == ["scene.png", "small.png"]
+
+
+def test_the_gallery_shows_what_there_is() -> None:
+    for picture in re.findall(r"!\[.*\]\((.*)\)", (ROOT / "docs/gallery.md").read_text()):
+        assert (ROOT / "docs" / picture).is_file(), picture
 
 
 def test_make_targets_in_the_documents_exist() -> None:

@@ -1,0 +1,98 @@
+"""Make the pictures of docs/gallery.md: ``python docs/make_gallery.py --scenes-model demo/run/best``.
+
+Needs the models in the box, scikit-learn for its photograph, and for the page's own pictures Chromium and its driver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from scenescope.checkpoints.find import models_in_box
+from scenescope.data.catalog import open_dataset
+from scenescope.explore.page import PageServer
+from scenescope.explore.session import Session
+from scenescope.inference.segmenter import Segmenter
+from scenescope.workflows.attention import Wish, draw_attention, find_subjects
+from scenescope.workflows.photograph import find_photograph
+
+PLACE = Path(__file__).resolve().parent / "gallery"
+LARGEST = (1400, 1600)
+"""Width and height of a picture of the gallery, at most."""
+
+
+def main() -> None:
+    """Make all that can be made here, and say what cannot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes-model", type=Path, required=True, help="a model of the generated scenes")
+    parser.add_argument("--output", type=Path, default=PLACE)
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    models = {"demo": Segmenter.load(arguments.scenes_model)} | {name: Segmenter.load(name) for name in models_in_box()}
+    figure("scenes:", models["demo"], arguments.output, "scene", received=True)
+    photograph = find_photograph()
+    for name, model in models.items():
+        if photograph is None or name == "demo":
+            print(f"{name}: no photograph" if photograph is None else "demo: it knows generated scenes only")
+        else:
+            figure(str(photograph), model, arguments.output, Path(name).name)
+    if shutil.which("chromedriver") is None:
+        print("The page: no Chromium and driver here")
+    else:
+        screenshots(models, arguments.output)
+
+
+def figure(source: str, model: Segmenter, output: Path, name: str, received: bool = False) -> None:
+    """Draw the figure of one picture."""
+    subject = find_subjects([source], output, model.classes, split="test", scenes=[], truth=None)[0]
+    scratch = output / "scratch"
+    draw_attention(subject, model, Wish(received=received), scratch)
+    keep(Image.open(scratch / f"{subject.name}_figure.png"), output / f"{name}.png")
+    shutil.rmtree(scratch)
+
+
+def screenshots(models: dict[str, Segmenter], output: Path) -> None:
+    """Picture the page after two clicks, on a desk and on a telephone."""
+    from selenium import webdriver
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    example = open_dataset("scenes", "", "test")[0].image
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
+        options.add_argument(argument)
+    with PageServer(Session(models, example), port=0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        try:
+            driver.get(server.url)
+            wait = WebDriverWait(driver, 60)
+            wait.until(lambda page: page.execute_script("return Boolean(state.seen)"))
+            height, width = example.shape[:2]
+            for count, (x, y) in enumerate(((0.3, 0.85), (0.75, 0.6)), start=1):
+                driver.execute_script("choose(arguments[0], arguments[1])", int(x * width), int(y * height))
+                wait.until(lambda page, count=count: page.execute_script("return state.points.length") == count)
+            idle = "return !document.body.hasAttribute('aria-busy')"
+            wait.until(lambda page: page.execute_script(idle))
+            for name, size in (("page", (1280, 1000)), ("page-phone", (412, 1000))):
+                driver.set_window_size(*size)
+                driver.save_screenshot(str(output / f"{name}.png"))
+                keep(Image.open(output / f"{name}.png"), output / f"{name}.png")
+        finally:
+            driver.quit()
+            server.shutdown()
+
+
+def keep(picture: Image.Image, path: Path) -> None:
+    """Save a picture small, in 256 colours."""
+    small = picture.convert("RGB")
+    small.thumbnail(LARGEST, Image.Resampling.LANCZOS)
+    small.quantize(256).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
