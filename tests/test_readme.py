@@ -96,7 +96,7 @@ def test_every_command_runs(page: str, place: Path) -> None:
 @pytest.fixture
 def small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only model there is: an untrained one of the generated scenes."""
-    classes = open_dataset("scenes", "", "test").classes
+    dataset = open_dataset("scenes", "", "test")
     place = tmp_path / "box" / "small"
     save_model(
         create_model("danet", backbone="test_resnet", num_classes=len(classes), output_stride=32), classes, place
