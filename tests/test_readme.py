@@ -100,6 +100,7 @@ def small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "box" / "small"
     torch.manual_seed(0)
     network = create_model("danet", backbone="test_resnet", num_classes=len(dataset.classes), output_stride=16)
+    torch.nn.init.normal_(network.head.classifier[1].weight, std=5.0)
     images = torch.stack([torch.from_numpy(dataset[index].image).permute(2, 0, 1) for index in range(4)])
     for _ in range(20):  # until its norms know the pictures: then it sees several classes, though it has learnt nothing
         network.train()(network.prepare(images))
