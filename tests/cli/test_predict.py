@@ -40,7 +40,11 @@ def run(scenescope):
 
 
 def written(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".fingerprint"
+    )
 
 
 def test_files_folders_and_patterns(run, model, photos):

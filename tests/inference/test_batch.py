@@ -46,6 +46,7 @@ def test_the_summary_has_a_row_for_each_picture_that_could_be_read(strongest, pi
     assert [(picture.name, "b.png" in reason) for picture, reason in result.failed] == [("b", True)]
     written = sorted(path.relative_to(output).as_posix() for path in output.rglob("*.*"))
     assert written == [
+        ".fingerprint",
         "a_labels.png",
         "a_overlay.png",
         "sub/c_labels.png",
@@ -63,6 +64,26 @@ def test_two_runs_write_the_same_bytes(strongest, pictures, tmp_path):
     for name in names:
         if name.suffix != ".npz":  # an archive holds the time of writing
             assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_a_resumed_folder_goes_on_where_it_was_and_ends_the_same(strongest, pictures, tmp_path, answering):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    predict_files(strongest, find_pictures([str(pictures)], whole), whole)
+    found = find_pictures([str(pictures)], resumed)
+    predict_files(strongest, found[:1], resumed)
+    asked = len(strongest.network.sizes)
+    predict_files(strongest, found, resumed, resume=True)
+    assert len(strongest.network.sizes) == asked + 1  # c.png alone
+    names = {path.relative_to(whole) for path in whole.rglob("*.*")}
+    assert names == {path.relative_to(resumed) for path in resumed.rglob("*.*")}
+    assert all((whole / name).read_bytes() == (resumed / name).read_bytes() for name in names)
+    (resumed / "a_overlay.png").unlink()
+    predict_files(strongest, found, resumed, resume=True)
+    assert (resumed / "a_overlay.png").exists()
+    other = Segmenter(answering(lambda images: images), Classes.named(["blue", "green", "red"]))
+    with pytest.raises(StorageError, match="predictions of another model or other settings"):
+        predict_files(other, found, resumed, resume=True)
+    predict_files(other, found, resumed)
 
 
 def test_ctrl_c_leaves_a_summary_of_what_was_done(strongest, pictures, tmp_path):

@@ -7,7 +7,7 @@ import torch.nn.functional as functional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenescope.inference.predictor import InferenceSettings, predict_logits, window_starts
+from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits, window_starts
 
 
 def pictures(seed: int, *shape: int) -> torch.Tensor:
@@ -117,3 +117,25 @@ def test_a_network_in_training_is_asked_in_eval_mode_and_stays_in_training(ident
     predict_logits(identity, pictures(6, 1, 3, 4, 4))
     assert identity.modes == [(False, True)]
     assert identity.training
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_labels_through_windows_are_those_of_the_averaged_logits(answering, data):
+    height, width, window = (data.draw(st.integers(1, 40)) for _ in range(3))
+    stride, border = data.draw(st.integers(1, window)), data.draw(st.sampled_from(["shift", "pad"]))
+    chosen = InferenceSettings(window=window, stride=stride, border=border)
+    images = pictures(data.draw(st.integers(0, 99)), 2, 3, height, width)
+
+    def answer(pixels):
+        # It depends on where in its window a pixel lies, so that a window left out or misplaced is seen.
+        slopes = torch.tensor([50.0, 90.0, -70.0]).view(3, 1, 1)
+        rows, columns = (torch.linspace(0, 1, size) for size in pixels.shape[-2:])
+        return pixels + slopes * rows[:, None] + slopes.flip(0) * columns
+
+    network = answering(answer)
+    expected = predict_logits(network, images, chosen)
+    found = predict_labels(network, images, chosen)
+    assert found.dtype == torch.uint8
+    given_logits = expected.gather(1, found[:, None].long())[:, 0]
+    torch.testing.assert_close(given_logits, expected.max(dim=1).values, rtol=1e-5, atol=1e-3)

@@ -34,6 +34,9 @@ def predict(
         int | None,
         typer.Option(min=1, help="Refuse larger pictures before decoding them.", show_default="200 million"),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Leave out pictures that are done already, by this model and settings.")
+    ] = False,
     protocol: ProtocolOption = None,
     scales: ScalesOption = None,
     flip: FlipOption = None,
@@ -57,7 +60,7 @@ def predict(
     shown = track(pictures, "predicting", console=console, transient=True) if console.is_terminal else pictures
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     with output_directory(output):
-        result = predict_files(segmenter, shown, output, probabilities=probabilities, max_pixels=limit)
+        result = predict_files(segmenter, shown, output, probabilities=probabilities, max_pixels=limit, resume=resume)
     console.print(f"{len(result.done)} of {len(pictures)} pictures predicted; see {output / SUMMARY}.")
     for _, reason in result.failed:
         errors.print("failed:", " ".join(reason.split()))

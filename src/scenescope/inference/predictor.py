@@ -53,7 +53,8 @@ def predict_logits(network: SegmentationNetwork, images: Tensor, settings: Infer
 def predict_labels(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
     """Give every pixel of a batch of pictures a class: the largest of ``predict_logits``, with less time and memory.
 
-    Where the settings ask for one look at the whole picture, the logits of full size never exist.
+    Where the settings ask for one look at the picture in its own size, whole or through windows, logits of full size
+    never exist.
 
     Args:
         images: B x 3 x H x W uint8 RGB on the network's device.
@@ -64,9 +65,11 @@ def predict_labels(network: SegmentationNetwork, images: Tensor, settings: Infer
     settings = settings or InferenceSettings()
     height, width = images.shape[-2:]
     size = settings.size_at(settings.scales[0], height, width)
-    if settings.averages or settings.window is not None or size != (height, width):
+    if settings.averages or size != (height, width):
         return predict_logits(network, images, settings).argmax(dim=1).to(torch.uint8)
     with evaluating(network):
+        if settings.window is not None:
+            return _windowed_labels(network, images, settings)
         logits = network.low_resolution(network.prepare(images)).logits
     return banded_argmax(logits, size, align_corners=network.align_corners)
 
@@ -109,6 +112,35 @@ def _at_scale(
     height, width = images.shape[-2:]
     resized = _resize(network, images, settings.size_at(scale, height, width))
     return _resize(network, _windowed(network, resized, settings, answer), (height, width))
+
+
+def _windowed_labels(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings) -> Tensor:
+    """Return the labels of ``_windowed``, B x H x W uint8: once no further window reaches a row, its labels are taken.
+
+    Only the answers of one row of windows exist at a time, and of the prepared pixels only those of one window.
+    """
+    assert settings.window is not None
+    height, width = images.shape[-2:]
+    labels = torch.empty(len(images), height, width, dtype=torch.uint8, device=images.device)
+    tops = window_starts(height, settings.window, settings.step, settings.border)
+    total: Tensor | None = None  # of the rows from the top of the present windows on
+    for top, following in zip(tops, [*tops[1:], height], strict=True):
+        rows = min(settings.window, height - top)
+        for left in window_starts(width, settings.window, settings.step, settings.border):
+            columns = slice(left, left + settings.window)
+            part = network.prepare(images[..., top : top + rows, columns])
+            view = _fill(network, part, settings.window) if settings.border == "pad" else part
+            answers = _logits(network, view)[..., : part.shape[-2], : part.shape[-1]]
+            if total is None:
+                total = answers.new_zeros(*answers.shape[:2], settings.window, width)
+            total[..., :rows, columns] += answers
+        assert total is not None  # every side has at least one window
+        done = following - top
+        # How many windows see a pixel is the same for all its classes: the largest sum is the largest mean.
+        labels[:, top:following] = total[..., :done, :].max(dim=1).indices
+        total[..., : settings.window - done, :] = total[..., done:, :].clone()
+        total[..., settings.window - done :, :] = 0
+    return labels
 
 
 def _windowed(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings, answer: _Answer) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scenescope.errors import TrainingError
-from scenescope.files import storage_errors, write_text
+from scenescope.files import make_directory, storage_errors, write_text
 
 Row = dict[str, Any]
 
@@ -35,10 +35,11 @@ class Log:
 
     Raises:
         TrainingError: TensorBoard is asked for and not installed.
+        StorageError: the directory cannot be written.
     """
 
     def __init__(self, directory: Path, *, after_step: int, tensorboard: bool) -> None:
-        self.path = directory / "log.jsonl"
+        self.path = make_directory(directory) / "log.jsonl"
         kept = [row for row in read_log(self.path) if row["step"] <= after_step]
         write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self.board = _tensorboard(directory, after_step) if tensorboard else None

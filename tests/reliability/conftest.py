@@ -1,0 +1,67 @@
+"""Promises and how often they were put to the test.
+
+``make test`` tries each a few times, ``make reliability`` as often as promised, and keeps the table in
+``benchmarks/reliability.md``. Limits in seconds are tried there only.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from measure import machine, table
+
+WHOLE = os.environ.get("RELIABILITY") == "whole"
+"""Whether this is ``make reliability``."""
+PAGE = Path(__file__).resolve().parents[2] / "benchmarks" / "reliability.md"
+
+_kept: list[tuple[str, int, int]] = []
+
+
+@pytest.fixture(scope="session")
+def whole() -> bool:
+    return WHOLE
+
+
+@pytest.fixture(scope="session")
+def times() -> Callable[[int, int], int]:
+    """Return a function that chooses between the number of faults promised and a few."""
+    return lambda promised, few: promised if WHOLE else few
+
+
+@pytest.fixture
+def promise() -> Callable[..., None]:
+    """Return a function that keeps how a promise fared, and fails if a fault was not survived."""
+
+    def keep(what: str, tried: int, survived: int, at_least: float = 1.0) -> None:
+        _kept.append((what, tried, survived))
+        assert tried > 0
+        assert survived >= at_least * tried, f"{what}: {survived} of {tried} survived"
+
+    return keep
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if not WHOLE or not _kept or session.config.option.keyword or session.config.option.markexpr:
+        return
+    rows = [[what, f"{tried:,}", f"{survived:,}"] for what, tried, survived in _kept]
+    PAGE.write_text(
+        "# Promises, faults tried, faults survived\n\n"
+        f"{table(['promise', 'tried', 'survived'], rows)}\n\n"
+        "    make reliability\n\n"
+        "makes this table; `tests/reliability/` says what each line does.\n\n"
+        f"{_NOT_PROMISED}\n{machine()}\n",
+        encoding="utf-8",
+    )
+
+
+_NOT_PROMISED = """## What is not promised
+
+- A resume with another number of processes is refused, not exact.
+- Bits are the same on one machine with one version of torch and one number of threads, not across machines.
+- A checkpoint that a disk returns damaged in a way that keeps its SHA-256 is not noticed.
+- Power loss between two moves may leave the directory before the last; it is found and put back at the next start.
+"""
