@@ -7,12 +7,14 @@ READY_TO_RUN := $(VENV)/.ready-to-run
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 UNFINISHED := $(VENV)/.unfinished
 
-.PHONY: help demo test browser-test check style types floors format
+.PHONY: help demo test browser-test reliability fuzz check style types floors format
 
 help:
 	@echo "make demo     train, evaluate and look: generated scenes, minutes on a laptop; the report is demo/report.html"
 	@echo "make test     run the tests"
 	@echo "make browser-test  run those of the page alone, in Chromium (Debian: chromium and chromium-driver)"
+	@echo "make reliability  try every promise as often as it is made, and write benchmarks/reliability.md"
+	@echo "make fuzz     ten minutes of coverage-guided fuzzing of the readers of settings, palettes and lists"
 	@echo "make check    check style, types and import floors"
 	@echo "make format   rewrite the sources in the project's style"
 
@@ -24,6 +26,15 @@ test: $(READY_TO_DEVELOP)
 
 browser-test: $(READY_TO_DEVELOP)
 	$(BIN)/python -m pytest tests/explore/test_page_browser.py $(PYTEST_OPTIONS)
+
+# Every promise as often as it is made; the table is benchmarks/reliability.md.
+reliability: $(READY_TO_DEVELOP)
+	rm -f benchmarks/reliability.md
+	RELIABILITY=whole $(BIN)/python -m pytest tests/reliability --timeout 1800 $(PYTEST_OPTIONS)
+
+# Ten minutes of coverage-guided fuzzing of what reads text of others.
+fuzz: $(READY_TO_DEVELOP)
+	$(BIN)/python tests/reliability/fuzz.py --minutes 10
 
 check: style types floors
 

@@ -40,7 +40,7 @@ from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, prepare_norms
 from scenescope.training.optimiser import create_optimiser, set_rate
-from scenescope.training.processes import gather_objects, share_from_first, sum_over_processes
+from scenescope.training.processes import gather_objects, join_after_restart, share_from_first, sum_over_processes
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler
 from scenescope.training.schedule import learning_rate
@@ -363,6 +363,7 @@ def create_accelerator(device: torch.device) -> Accelerator:
     """Return accelerate's engine; the launcher's environment tells it of further processes."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    join_after_restart(device)
     # Mixed precision is one autocast of ours, and accumulation our own sum, whatever the launcher is told.
     accumulation = GradientAccumulationPlugin(num_steps=1)
     return Accelerator(cpu=device.type == "cpu", mixed_precision="no", gradient_accumulation_plugin=accumulation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -38,3 +39,21 @@ def gather_objects(value: T) -> list[T]:
 
 def _several() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def join_after_restart(device: torch.device) -> None:
+    """Join the other processes when torch's launcher has started all of them anew.
+
+    Its store outlives them and still holds the addresses of those that have ended; who reads one before its successor
+    has written its own waits for nobody. So every attempt writes under a name of its own.
+    """
+    attempt, world_size = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), os.environ.get("WORLD_SIZE", "1")
+    if attempt == "0" or world_size == "1" or torch.distributed.is_initialized():
+        return
+    store, rank, count = next(torch.distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+    torch.distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=torch.distributed.PrefixStore(f"attempt-{attempt}", store),  # type: ignore[attr-defined]
+        rank=rank,
+        world_size=count,
+    )
