@@ -34,6 +34,7 @@ reliability: $(READY_TO_DEVELOP)
 
 # Ten minutes of coverage-guided fuzzing of what reads text of others.
 fuzz: $(READY_TO_DEVELOP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	$(BIN)/python tests/reliability/fuzz.py --minutes 10
 
 check: style types floors
