@@ -121,3 +121,9 @@ def test_missing_file_and_directory_are_told_apart(tmp_path: Path) -> None:
         read_yaml(tmp_path / "none.yaml", RecipeError)
     with pytest.raises(RecipeError, match="it is a directory"):
         read_yaml(tmp_path, RecipeError)
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 200_000, "\n".join(" " * depth + "a:" for depth in range(300))])
+def test_deep_nesting_is_refused_before_it_is_read(text: str) -> None:
+    with pytest.raises(DataError, match="nested too deeply"):
+        parse_yaml(text, "the text", DataError)

@@ -17,6 +17,8 @@ from scenescope.errors import ScenescopeError
 
 MAX_BYTES = 1_000_000
 """The largest YAML file that is read."""
+MAX_DEPTH = 50
+"""Levels of nesting that are read. The scanner's work grows with their square: 100,000 brackets would take hours."""
 
 
 def read_yaml(path: Path, error: type[ScenescopeError]) -> dict[str, object]:
@@ -77,13 +79,23 @@ def parse_yaml(text: str, source: str, error: type[ScenescopeError]) -> object:
         raise error(f"{source}, line {number}: a character that YAML does not allow; remove it.") from problem
     except (yaml.YAMLError, ValueError) as problem:
         raise error(f"{source}: {_one_line(problem)}.") from problem
-    except RecursionError as problem:
-        raise error(f"{source}: nested too deeply; settings need a few levels only.") from problem
     return document
 
 
 class _StrictLoader(yaml.SafeLoader):
     """The safe loader without anchors, aliases, tags, repeated keys and the surprises of YAML 1.1."""
+
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        self._refuse_depth(self.flow_level)
+        super().fetch_flow_collection_start(token_class)
+
+    def add_indent(self, column: int) -> bool:
+        self._refuse_depth(len(self.indents))
+        return bool(super().add_indent(column))
+
+    def _refuse_depth(self, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise _refusal("nested too deeply; settings need a few levels only", self.get_mark())
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
