@@ -18,8 +18,6 @@ WHOLE = os.environ.get("RELIABILITY") == "whole"
 """Whether this is ``make reliability``."""
 PAGE = Path(__file__).resolve().parents[2] / "benchmarks" / "reliability.md"
 
-_kept: list[tuple[str, int, int]] = []
-
 
 @pytest.fixture(scope="session")
 def whole() -> bool:
@@ -37,20 +35,19 @@ def promise() -> Callable[..., None]:
     """Return a function that keeps how a promise fared, and fails if a fault was not survived."""
 
     def keep(what: str, tried: int, survived: int, at_least: float = 1.0) -> None:
-        _kept.append((what, tried, survived))
+        if WHOLE:
+            keep_row(what, tried, survived)
         assert tried > 0
         assert survived >= at_least * tried, f"{what}: {survived} of {tried} survived"
 
     return keep
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if not WHOLE or not _kept:
-        return
+def keep_row(what: str, tried: int, survived: int) -> None:
+    """Write a row of the table at once, in the place of its last: a run that is cut keeps what it has found."""
     lines = PAGE.read_text(encoding="utf-8").splitlines() if PAGE.exists() else []
     cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
-    rows = {what: [what, tried, survived] for what, tried, survived in cells}
-    rows |= {what: [what, f"{tried:,}", f"{survived:,}"] for what, tried, survived in _kept}
+    rows = {name: [name, *numbers] for name, *numbers in cells} | {what: [what, f"{tried:,}", f"{survived:,}"]}
     PAGE.write_text(
         "# Promises, faults tried, faults survived\n\n"
         f"{table(['promise', 'tried', 'survived'], list(rows.values()))}\n\n"
