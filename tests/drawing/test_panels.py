@@ -14,10 +14,12 @@ def test_every_panel_has_its_title_its_scale_and_its_marks():
         [Panel("bars", bars=np.array([0.1, 0.9], np.float32))],
     ]
     figure = draw_panels(rows, Legend(["road", "sky"], [(1, 2, 3), (4, 5, 6)]))
+    figure.draw_without_rendering()  # lays it out
     titles = [axes.get_title() for axes in figure.axes]
     assert [title for title in titles if title] == ["image", "map", "bars"]
-    assert len(figure.axes) == 4  # one of them a scale
-    image, painted = figure.axes[0], figure.axes[1]
+    image, painted = (next(axes for axes in figure.axes if axes.get_title() == title) for title in ("image", "map"))
+    assert len(figure.axes) == 5  # two of them scales, of which one is unseen
+    assert image.get_position().y0 == pytest.approx(painted.get_position().y0, abs=0.02)
     assert [text.get_text() for text in image.texts] == ["1", "2"]
     assert [text.get_text() for text in painted.texts] == ["7"]
     assert painted.images[1].get_clim() == (0, 11)

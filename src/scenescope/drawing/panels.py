@@ -16,6 +16,7 @@ from scenescope.labels import Colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
@@ -98,18 +99,15 @@ def _draw(figure: Figure, axes: Axes, panel: Panel) -> None:
         return
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_anchor("N")  # pictures with and without a scale below stand at one height
     assert panel.picture is not None
     height, width = panel.picture.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     axes.imshow(panel.picture, extent=extent)
-    if panel.values is not None:
-        painted = axes.imshow(panel.values, extent=extent, cmap=COLOURS, interpolation="bilinear", alpha=0.7)
-        scale = figure.colorbar(painted, ax=axes, orientation="horizontal", fraction=0.06, pad=0.02, aspect=40)
-        scale.ax.tick_params(labelsize=6)
-        scale.ax.locator_params(nbins=4)
-        scale.formatter.set_powerlimits((-2, 3))  # type: ignore[attr-defined]
-        scale.ax.xaxis.get_offset_text().set_fontsize(6)
+    # A picture without values has an unseen scale, so that all pictures of a row stand at one height.
+    values = np.zeros((1, 1), np.float32) if panel.values is None else panel.values
+    seen = panel.values is not None
+    painted = axes.imshow(values, extent=extent, cmap=COLOURS, interpolation="bilinear", alpha=0.7 * seen)
+    _scale(figure.colorbar(painted, ax=axes, orientation="horizontal", fraction=0.06, pad=0.02, aspect=40), seen)
     for number, (x, y) in enumerate(panel.points, start=panel.first):
         axes.plot(x, y, marker="o", markersize=8, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.4)
         axes.plot(x, y, marker="o", markersize=8, markerfacecolor="none", markeredgecolor="white", markeredgewidth=1.2)
@@ -126,3 +124,15 @@ def _draw(figure: Figure, axes: Axes, panel: Panel) -> None:
         )
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
+
+
+def _scale(scale: Colorbar, seen: bool) -> None:
+    """Give a scale few and small numbers, or make it take its room unseen."""
+    scale.ax.tick_params(labelsize=6)
+    scale.ax.locator_params(nbins=4)
+    scale.formatter.set_powerlimits((-2, 3))  # type: ignore[attr-defined]
+    scale.ax.xaxis.get_offset_text().set_fontsize(6)
+    if not seen:
+        scale.ax.tick_params(color="none", labelcolor="none")
+        scale.outline.set_visible(False)
+        scale.ax.xaxis.get_offset_text().set_visible(False)
