@@ -197,3 +197,26 @@ def test_a_broken_picture_in_a_folder_does_not_stop_the_others(run, models, phot
     assert result.exit_code == 1
     assert "a.jpg" in result.errors
     assert (tmp_path / "out" / "b_figure.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending", "note"),
+    [
+        ("L", "png", "L made RGB"),
+        ("RGBA", "png", "RGBA made RGB"),
+        ("CMYK", "jpg", "CMYK made RGB"),
+        ("I;16", "png", "I;16"),
+    ],
+)
+def test_what_was_done_to_a_picture_is_said(run, models, tmp_path, mode, ending, note):
+    Image.new(mode, (50, 40)).save(tmp_path / f"odd.{ending}")
+    result = run(tmp_path / f"odd.{ending}", "--model", models / "danet", "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.errors
+    assert note in result.output.partition("note: ")[2].splitlines()[0]
+
+
+def test_heic_says_how_to_convert(run, models, tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    result = run(tmp_path / "IMG_1.HEIC", "--model", models / "danet", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "save the picture as JPEG or PNG" in result.errors

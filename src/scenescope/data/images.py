@@ -128,6 +128,18 @@ def upright(picture: Image.Image) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
+def conversions(picture: Image.Image) -> list[str]:
+    """Return in words what is done to a picture that is no upright 8-bit RGB of one frame, before it is decoded."""
+    frames, notes = getattr(picture, "n_frames", 1), []
+    if frames > 1:
+        notes.append(f"the first of {frames} frames")
+    if picture.mode != "RGB":
+        notes.append(f"{picture.mode} made RGB")
+    if _orientation(picture) in _TURNS:
+        notes.append("turned as its EXIF says")
+    return notes
+
+
 def _orientation(picture: Image.Image) -> int:
     """The EXIF orientation 1..8; damaged EXIF counts as upright, as in every viewer."""
     try:

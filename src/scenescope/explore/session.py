@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from scenescope.data.images import opened, rgb_array, upright
+from scenescope.data.images import conversions, opened, rgb_array, upright
 from scenescope.drawing.heatmap import colour_table
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.view import View, attend
@@ -65,7 +65,7 @@ class Session:
         """
         # The name is only said in messages; it is never opened.
         with opened(Path(name or "the picture"), MAX_PIXELS, content) as picture:
-            notes = _notes(picture)
+            notes = conversions(picture)
             image = rgb_array(upright(picture))
         height, width = image.shape[:2]
         if max(height, width) > LONGEST_SIDE:
@@ -229,13 +229,3 @@ def _map(values: npt.NDArray[np.float32]) -> Json:
 
 def _packed(array: npt.NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
-
-
-def _notes(picture: Image.Image) -> list[str]:
-    """What is done to a picture that is no plain RGB."""
-    notes = []
-    if getattr(picture, "n_frames", 1) > 1:
-        notes.append(f"the first of {getattr(picture, 'n_frames', 1)} frames")
-    if picture.mode != "RGB":
-        notes.append(f"{picture.mode} made RGB")
-    return notes

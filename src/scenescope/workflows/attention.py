@@ -14,7 +14,7 @@ from PIL import Image
 from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.catalog import DATASETS, open_dataset, parse_source
 from scenescope.data.dataset import SceneDataset, size_error
-from scenescope.data.images import read_image
+from scenescope.data.images import MAX_PIXELS, conversions, opened, rgb_array, upright
 from scenescope.data.masks import LabelTable, decode
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.panels import Legend, save_panels
@@ -33,8 +33,8 @@ NUM_POINTS = 3
 NUM_SCENES = 3
 """Of a data set where none are named."""
 
-Picture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]
-"""H x W x 3 uint8 RGB, and H x W labels if there is a truth."""
+Picture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, list[str]]
+"""H x W x 3 uint8 RGB, H x W labels if there is a truth, and what was done to a picture that was no plain RGB."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
         ModelError: the network has no attention, or not the channels or heads that are asked for.
         StorageError: the output cannot be written.
     """
-    image, truth = subject.read()
+    image, truth, notes = subject.read()
     for point in wish.points:
         require_inside(point, image.shape[1], image.shape[0])
     view = attend(segmenter.network, image)
@@ -131,7 +131,8 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
         # Through a file, as numpy adds its own ending to a name.
         write_atomically(Path(f"{place}_arrays.npz"), partial(_save_arrays, shown.arrays))
     scales = [f"{name}, the learned scale: {scale:.4f}" for name, scale in view.scales.items()]
-    return [describe(view, segmenter.classes, point) for point in points] + scales
+    done = [f"note: {', '.join(notes)}"] if notes else []
+    return done + [describe(view, segmenter.classes, point) for point in points] + scales
 
 
 def require_same_classes(segmenter: Segmenter, others: Mapping[str, Segmenter]) -> None:
@@ -157,17 +158,18 @@ def _chosen(dataset: SceneDataset, scenes: Sequence[str]) -> list[int]:
 
 def _scene(dataset: SceneDataset, index: int) -> Picture:
     scene = dataset[index]
-    return scene.image, scene.labels
+    return scene.image, scene.labels, []
 
 
 def _file(path: Path, truth: Path | None, num_classes: int) -> Picture:
-    image = read_image(path)
+    with opened(path, MAX_PIXELS) as picture:
+        notes, image = conversions(picture), rgb_array(upright(picture))
     if truth is None:
-        return image, None
+        return image, None, notes
     labels = decode(truth, LabelTable.of_values([[label] for label in range(num_classes)], [IGNORE]))
     if labels.shape != image.shape[:2]:
         raise size_error(path, truth, image, labels)
-    return image, labels
+    return image, labels, notes
 
 
 def _legend(classes: Classes, *maps: npt.NDArray[np.uint8] | None) -> Legend:
