@@ -27,7 +27,7 @@ from measure import machine, table
 
 PACKAGE = Path(__file__).resolve().parent / "src" / "scenescope_box"
 MODELS = {"camvid-danet-lite0": "camvid/box-danet", "camvid-sanet-lite0": "camvid/box-sanet"}
-GOES_ON = ["data.train_split=trainval", "train.steps=100", "train.learning_rate=1e-4", "train.warmup_steps=20"]
+GOES_ON = ["data.train_split=trainval", "train.steps=200", "train.learning_rate=1e-4", "train.warmup_steps=20"]
 """What the model does beyond its twin."""
 SECOND_FIGURE = InferenceSettings(flip=True)
 
@@ -57,7 +57,7 @@ def pack(name: str, recipe: str, twin: Path, run: Path, camvid: Path) -> None:
     model = load_model(run / "last")
     weights = {key: stored(key, value) for key, value in model.network.state_dict().items()}
     directory = PACKAGE / name
-    training = {"recipe": recipe, "goes_on": GOES_ON, "step": model.training["step"]}
+    training = {"recipe": recipe, "goes_on": GOES_ON if run != twin else [], "step": model.training["step"]}
     save_model(model.network, model.classes, directory, training=training, weights=weights)
     (directory / "README.md").write_text(card(name, recipe, twin, run, camvid), encoding="utf-8")
 
@@ -74,8 +74,15 @@ def card(name: str, recipe: str, twin: Path, run: Path, camvid: Path) -> str:
     rows = [
         [each, f"{one:.3f}", f"{many:.3f}"] for each, one, many in zip(plain.names, plain.iou, views.iou, strict=True)
     ]
+    data = "CamVid, train and val (468 pictures"
+    steps_done = f"{steps(twin)} steps on train, then {steps(run)} on train and val"
+    if run == twin:
+        data, steps_done = (
+            "CamVid, train (367 pictures",
+            f"{steps(twin)} steps on train; those on train and val are to come",
+        )
     rows.append(["**mean**", f"**{plain.mean_iou:.4f}**", f"**{views.mean_iou:.4f}**"])
-    seconds, steps = zip(*(cost(each) for each in (twin, run)), strict=True)
+    hours = sum(seconds(each) for each in {twin, run}) / 3600
     settings = loaded.training["recipe"]
     built = settings["model"]
     weak = [
@@ -88,16 +95,15 @@ def card(name: str, recipe: str, twin: Path, run: Path, camvid: Path) -> str:
 Scene segmentation of streets seen from a car: {len(plain.names)} classes, pictures of about 480 x 360.
 
 - Network: {built["name"]} on {built["backbone"]}, output stride {built["output_stride"]}, options {built["options"]}.
-- Data: CamVid, train and val (468 pictures; SegNet's split and classes). Licence: CC BY-NC 4.0, see NOTICE.
-- Recipe: `{recipe}`, seed {settings["train"]["seed"]}, {steps[0]} steps on train, then {steps[1]} on train and val
-  ({", ".join(f"`{each}`" for each in GOES_ON)}). Command: `python box/make.py CAMVID`.
-- Machine: {machine()} {sum(seconds) / 3600:.1f} hours of steps, {seconds[0] / steps[0]:.1f} s each, with other work
-  beside it.
+- Data: {data}; SegNet's split and classes). Licence: CC BY-NC 4.0, see NOTICE.
+- Recipe: `{recipe}`, seed {settings["train"]["seed"]}: {steps_done}.
+  Command: `python box/make.py CAMVID`, which says how both are trained.
+- Machine: {machine()} {hours:.1f} hours of steps, with other work beside it.
 
 ## Scores
 
-Of the twin that was trained on train alone, on val (101 frames of one street), at the labels' own size. The model
-itself has seen val, so it has no score there; the test split is scored by whoever has it:
+Of the model as trained on train alone, on val (101 frames of one street), at the labels' own size. One that has
+seen val has no score there; the test split is scored by whoever has it:
 `scenescope evaluate camvid:ROOT --split test --model {name}`.
 
 {scores}
@@ -117,12 +123,19 @@ def scored(model: LoadedModel, camvid: Path, settings: InferenceSettings) -> Sco
     return Scores.from_matrix(matrix, model.classes.names)
 
 
-def cost(run: Path) -> tuple[float, int]:
-    """Return about how many seconds the steps of a run took together, and their number."""
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    seconds = [row["seconds"] for row in rows if "seconds" in row]
-    steps = max(row["step"] for row in rows)
-    return statistics.mean(seconds) * steps, steps
+def log_of(run: Path) -> list[dict[str, float]]:
+    """Return the rows of the log of a run."""
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def steps(run: Path) -> int:
+    """Return how many steps a run has done."""
+    return int(max(row["step"] for row in log_of(run)))
+
+
+def seconds(run: Path) -> float:
+    """Return about how many seconds the steps of a run took together, from those that were logged."""
+    return statistics.mean(row["seconds"] for row in log_of(run) if "seconds" in row) * steps(run)
 
 
 if __name__ == "__main__":

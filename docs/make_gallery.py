@@ -1,4 +1,4 @@
-"""Make the pictures of docs/gallery.md: ``python docs/make_gallery.py --scenes-model demo/run/best``.
+"""Make the pictures of docs/gallery.md: ``python docs/make_gallery.py [--scenes-model demo/run/best]``.
 
 Needs the models in the box, scikit-learn for its photograph, and for the page's own pictures Chromium and its driver.
 """
@@ -28,16 +28,20 @@ LARGEST = (1400, 1600)
 def main() -> None:
     """Make all that can be made here, and say what cannot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenes-model", type=Path, required=True, help="a model of the generated scenes")
+    parser.add_argument(
+        "--scenes-model", type=Path, help="a model of the generated scenes, to show one of them as well"
+    )
     parser.add_argument("--output", type=Path, default=PLACE)
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    models = {"demo": Segmenter.load(arguments.scenes_model)} | {name: Segmenter.load(name) for name in models_in_box()}
-    figure("scenes:", models["demo"], arguments.output, "scene", received=True)
+    models = {name: Segmenter.load(name) for name in models_in_box()}
+    if arguments.scenes_model is not None:
+        demo = Segmenter.load(arguments.scenes_model)
+        figure("scenes:", demo, arguments.output, "scene", received=True)
     photograph = find_photograph()
     for name, model in models.items():
-        if photograph is None or name == "demo":
-            print(f"{name}: no photograph" if photograph is None else "demo: it knows generated scenes only")
+        if photograph is None:
+            print(f"{name}: no photograph, as scikit-learn is not installed")
         else:
             figure(str(photograph), model, arguments.output, Path(name).name)
     if shutil.which("chromedriver") is None:
