@@ -18,7 +18,7 @@ from scenescope.errors import ScenescopeError
 MAX_BYTES = 1_000_000
 """The largest YAML file that is read."""
 MAX_DEPTH = 50
-"""Levels of nesting that are read. The scanner's work grows with their square: 100,000 brackets would take hours."""
+"""Levels of nesting that are read: the scanner's work grows with their square."""
 
 
 def read_yaml(path: Path, error: type[ScenescopeError]) -> dict[str, object]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from scenescope.drawing.png import save_png
-from scenescope.labels import IGNORE, Colour
+from scenescope.labels import IGNORE, Classes, Colour
 
 IGNORE_COLOUR: Colour = (0, 0, 0)
 """How ignored pixels are painted where nothing lies beneath."""
@@ -83,6 +83,13 @@ def with_legend(
         draw.rectangle(swatch, fill=colour, outline=(90, 90, 90))
         draw.text((x + size + gap // 2, middle), text, fill=(20, 20, 20), font=font, anchor="lm")
     return page
+
+
+def present(classes: Classes, *maps: np.ndarray) -> Classes:
+    """Return the names and colours of those classes alone that are in some label maps, in their order."""
+    seen = np.unique(np.concatenate([labels.ravel() for labels in maps]))
+    labels = [int(label) for label in seen if label < len(classes)]
+    return Classes.named([classes.names[label] for label in labels], [classes.palette[label] for label in labels])
 
 
 def save_label_png(labels: np.ndarray, palette: Sequence[Colour], path: Path) -> None:

@@ -67,10 +67,7 @@ def answer(view: View, classes: Classes, question: Question) -> Answer:
     if question.channels and "channel" not in kinds:
         _ = view.channel  # refuses by name
     if not kinds:
-        if next(view.network.parameters(), None) is None:
-            _ = view.position  # tells of exported files
-        name = view.network.config.get("name", "network")
-        raise ModelError(f"This {name} has no attention to look into; danet, sanet, dranet and fcn_se have.")
+        raise view.refusal("has no attention to look into; danet, sanet, dranet and fcn_se have")
     image, points = view.image, question.points
     first = [Panel("image", image, points=points)]
     arrays: dict[str, npt.NDArray[np.generic]] = {"points": np.array(points), "labels": view.labels}

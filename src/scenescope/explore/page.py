@@ -1,9 +1,9 @@
 """The page: click on a pixel and see what it attends to. One file and five questions, for this machine only.
 
-It is written on the standard library: Gradio, the convention for such pages, brings fifty distributions, answers a
-click with whole encoded pictures, and its opacity slider asks the server; here a click costs a row of numbers, which
-the browser paints. No path is ever opened on behalf of a request, and the policy that the page is served with forbids
-the browser to ask anyone else.
+It is written on the standard library: Gradio, the convention for such pages, brings a web framework and its packages,
+answers a click with whole encoded pictures, and its opacity slider asks the server; here a click costs a row of
+numbers, which the browser paints. No path is ever opened on behalf of a request, and the policy that the page is served
+with forbids the browser to ask anyone else.
 """
 
 from __future__ import annotations

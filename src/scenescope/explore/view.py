@@ -31,14 +31,6 @@ from scenescope.models.network import SegmentationNetwork
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
-_LOOKED_INTO = (
-    PositionAttention,
-    ChannelAttention,
-    SqueezeAttention,
-    SqueezeExcitation,
-    CompactPositionAttention,
-    CompactChannelAttention,
-)
 _NETWORKS_WITH = {
     PositionAttention: "danet with position=true has it",
     ChannelAttention: "danet with channel=true has it",
@@ -143,15 +135,16 @@ class View:
         }
         return {name for kind, name in names.items() if any(isinstance(module, kind) for module in self.inputs)}
 
+    def refusal(self, why: str) -> ModelError:
+        """Return the error that says why this network cannot be looked into; an exported file never can."""
+        if next(self.network.parameters(), None) is None:
+            return ModelError("An exported file cannot be looked into; name the model directory that it was made of.")
+        return ModelError(f"This {self.network.config.get('name', 'network')} {why}.")
+
     def _all(self, kind: type[_Module], what: str) -> list[tuple[_Module, Tensor]]:
         found = [(module, features) for module, features in self.inputs.items() if isinstance(module, kind)]
         if not found:
-            if next(self.network.parameters(), None) is None:
-                raise ModelError(
-                    "An exported file cannot be looked into; name the model directory that it was made of."
-                )
-            name = self.network.config.get("name", "network")
-            raise ModelError(f"This {name} has no {what} to look into; {_NETWORKS_WITH[kind]}.")
+            raise self.refusal(f"has no {what} to look into; {_NETWORKS_WITH[kind]}")
         return found
 
     def _one(self, kind: type[_Module], what: str) -> tuple[_Module, Tensor]:
@@ -179,7 +172,11 @@ def attend(network: SegmentationNetwork, image: npt.NDArray[np.uint8], *, precis
         # Under autocast features are bfloat16 and weights float32; what is asked later runs without autocast.
         inputs[module] = arguments[0].to(next(module.parameters()).dtype)
 
-    hooks = [module.register_forward_pre_hook(keep) for module in network.modules() if isinstance(module, _LOOKED_INTO)]
+    hooks = [
+        module.register_forward_pre_hook(keep)
+        for module in network.modules()
+        if isinstance(module, tuple(_NETWORKS_WITH))
+    ]
     hooks.append(network.backbone.register_forward_hook(lambda module, arguments, output: stages.extend(output)))
     device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
     what = f"The attention in a picture of {width} x {height} pixels"

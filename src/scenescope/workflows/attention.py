@@ -17,6 +17,7 @@ from scenescope.data.dataset import SceneDataset, size_error
 from scenescope.data.images import MAX_PIXELS, conversions, opened, rgb_array, upright
 from scenescope.data.masks import LabelTable, decode
 from scenescope.drawing.heatmap import mark_points, over
+from scenescope.drawing.overlay import present
 from scenescope.drawing.panels import Legend, save_panels
 from scenescope.drawing.png import save_png
 from scenescope.errors import DataError, nearest
@@ -123,7 +124,8 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
     shown = answer(view, segmenter.classes, question)
     place = output / subject.name
     make_directory(place.parent)
-    save_panels(shown.rows, Path(f"{place}_figure.{wish.format}"), _legend(segmenter.classes, view.labels, truth))
+    seen = present(segmenter.classes, *(labels for labels in (view.labels, truth) if labels is not None))
+    save_panels(shown.rows, Path(f"{place}_figure.{wish.format}"), Legend(seen.names, seen.palette))
     for point, values in zip(points, shown.arrays.get("position", []), strict=False):
         drawn = mark_points(over(image, values), [point])
         save_png(Image.fromarray(drawn), Path(f"{place}_attention_{point[0]}_{point[1]}.png"))
@@ -170,13 +172,6 @@ def _file(path: Path, truth: Path | None, num_classes: int) -> Picture:
     if labels.shape != image.shape[:2]:
         raise size_error(path, truth, image, labels)
     return image, labels, notes
-
-
-def _legend(classes: Classes, *maps: npt.NDArray[np.uint8] | None) -> Legend:
-    """Explain the classes that are in some label maps."""
-    seen = np.unique(np.concatenate([labels.ravel() for labels in maps if labels is not None]))
-    present = [int(label) for label in seen if label < len(classes)]
-    return Legend([classes.names[label] for label in present], [classes.palette[label] for label in present])
 
 
 def _save_arrays(arrays: Mapping[str, npt.NDArray[np.generic]], place: Path) -> None:

@@ -17,11 +17,11 @@ from scenescope.checkpoints.model_directory import LoadedModel
 from scenescope.data.dataset import Scene, SceneDataset
 from scenescope.drawing.charts import draw_class_scores, draw_confusion, draw_curves
 from scenescope.drawing.heatmap import mark_points, over
-from scenescope.drawing.overlay import blend, colourise, with_legend
+from scenescope.drawing.overlay import blend, colourise, present, with_legend
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.view import View, attend
-from scenescope.labels import IGNORE, Classes
+from scenescope.labels import IGNORE
 from scenescope.training.log import read_log
 from scenescope.workflows.report import Picture, Section, Table, write_report
 
@@ -121,11 +121,11 @@ def _picture(loaded: LoadedModel, dataset: SceneDataset, position: int, mean_iou
     """Show a picture, what is wrong in it, and what its worst pixel attends to."""
     scene, classes = _shown(dataset[position]), dataset.classes
     view = attend(loaded.network, scene.image)
-    legend = _present(classes, view.labels, scene.labels)
+    seen = present(classes, view.labels, scene.labels)
     shown = {
         "image": scene.image,
-        "prediction": with_legend(blend(scene.image, view.labels, classes.palette), *legend),
-        "truth": with_legend(colourise(scene.labels, classes.palette), *legend),
+        "prediction": with_legend(blend(scene.image, view.labels, classes.palette), seen.names, seen.palette),
+        "truth": with_legend(colourise(scene.labels, classes.palette), seen.names, seen.palette),
         "errors in red; black is not scored": error_map(scene.image, view.labels, scene.labels),
     }
     text = f"{scene.name}: mean IoU {mean_iou:.3f}."
@@ -178,12 +178,6 @@ def _shown(scene: Scene) -> Scene:
     image = Image.fromarray(scene.image).resize(size, Image.Resampling.LANCZOS)
     labels = Image.fromarray(scene.labels).resize(size, Image.Resampling.NEAREST)
     return Scene(np.asarray(image), np.asarray(labels), scene.name)
-
-
-def _present(classes: Classes, *maps: npt.NDArray[np.uint8]) -> tuple[list[str], list[tuple[int, int, int]]]:
-    seen = np.unique(np.concatenate([labels.ravel() for labels in maps]))
-    present = [int(label) for label in seen if label < len(classes)]
-    return [classes.names[label] for label in present], [classes.palette[label] for label in present]
 
 
 def _curves(loaded: LoadedModel, directory: Path) -> list[Section]:
