@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.drawing.overlay import blend, colourise, save_label_png, with_legend
+from scenescope.drawing.overlay import blend, colourise, present, save_label_png, with_legend
 from scenescope.errors import StorageError
-from scenescope.labels import IGNORE
+from scenescope.labels import IGNORE, Classes
 
 NAMES = ("road", "tree", "car")
 PALETTE = ((200, 100, 0), (0, 250, 0), (0, 0, 251))
@@ -78,3 +78,10 @@ def test_label_png_in_the_place_of_a_file_is_a_clear_error(tmp_path: Path) -> No
     (tmp_path / "out").write_text("in the way")
     with pytest.raises(StorageError, match=r"Cannot write .*labels\.png.*; .*choose another --output"):
         save_label_png(LABELS, PALETTE, tmp_path / "out" / "labels.png")
+
+
+def test_the_classes_that_are_in_some_maps_keep_their_names_and_colours():
+    classes = Classes.named(["road", "sky", "car"], [(1, 1, 1), (2, 2, 2), (3, 3, 3)])
+    seen = present(classes, np.array([[2, 255]], np.uint8), np.array([[0]], np.uint8))
+    assert seen.names == ("road", "car")
+    assert seen.palette == ((1, 1, 1), (3, 3, 3))
