@@ -1,7 +1,11 @@
+import contextlib
+import threading
+
 import numpy as np
 import pytest
 import torch
 
+from scenescope.explore.page import PageServer
 from scenescope.models.catalog import create_model
 
 
@@ -19,3 +23,14 @@ def network():
 def image():
     """Return a picture whose features are 5 x 7."""
     return np.random.default_rng(0).integers(0, 256, (70, 100, 3), np.uint8)
+
+
+@contextlib.contextmanager
+def served(session):
+    """Serve the page of a session on a free port for the length of a ``with`` block."""
+    with PageServer(session, port=0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -15,17 +15,14 @@ from scenescope.explore.page import PageServer
 from scenescope.explore.session import Session
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
+from tests.explore.conftest import served
 
 
 @pytest.fixture
 def server(network, image):
     session = Session({"danet": Segmenter(network, Classes.named(["a", "b", "c", "d"]))}, image)
-    with PageServer(session, port=0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with served(session) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

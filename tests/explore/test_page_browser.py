@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -12,12 +11,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from scenescope.explore.page import PageServer
 from scenescope.explore.session import Session
 from scenescope.explore.view import attend
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
+from tests.explore.conftest import served
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -91,12 +90,8 @@ def server(network, image):
     classes = Classes.named(["road", "sky", "car", "tree"])
     plain = create_model("fcn", backbone="resnet18", num_classes=4, output_stride=32)
     models = {"danet": Segmenter(network, classes), "fcn": Segmenter(plain, classes)}
-    with PageServer(Session(models, image), port=0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with served(Session(models, image)) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
