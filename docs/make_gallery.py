@@ -52,7 +52,7 @@ def main() -> None:
 
 def figure(source: str, model: Segmenter, output: Path, name: str, received: bool = False) -> None:
     """Draw the figure of one picture."""
-    subject = find_subjects([source], output, model.classes, split="test", scenes=[], truth=None)[0]
+    subject = find_subjects([source], output, model, split="test", scenes=[], truth=None)[0]
     scratch = output / "scratch"
     draw_attention(subject, model, Wish(received=received), scratch)
     keep(Image.open(scratch / f"{subject.name}_figure.png"), output / f"{name}.png")

@@ -220,3 +220,9 @@ def test_heic_says_how_to_convert(run, models, tmp_path):
     result = run(tmp_path / "IMG_1.HEIC", "--model", models / "danet", "--output", tmp_path / "out")
     assert result.exit_code == 2
     assert "save the picture as JPEG or PNG" in result.errors
+
+
+def test_a_data_set_of_other_classes_is_refused(run, models, tmp_path):
+    result = run("scenes:", "--model", models / "danet", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "The model has 3 classes and the data set scenes: has" in result.errors

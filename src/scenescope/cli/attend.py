@@ -77,7 +77,7 @@ def attend(
     segmenter = Segmenter.load(model, device)
     others = {Path(name).name: Segmenter.load(name, device) for name in against or []}
     require_same_classes(segmenter, others)
-    subjects = find_subjects(images, output, segmenter.classes, split=split, scenes=scene or [], truth=truth)
+    subjects = find_subjects(images, output, segmenter, split=split, scenes=scene or [], truth=truth)
     wish = Wish(points, channel or (), head or HEADS, received, form, arrays, others)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     failed = []

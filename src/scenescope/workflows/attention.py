@@ -27,7 +27,7 @@ from scenescope.explore.view import attend
 from scenescope.files import make_directory, write_atomically
 from scenescope.inference.inputs import find_pictures
 from scenescope.inference.segmenter import Segmenter
-from scenescope.labels import IGNORE, Classes
+from scenescope.labels import IGNORE
 
 NUM_POINTS = 3
 """Of a picture where none are given."""
@@ -70,18 +70,19 @@ class Wish:
 
 
 def find_subjects(
-    inputs: Sequence[str], output: Path, classes: Classes, *, split: str, scenes: Sequence[str], truth: Path | None
+    inputs: Sequence[str], output: Path, segmenter: Segmenter, *, split: str, scenes: Sequence[str], truth: Path | None
 ) -> list[Subject]:
     """Return what to look at: files, folders and patterns, or chosen scenes of one data set KIND:ROOT.
 
     Args:
         output: is left out when folders are searched.
-        classes: of the model.
+        segmenter: the model; a data set must have its number of classes.
         scenes: names in the data set; when empty, a few spread over it.
         truth: mask of a single picture, class numbers and 255.
 
     Raises:
-        DataError: no such data set or scene, another number of classes, a truth for several pictures.
+        DataError: no such data set or scene, a truth for several pictures.
+        ModelError: the data set has another number of classes.
         ImageError: no such picture.
     """
     source = next((text for text in inputs if text.partition(":")[0] in DATASETS and not Path(text).exists()), None)
@@ -89,18 +90,14 @@ def find_subjects(
         if len(inputs) > 1 or truth is not None:
             raise DataError(f"{source} is a data set with a truth of its own; give it alone, without --truth.")
         dataset = open_dataset(*parse_source(source), split)
-        if len(dataset.classes) != len(classes):
-            raise DataError(
-                f"The model has {len(classes)} classes and {source} has {len(dataset.classes)}; use the data set that"
-                " the model was trained for."
-            )
+        require_classes(segmenter.network, dataset.classes, f"the data set {source}")
         return [Subject(dataset.name(index), partial(_scene, dataset, index)) for index in _chosen(dataset, scenes)]
     if scenes:
         raise DataError("--scene names scenes of a data set; give one, such as camvid:DIR, in place of files.")
     pictures = find_pictures(inputs, output)
     if truth is not None and len(pictures) > 1:
         raise DataError(f"--truth is the mask of one picture and {len(pictures)} are given; give one, or a data set.")
-    return [Subject(picture.name, partial(_file, picture.path, truth, len(classes))) for picture in pictures]
+    return [Subject(picture.name, partial(_file, picture.path, truth, len(segmenter.classes))) for picture in pictures]
 
 
 def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: Path) -> list[str]:

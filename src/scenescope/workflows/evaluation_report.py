@@ -128,7 +128,8 @@ def _picture(loaded: LoadedModel, dataset: SceneDataset, position: int, mean_iou
         "truth": with_legend(colourise(scene.labels, classes.palette), seen.names, seen.palette),
         "errors in red; black is not scored": error_map(scene.image, view.labels, scene.labels),
     }
-    text = f"{scene.name}: mean IoU {mean_iou:.3f}."
+    size = f"{scene.labels.shape[1]} x {scene.labels.shape[0]}"
+    text = f"{scene.name}: mean IoU {mean_iou:.3f}. Shown, and looked at once, at {size} pixels."
     worst = worst_pixel(view, scene.labels)
     if worst is not None:
         x, y = worst
