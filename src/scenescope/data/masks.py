@@ -35,6 +35,11 @@ class LabelTable:
         if not colours:
             self._lookup[self._codes] = self._labels
 
+    @property
+    def fingerprint(self) -> bytes:
+        """Bytes that are equal for two tables exactly when they give every mask the same labels."""
+        return bytes([self.colours]) + self._codes.tobytes() + self._labels.tobytes()
+
     @classmethod
     def of_values(
         cls, values: Sequence[Sequence[int]], ignore: Sequence[int] = (), remedy: str = "repair the mask"

@@ -88,5 +88,14 @@ class TrainSettings:
     """Number of newest checkpoints to keep."""
 
 
-FREE_ON_RESUME = frozenset({"train.steps", "train.workers", "train.log_every", "train.tensorboard"})
+FREE_ON_RESUME = frozenset(
+    {
+        "train.steps",
+        "train.workers",
+        "train.log_every",
+        "train.tensorboard",
+        "data.cache",
+        "data.cache_gigabytes",
+    }
+)
 """Settings that may change when a run is resumed."""

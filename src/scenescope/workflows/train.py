@@ -15,6 +15,7 @@ import torch
 
 from scenescope.checkpoints.find import find_model
 from scenescope.checkpoints.model_directory import start_from
+from scenescope.data.cache import cached, require_files
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.settings import AugmentSettings, DataSettings
@@ -93,7 +94,7 @@ def _run(
     progress: Progress,
 ) -> TrainingResult:
     torch.manual_seed(settings.train.seed)
-    train_set, val_set = open_sets(settings.data)
+    train_set, val_set = (cached(each, settings.data) for each in open_sets(settings.data))
     accelerator = create_accelerator(device)
     # Weights that are replaced at once need not be fetched.
     replaced = checkpoint is not None or settings.train.start_from is not None
@@ -205,6 +206,8 @@ def check_run(settings: RunSettings, train_set: SceneDataset) -> None:
     require_divisible(settings.train, num_processes=1)
     if settings.train.start_from is not None:
         find_model(settings.train.start_from)
+    if settings.data.cache is not None:
+        require_files(train_set, settings.data)
 
 
 def estimate_run_memory(
