@@ -114,15 +114,20 @@ def compared(what: str, seconds: dict[str, float], peaks: dict[str, int]) -> Row
 
 
 def step(form: str, side: int) -> Callable[[], object]:
-    """Return a training step of two pictures: three losses and the gradients of all weights."""
-    network = danet(form).train()
+    """Return a training step of two pictures: three losses and the gradients of all weights.
+
+    "autocast" computes the heavy operations in bfloat16, as ``train.precision=bfloat16`` does.
+    """
+    network = danet("ours" if form == "autocast" else form).train()
     criterion = SegmentationLoss(weights=network.loss_weights)
     images, labels = torch.randn(2, 3, side, side), torch.randint(19, (2, side, side))
     normaliser = criterion.normaliser(labels).float()
 
     def call() -> None:
         network.zero_grad(set_to_none=True)
-        criterion(network(images), labels, normaliser)["total"].backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=form == "autocast"):
+            output = network(images)
+        criterion(output, labels, normaliser)["total"].backward()
 
     return call
 
@@ -137,9 +142,10 @@ def step_peak(form: str, side: int) -> int:
 
 def training(arguments: argparse.Namespace) -> str:
     """A training step."""
-    seconds = interleaved({form: step(form, 384) for form in ("plain", "ours")}, 3)
+    forms = ["plain", "ours"] + (["autocast"] if multiplies_bfloat16(torch.device("cpu")) else [])
+    seconds = interleaved({form: step(form, 384) for form in forms}, 3)
     rows = compared("384 x 384", seconds, {})
-    peaks = {form: in_fresh_process(step_peak, form, 768) for form in ("plain", "ours")}
+    peaks = {form: in_fresh_process(step_peak, form, 768) for form in forms}
     rows += [
         ["768 x 768", form, "", "", f"{peak / 1e6:.0f}", f"{peak / peaks['plain']:.2f}"] for form, peak in peaks.items()
     ]

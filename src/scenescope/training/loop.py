@@ -105,7 +105,7 @@ class Training:
         note = prepare_norms(self.network, settings.norm, accelerator.device, accelerator.num_processes)
         if note:
             self.progress.note(note)
-        self.precision = resolve_precision(settings.precision, accelerator.device)
+        self.precision = resolve_precision(settings.precision, accelerator.device, self.network)
         if self.precision == "bfloat16" and not multiplies_bfloat16(accelerator.device):
             self.progress.note(f"{accelerator.device} has no bfloat16 arithmetic; train.precision=float32 is faster.")
         if settings.channels_last:

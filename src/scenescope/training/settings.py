@@ -63,7 +63,7 @@ class TrainSettings:
     gradient_clip: Annotated[float, Gt(0)] | None = None
     """Largest norm of all gradients together."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Number format of the heavy operations (mixed precision); auto is bfloat16 where the device multiplies it."""
+    """Number format of the heavy operations (mixed precision); auto is bfloat16 where the device gains from it."""
     channels_last: bool = False
     """Memory layout with channels last; faster for depthwise convolutions."""
     average_decay: Annotated[float, Interval(gt=0, lt=1)] | None = None
