@@ -30,9 +30,15 @@ def network(name, **options):
     return built.eval()
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_network_is_exported_once_for_all_sizes(name):
-    built = network(name)
+FINER = {"align_corners": False, "magnify": 1.5, "subpixel": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in MODELS), ("danet", FINER | {"skip": 8}), ("sanet", FINER | {"prediction": "mask"})],
+)
+def test_every_network_is_exported_once_for_all_sizes(name, options):
+    built = network(name, **options)
     agreements = export.verify(built, export.export_onnx(built, CLASSES))
     assert [each.size for each in agreements] == [(64, 64), (65, 97), (128, 256)]
     for each in agreements:

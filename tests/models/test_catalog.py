@@ -1,11 +1,15 @@
 """What every network of the catalogue must do, and what is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
+from scenescope.checkpoints.model_directory import load_model, save_model
 from scenescope.errors import ModelError
+from scenescope.labels import Classes
 from scenescope.models.catalog import MODELS, create_model
 from scenescope.outputs import SegmentationOutput
 
@@ -50,6 +54,7 @@ def test_images_are_normalised_as_the_backbone_expects() -> None:
     [
         ({"name": "dannet", "num_classes": 2}, "There is no network 'dannet'. Did you mean 'danet'"),
         ({"name": "danet", "num_classes": 0}, "num_classes=0 is not possible"),
+        ({"name": "danet", "num_classes": 2, "magnify": 0}, "magnify=0 is not possible; give a factor above 0 and up"),
         ({"name": "danet", "num_classes": 2, "output_strid": 8}, "Did you mean 'output_stride'"),
         (
             {"name": "danet", "num_classes": 2, "output_stride": 4},
@@ -63,3 +68,18 @@ def test_images_are_normalised_as_the_backbone_expects() -> None:
 def test_refusals(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         create_model(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_magnified_picture_is_the_enlarged_one_as_the_plain_network_sees_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = create_model("danet", backbone="resnet18", num_classes=3, align_corners=False, magnify=1.5)
+    plain = create_model("danet", backbone="resnet18", num_classes=3, align_corners=False)
+    plain.load_state_dict(network.state_dict())
+    images = torch.randn(1, 3, 64, 96)
+    enlarged = functional.interpolate(images, (96, 144), mode="bilinear")
+    answer = network.eval()(images).logits
+    low = plain.eval().low_resolution(enlarged).logits
+    torch.testing.assert_close(answer, functional.interpolate(low, (64, 96), mode="bilinear"))
+    assert "magnify" not in plain.config
+    save_model(network, Classes.named(["a", "b", "c"]), tmp_path / "model")
+    torch.testing.assert_close(load_model(tmp_path / "model").network(images).logits, answer)

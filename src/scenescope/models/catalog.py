@@ -43,8 +43,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Named options of a builder, by network."""
 
+MOST_MAGNIFIED = 8
 
-def create_model(name: str, *, num_classes: int, preset: str | None = None, **options: Any) -> SegmentationNetwork:
+
+def create_model(
+    name: str, *, num_classes: int, preset: str | None = None, magnify: float = 1.0, **options: Any
+) -> SegmentationNetwork:
     """Build a network of the catalogue by name.
 
     Args:
@@ -52,6 +56,8 @@ def create_model(name: str, *, num_classes: int, preset: str | None = None, **op
         num_classes: K, at least 1.
         preset: a published form of the network, such as ``official`` or ``mmseg``, see ``PRESETS``; single options
             replace its own.
+        magnify: enlarge pictures by this factor before the backbone sees them, in training and prediction alike; for
+            pictures that are small beside what the backbone was trained on.
         options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
             ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.
 
@@ -59,7 +65,7 @@ def create_model(name: str, *, num_classes: int, preset: str | None = None, **op
         The network in training mode; its ``config`` holds what builds it again.
 
     Raises:
-        ModelError: an unknown name, preset, option or backbone, or a class count below 1.
+        ModelError: an unknown name, preset, option or backbone, a class count below 1 or a factor that is not above 0.
 
     Example:
         >>> network = create_model("danet", backbone="resnet101", num_classes=19)
@@ -68,6 +74,8 @@ def create_model(name: str, *, num_classes: int, preset: str | None = None, **op
         raise ModelError(f"There is no network {name!r}.{nearest(name, MODELS)} Known: {', '.join(MODELS)}.")
     if num_classes < 1:
         raise ModelError(f"num_classes={num_classes} is not possible; give the number of classes, at least 1.")
+    if not 0 < magnify <= MOST_MAGNIFIED:
+        raise ModelError(f"magnify={magnify} is not possible; give a factor above 0 and up to {MOST_MAGNIFIED}.")
     if preset is not None:
         presets = PRESETS.get(name, {})
         if preset not in presets:
@@ -89,4 +97,7 @@ def create_model(name: str, *, num_classes: int, preset: str | None = None, **op
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         raise ModelError(f"{name} cannot be built with {given}: {error}") from error
     network.config = {"name": name} | {key: value for key, value in arguments.arguments.items() if key != "pretrained"}
+    if magnify != 1:
+        network.magnify = float(magnify)
+        network.config["magnify"] = network.magnify
     return network

@@ -23,6 +23,10 @@ class SegmentationNetwork(nn.Module):
         auxiliary_head: a head on stage 3 that is used in training only, under the name ``stage3``.
         loss_weights: weight of the loss of each output that the network has in training by name, as published; that
             of "main" is 1 unless named.
+
+    Attributes:
+        magnify: pictures are enlarged by this factor before the backbone sees them, 1 as published. A picture of 480 x
+            360 magnified by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class SegmentationNetwork(nn.Module):
         self.num_classes = num_classes
         self.align_corners = align_corners
         self.loss_weights = dict(loss_weights or {})
+        self.magnify = 1.0
         self.config: dict[str, Any] = {}
 
     @property
@@ -70,6 +75,8 @@ class SegmentationNetwork(nn.Module):
 
     def low_resolution(self, images: Tensor) -> SegmentationOutput:
         """Return the same logits before they are resized, at the size of the features."""
+        if self.magnify != 1:
+            images = functional.interpolate(images, scale_factor=self.magnify, mode="bilinear", align_corners=False)
         features = self.backbone(images)
         output: SegmentationOutput = self.head(features)
         if self.auxiliary_head is not None and self.training:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Interval
 
 
 @dataclass(frozen=True)
@@ -24,5 +26,7 @@ class ModelSettings:
     """Dilation of the blocks of a ResNet's last stage, such as [4, 8, 16]."""
     align_corners: bool = True
     """Whether resizing keeps corner pixels in place, as the official DANet code does."""
+    magnify: Annotated[float, Interval(gt=0, le=8)] = 1.0
+    """Factor by which pictures are enlarged before the backbone sees them, in training and prediction alike."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network's builder, such as channel_form: paper."""

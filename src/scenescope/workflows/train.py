@@ -166,6 +166,7 @@ def create_network(model: ModelSettings, num_classes: int, *, pretrained: bool |
         output_stride=model.output_stride,
         multi_grid=model.multi_grid,
         align_corners=model.align_corners,
+        magnify=model.magnify,
         **model.options,
     )
 
