@@ -125,3 +125,20 @@ def test_the_original_form_of_the_whole_network_gives_the_same_logits() -> None:
         answers = [speed.danet(form).eval()(images).logits for form in ("plain", "ours", "optimised")]
     for answer in answers[1:]:
         torch.testing.assert_close(answer, answers[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_time_to_a_score_is_that_of_the_steps_until_a_validation_saw_it(tmp_path: Path) -> None:
+    script = importlib.import_module("time_to_score")
+    recipe = "model: {name: danet}\ntrain: {batch_size: 8, log_every: 10}\naugment: {crop: [240, 320]}\n"
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    rows = [
+        {"step": 10, "seconds": 3.0, "seconds_waiting": 0.3},
+        {"step": 10, "val/miou": 0.5},
+        {"step": 20, "seconds": 6.0, "seconds_waiting": 0.0},
+        {"step": 20, "val/miou": 0.61},
+        {"step": 30, "seconds": 6.0, "seconds_waiting": 0.0},
+        {"step": 30, "val/miou": 0.59},
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert script.reached(tmp_path, 0.6)[1:] == ["6.00", "2.0%", "20", "1.5", "0.5900 at 30"]
+    assert script.reached(tmp_path, 0.7)[1:] == ["6.00", "2.0%", "not reached", "", "0.5900 at 30"]
