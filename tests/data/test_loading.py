@@ -2,8 +2,11 @@
 
 import gc
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,8 @@ from scenescope.data.loading import Sample, load_batches
 from scenescope.data.transforms import whole_sample
 from scenescope.errors import ImageError
 from scenescope.models.catalog import create_model
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Numbers(torch.utils.data.Dataset[Sample]):
@@ -82,3 +87,34 @@ def test_pictures_keep_the_layout_of_files_until_the_network_takes_them() -> Non
     assert images[1].permute(1, 2, 0).tolist() == scene.image.tolist()
     network = create_model("fcn", num_classes=2, backbone="test_resnet", output_stride=32)
     assert network.prepare(images).is_contiguous()
+
+
+KILLED = """
+import os, signal, sys
+from scenescope.data.loading import load_batches
+from tests.data.test_loading import Numbers
+
+if __name__ == "__main__":
+    reader = load_batches(Numbers(), ([0] for _ in range(1000)), 2, sys.argv[1])
+    next(reader)
+    print("read", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, start_method: str) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    # Every process that it has started writes to this pipe: the call returns when the last of them has ended.
+    ended = subprocess.run(
+        [sys.executable, str(script), start_method],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert ended.stdout == "read\n"

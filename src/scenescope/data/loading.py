@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import os
 import signal
+import threading
 import warnings
 import weakref
 from collections.abc import Generator, Iterable, Iterator
@@ -71,7 +73,7 @@ def _read(
             batch_sampler=_Once(batches),
             num_workers=workers,
             collate_fn=_collate,
-            worker_init_fn=_leave_signals_to_parent,
+            worker_init_fn=_live_and_die_with_parent,
             # Without one of its own the loader would draw from the global generator.
             generator=torch.Generator().manual_seed(0),
             multiprocessing_context=start_method if workers else None,
@@ -130,7 +132,20 @@ def _collate(samples: list[Sample | ScenescopeError]) -> Batch | ScenescopeError
     return stacked, torch.stack(labels), list(names)
 
 
-def _leave_signals_to_parent(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; the parent decides when its workers end."""
+def _live_and_die_with_parent(worker: int) -> None:
+    """Leave Ctrl-C, which reaches the whole process group, to the parent, and end when the parent has ended.
+
+    torch's own watch asks whether the process that started the worker has changed. That is the parent only when it
+    forked the worker: a fork server, Python's default on Linux from 3.14 on, outlives a killed parent for as long as
+    one of its workers lives, and they live for as long as it does.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
