@@ -33,11 +33,17 @@ class Few(ScenesDataset):
         return 7
 
 
-def tiny_training(directory: Path, progress: Progress | None = None, dropout: float = 0.1, **changes: Any) -> Training:
+def tiny_training(
+    directory: Path,
+    progress: Progress | None = None,
+    dropout: float = 0.1,
+    backbone: str = "resnet10t",
+    **changes: Any,
+) -> Training:
     """Build the training; ``changes`` replace settings."""
     settings = TrainSettings(**(TINY | changes))
     torch.manual_seed(settings.seed)
-    network = create_model("danet", num_classes=8, backbone="resnet10t", output_stride=32, dropout=dropout)
+    network = create_model("danet", num_classes=8, backbone=backbone, output_stride=32, dropout=dropout)
     return Training(
         network=network,
         loss=SegmentationLoss(weights=network.loss_weights),
