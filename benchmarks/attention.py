@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from scenescope.attention.blockwise import attend
 from scenescope.attention.position import PositionAttention
+from scenescope.inference.precision import multiplies_bfloat16
 
 CHANNELS = 512
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -55,6 +56,8 @@ def sdpa_in_heads(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 FORMS: dict[str, Attend] = {"plain": plain, "blockwise": attend}
 CUDA_FORMS = FORMS | {"sdpa": sdpa, "sdpa in heads": sdpa_in_heads}
+HALVED = ["bfloat16", "autocast"]
+"""Blockwise on a processor that multiplies bfloat16: weights and features in it, or float32 ones under autocast."""
 
 
 class Module(nn.Module):
@@ -81,18 +84,20 @@ def prepared(form: str, positions: int, device: str, dtype: torch.dtype) -> tupl
     height = 2 ** ((positions - 1).bit_length() // 2)
     height = next(side for side in range(height, 0, -1) if positions % side == 0)
     features = torch.randn(1, CHANNELS, height, positions // height)
-    ours = module if form == "blockwise" else Module(copy.deepcopy(module), CUDA_FORMS[form])
+    ours = module if form in ("blockwise", *HALVED) else Module(copy.deepcopy(module), CUDA_FORMS[form])
+    dtype = torch.bfloat16 if form == "bfloat16" else dtype
     return ours.to(device, dtype), features.to(device, dtype)
 
 
 def call(form: str, positions: int, train: bool, device: str, dtype: torch.dtype) -> Callable[[], Tensor]:
     """Return a forward pass, or a forward and backward pass that gives the gradients of input and weights."""
     module, features = prepared(form, positions, device, dtype)
+    mixed = torch.autocast(device, torch.bfloat16, enabled=form == "autocast")
     if not train:
-        return torch.no_grad()(lambda: module(features))
+        return mixed(torch.no_grad()(lambda: module(features)))
     leaves = [features.requires_grad_(), *module.parameters()]
     upstream = torch.randn_like(features)
-    return lambda: torch.autograd.grad(module(features), leaves, upstream)[0]
+    return lambda: torch.autograd.grad(mixed(module)(features), leaves, upstream)[0]
 
 
 def cpu_peak(form: str, positions: int, train: bool) -> int:
@@ -155,9 +160,10 @@ def measure(positions: int, train: bool, device: str, dtype: torch.dtype, repeat
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 print(f"{form} at {positions}: {str(error).splitlines()[0]}", file=sys.stderr)
         return found
-    calls = {form: call(form, positions, train, device, dtype) for form in FORMS}
+    forms = [*FORMS, *(HALVED if multiplies_bfloat16(torch.device("cpu")) else [])]
+    calls = {form: call(form, positions, train, device, dtype) for form in forms}
     seconds = interleaved(calls | {"products": floor(positions)[train]}, repeats)
-    return {form: (seconds[form], in_fresh_process(cpu_peak, form, positions, train)) for form in FORMS} | {
+    return {form: (seconds[form], in_fresh_process(cpu_peak, form, positions, train)) for form in forms} | {
         "products": (seconds["products"], 0)
     }
 
@@ -199,8 +205,9 @@ def main() -> None:
 
 EXPLANATION = """\
 Medians of interleaved calls; `time` and `memory` are relative to the plain form, which keeps the N x N matrix.
-`products` are the matrix products of an exact form alone: no softmax, no residual. Memory is what the process grew by
-at most during a call."""
+`products` are the matrix products of an exact form alone: no softmax, no residual. Where the processor multiplies it,
+`bfloat16` has weights and features in that format, and `autocast` multiplies float32 ones in it. Memory is what the
+process grew by at most during a call."""
 
 
 def draw(curves: dict, path: Path) -> None:  # type: ignore[type-arg]
