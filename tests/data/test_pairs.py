@@ -11,6 +11,7 @@ from scenescope.data.pairs import (
     pair_listed,
     pictures_by_stem,
     require_directory,
+    require_files,
     require_list,
 )
 from scenescope.errors import DataError, SplitError
@@ -104,6 +105,8 @@ def test_a_list_gives_the_order_and_names_what_is_missing(folder: Path) -> None:
     assert [image.name for image, _ in listed_pairs()] == ["b.jpg", "a.jpg"]
     (folder / "masks" / "b.png").unlink()
     (folder / "images" / "a.jpg").unlink()
+    with pytest.raises(DataError, match=r"aa does not exist, but .*train.txt lists it \(1 files missing\)"):
+        require_files([(folder / ("a" * 5000), None)], folder / "train.txt")
     with pytest.raises(DataError, match=r"masks/b.png does not exist, but .*train.txt lists it \(2 files missing\)"):
         listed_pairs()
     with pytest.raises(SplitError, match=r"No split 'val' of Set: .*val.txt does not exist; splits there: train"):

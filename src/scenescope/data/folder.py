@@ -128,10 +128,11 @@ class _ListedPairs:
     def _find(self, entry: str, directory: Path) -> Path | None:
         """The file of a name, a stem or a path below the root or ``directory``."""
         for path in (self.folder / entry, directory / entry):
-            if path.is_file():
+            # pathlib's own raises for a name that is too long for any file.
+            if os.path.isfile(path):
                 return path
         by_stem = directory / entry
-        return self._pictures(by_stem.parent).get(by_stem.name) if by_stem.parent.is_dir() else None
+        return self._pictures(by_stem.parent).get(by_stem.name) if os.path.isdir(by_stem.parent) else None
 
     def _pictures(self, directory: Path) -> dict[str, Path]:
         if directory not in self._directories:

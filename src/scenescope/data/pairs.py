@@ -81,7 +81,8 @@ def require_files(pairs: Sequence[Pair], list_file: Path) -> tuple[Pair, ...]:
     Raises:
         DataError: one does not; tells how many do not.
     """
-    missing = [path for pair in pairs for path in pair if path is not None and not path.is_file()]
+    # pathlib's own raises for a name that is too long for any file.
+    missing = [path for pair in pairs for path in pair if path is not None and not os.path.isfile(path)]
     if missing:
         raise DataError(
             f"{missing[0]} does not exist, but {list_file} lists it ({len(missing)} files missing); "
