@@ -334,7 +334,7 @@ def main() -> None:
     """Measure the parts asked for and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", help="a model directory, or the name of a model in the box")
     parser.add_argument("--data", metavar="KIND:ROOT")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - PARTS.keys()
