@@ -1,8 +1,8 @@
 """Train the models in the box and pack them: ``python box/make.py CAMVID [--runs runs/box]``.
 
-Each model is trained by its recipe, then for fewer steps on pictures that are magnified. This twin sees train alone,
-its scores on val are those of the model's card, and every choice was made on it. The model itself goes on from there
-for a few steps at a low rate that see val as well. The weights are stored in float16, norm statistics in float32.
+Each model is trained in stages, the first by its recipe. All but the last see train alone; what they end with is the
+twin, whose scores on val are those of the model's card, and every choice was made on it. The last stage goes on from
+there for a few steps at a low rate that see val as well. The weights are stored in float16, norm statistics in float32.
 Called again it goes on where it was cut.
 """
 
@@ -27,11 +27,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from measure import machine, table
 
 PACKAGE = Path(__file__).resolve().parent / "src" / "scenescope_box"
-MODELS = {"camvid-danet-lite0": "camvid/box-danet", "camvid-sanet-lite0": "camvid/box-sanet"}
-FINER = ["model.magnify=1.5", "train.steps=250", "train.learning_rate=2e-4", "train.warmup_steps=20"]
-"""What the twin does beyond its recipe: small things grow."""
-GOES_ON = [*FINER, "data.train_split=trainval", "train.steps=100", "train.learning_rate=1e-4"]
-"""What the model does beyond its twin."""
+LAST = ["data.train_split=trainval", "train.learning_rate=1e-4", "train.warmup_steps=20"]
+FINER = ["model.magnify=1.5", "train.learning_rate=2e-4", "train.warmup_steps=20"]
+"""On magnified pictures small things are large."""
+MODELS = {
+    "camvid-danet-lite0": ("camvid/box-danet", [[], [*LAST, "train.steps=200"]]),
+    "camvid-sanet-lite0": (
+        "camvid/box-sanet",
+        [[], [*FINER, "train.steps=250"], [*FINER, *LAST, "train.steps=100"]],
+    ),
+}
+"""Recipe of each model, and the settings of it that each stage replaces."""
 SECOND_FIGURE = InferenceSettings(flip=True)
 
 
@@ -41,12 +47,12 @@ def main() -> None:
     parser.add_argument("camvid", type=Path, help="folder with train/ and val/")
     parser.add_argument("--runs", type=Path, default=Path("runs/box"), help="folder of the trainings")
     arguments = parser.parse_args()
-    for name, recipe in MODELS.items():
-        coarse, twin, run = (arguments.runs / f"{name}{part}" for part in ("-coarse", "-twin", ""))
-        train(recipe, arguments.camvid, coarse, [])
-        train(recipe, arguments.camvid, twin, [*FINER, f"train.start_from={coarse / 'last'}"])
-        train(recipe, arguments.camvid, run, [*GOES_ON, f"train.start_from={twin / 'last'}"])
-        pack(name, recipe, [coarse, twin, run], arguments.camvid)
+    for name, (recipe, stages) in MODELS.items():
+        runs = [arguments.runs / f"{name}-{number}" for number in range(1, len(stages) + 1)]
+        for run, before, settings in zip(runs, [None, *runs], stages, strict=False):
+            start = [] if before is None else [f"train.start_from={before / 'last'}"]
+            train(recipe, arguments.camvid, run, [*settings, *start])
+        pack(name, recipe, stages, runs, arguments.camvid)
 
 
 def train(recipe: str, camvid: Path, run: Path, settings: list[str]) -> None:
@@ -56,14 +62,14 @@ def train(recipe: str, camvid: Path, run: Path, settings: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "scenescope", *command], check=True)
 
 
-def pack(name: str, recipe: str, runs: list[Path], camvid: Path) -> None:
-    """Write the model directory of the package, and its card, from the runs: by the recipe, the twin, the model."""
+def pack(name: str, recipe: str, stages: list[list[str]], runs: list[Path], camvid: Path) -> None:
+    """Write the model directory of the package, and its card, from the runs of its stages."""
     model = load_model(runs[-1] / "last")
     weights = {key: stored(key, value) for key, value in model.network.state_dict().items()}
     directory = PACKAGE / name
-    training = {"recipe": recipe, "goes_on": [FINER, GOES_ON], "step": sum(steps(run) for run in runs)}
+    training = {"recipe": recipe, "stages": stages, "steps": [steps(run) for run in runs]}
     save_model(model.network, model.classes, directory, training=training, weights=weights)
-    (directory / "README.md").write_text(card(name, recipe, runs, camvid), encoding="utf-8")
+    (directory / "README.md").write_text(card(name, recipe, stages, runs, camvid), encoding="utf-8")
 
 
 def stored(key: str, value: torch.Tensor) -> torch.Tensor:
@@ -71,10 +77,9 @@ def stored(key: str, value: torch.Tensor) -> torch.Tensor:
     return value.half() if value.is_floating_point() and "running_" not in key else value
 
 
-def card(name: str, recipe: str, runs: list[Path], camvid: Path) -> str:
+def card(name: str, recipe: str, stages: list[list[str]], runs: list[Path], camvid: Path) -> str:
     """Return the card of a model in Markdown."""
-    loaded = load_model(runs[1] / "last")
-    before = scored(load_model(runs[0] / "last"), camvid, InferenceSettings())
+    loaded = load_model(runs[-2] / "last")
     plain, views = (scored(loaded, camvid, settings) for settings in (InferenceSettings(), SECOND_FIGURE))
     rows = [
         [each, f"{one:.3f}", f"{many:.3f}"] for each, one, many in zip(plain.names, plain.iou, views.iou, strict=True)
@@ -83,7 +88,10 @@ def card(name: str, recipe: str, runs: list[Path], camvid: Path) -> str:
     hours = sum(seconds(each) for each in runs) / 3600
     settings = loaded.training["recipe"]
     built = settings["model"]
-    done = [steps(each) for each in runs]
+    told = "\n".join(
+        f"  {number}. {steps(run)} steps" + (f" with {' '.join(settings)}" if settings else " as it is")
+        for number, (run, settings) in enumerate(zip(runs, stages, strict=True), start=1)
+    )
     weak = [
         f"{each} ({iou:.2f})"
         for each, iou in sorted(zip(plain.names, plain.iou, strict=True), key=lambda pair: pair[1])[:3]
@@ -96,8 +104,8 @@ Scene segmentation of streets seen from a car: {len(plain.names)} classes, pictu
 - Network: {built["name"]} on {built["backbone"]}, output stride {built["output_stride"]}, options {built["options"]};
   pictures are magnified by {built["magnify"]}.
 - Data: CamVid, train and val (468 pictures; SegNet's split and classes). Licence: CC BY-NC 4.0, see NOTICE.
-- Recipe: `{recipe}`, seed {settings["train"]["seed"]}: {done[0]} steps on train, {done[1]} more on train
-  magnified, then {done[2]} on train and val. Command: `python box/make.py CAMVID`, which says how both are trained.
+- Recipe: `{recipe}`, seed {settings["train"]["seed"]}. Command: `python box/make.py CAMVID`; its stages:
+{told}
 - Machine: {machine()} {hours:.1f} hours of steps.
 
 ## Scores
@@ -107,8 +115,6 @@ seen val has no score there; the test split is scored by whoever has it:
 `scenescope evaluate camvid:ROOT --split test --model {name}`.
 
 {scores}
-
-Before the steps on magnified pictures the mean was {before.mean_iou:.4f}.
 
 ## Known failures
 
@@ -125,19 +131,15 @@ def scored(model: LoadedModel, camvid: Path, settings: InferenceSettings) -> Sco
     return Scores.from_matrix(matrix, model.classes.names)
 
 
-def log_of(run: Path) -> list[dict[str, float]]:
-    """Return the rows of the log of a run."""
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-
-
 def steps(run: Path) -> int:
     """Return how many steps a run has done."""
-    return int(max(row["step"] for row in log_of(run)))
+    return int(load_model(run / "last").training["step"])
 
 
 def seconds(run: Path) -> float:
     """Return about how many seconds the steps of a run took together, from those that were logged."""
-    return statistics.mean(row["seconds"] for row in log_of(run) if "seconds" in row) * steps(run)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return statistics.mean(row["seconds"] for row in rows if "seconds" in row) * steps(run)
 
 
 if __name__ == "__main__":
