@@ -94,7 +94,8 @@ class SegmentationLoss:
         if self.class_weights is None:
             return scored.sum().double()
         weights = self.class_weights.to(labels.device, torch.float64)
-        counts = torch.bincount(labels[scored].long(), minlength=len(weights))
+        # Counting what is ignored along with the rest is faster than leaving it out first.
+        counts = torch.bincount(labels.flatten(), minlength=IGNORE + 1)[: len(weights)]
         return (counts * weights).sum()
 
     def _over_pictures(self, logits: Tensor, labels: Tensor) -> Tensor:

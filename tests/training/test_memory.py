@@ -1,5 +1,9 @@
 """The estimate against what is known of a network by hand."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -73,3 +77,33 @@ def test_logits_of_whole_pictures_weigh_nothing() -> None:
         )  # fmt: skip
 
     assert sanet("none").activations <= sanet("dense").activations < 1.01 * sanet("none").activations
+
+
+RESIDENT = """
+import sys
+from pathlib import Path
+import torch
+from scenescope.training.memory import keep_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+torch.ones(1000)
+if sys.argv[1] == "kept" and not keep_freed_memory():
+    sys.exit(3)
+before = resident()
+tensor = torch.ones(50_000_000)
+del tensor
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is told by Linux alone")
+def test_freed_memory_is_kept_for_the_next_step() -> None:
+    grown = {}
+    for how in ("kept", "given back"):
+        ended = subprocess.run([sys.executable, "-c", RESIDENT, how], capture_output=True, text=True, check=False)
+        if ended.returncode == 3:
+            pytest.skip("this C library has no such settings")
+        grown[how] = int(ended.stdout)
+    assert grown["given back"] < 50e6 < 150e6 < grown["kept"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -89,3 +90,17 @@ def estimate_memory(
         activations=sum(size for address, (_, size) in saved.items() if address not in own)
         + copies * output.logits.nbytes,
     )
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep the memory that a step frees for the next one; return whether it could be told.
+
+    By default glibc gives each large tensor back to the kernel and takes it anew a step later, zeroed page by page.
+    Only glibc has these settings (``man mallopt``).
+    """
+    try:
+        set_option = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    return all([set_option(mmap_max, 0), set_option(trim_threshold, 2**31 - 1), set_option(top_pad, 2**26)])

@@ -36,7 +36,7 @@ from scenescope.training.loop import (
     create_accelerator,
     require_divisible,
 )
-from scenescope.training.memory import MemoryEstimate, estimate_memory
+from scenescope.training.memory import MemoryEstimate, estimate_memory, keep_freed_memory
 from scenescope.training.progress import Progress
 from scenescope.training.settings import FREE_ON_RESUME, LossSettings, TrainSettings
 
@@ -96,6 +96,8 @@ def _run(
     torch.manual_seed(settings.train.seed)
     train_set, val_set = (cached(each, settings.data) for each in open_sets(settings.data))
     accelerator = create_accelerator(device)
+    if device.type == "cpu":
+        keep_freed_memory()
     # Weights that are replaced at once need not be fetched.
     replaced = checkpoint is not None or settings.train.start_from is not None
     network = create_network(settings.model, len(train_set.classes), pretrained=False if replaced else None)
