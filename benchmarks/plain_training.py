@@ -49,7 +49,6 @@ class Crops(Dataset[Any]):
         import albumentations  # type: ignore[import-not-found]
 
         self.pairs = open_camvid(camvid, "train").pairs
-        self.table = open_camvid(camvid, "train").table
         self.transform = albumentations.Compose([
             albumentations.RandomScale((-0.4, 0.8), p=1),
             albumentations.PadIfNeeded(*CROP, fill_mask=255),
@@ -156,6 +155,7 @@ def main() -> None:
         forms = {
             "plain": plainly,
             RECIPE: ours,
+            f"{RECIPE} in bfloat16": lambda camvid, steps: ours(camvid, steps, "train.precision=bfloat16"),
             f"{RECIPE} with data.cache": lambda camvid, steps: ours(camvid, steps, f"data.cache={decoded}"),
         }
         seconds: dict[str, list[float]] = {name: [] for name in forms}
@@ -168,7 +168,9 @@ def main() -> None:
     rows = [
         [name, f"{taken:.2f}", f"{1 / taken:.2f}", f"{medians['plain'] / taken:.2f}"] for name, taken in medians.items()
     ]
-    explanation = (__doc__ or "").partition("\n\n")[2]
+    install, _, rest = (__doc__ or "").partition("\n\n")[2].partition("\n")
+    command = f"    python benchmarks/plain_training.py CAMVID --rounds {arguments.rounds} --steps {arguments.steps}"
+    explanation = f"{install}\n{command}\n\n{rest.partition(chr(10) * 2)[2]}"
     Path(__file__).with_suffix(".md").write_text(
         f"# A training step of the recipe and of one written plainly\n\n{explanation}\n{machine()}"
         f" {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads.\n\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 
 import yaml
@@ -29,7 +30,7 @@ def reached(run: Path, score: float) -> list[str]:
     name = f"{recipe['model']['name']}, {recipe['train']['batch_size']} crops of {recipe['augment']['crop']}"
     return [
         f"{run.name}: {name}",
-        f"{sorted(row['seconds'] for row in timed)[len(timed) // 2]:.2f}",
+        f"{statistics.median(row['seconds'] for row in timed):.2f}",
         f"{waited:.1%}",
         "not reached" if first is None else f"{first}",
         "" if first is None else f"{spent:.1f}",

@@ -144,30 +144,3 @@ def test_a_skip_answers_at_stage_1_and_leaves_the_branches_as_they_are() -> None
     assert set(skipping.train()(images).auxiliary) == {"position", "channel"}
     with pytest.raises(ModelError, match=r"skip=-1 is not a number of channels"):
         create_model("danet", backbone="resnet18", num_classes=3, skip=-1)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("danet", {"skip": 12}),
-        ("sanet", {"prediction": "mask"}),
-        ("sanet", {"prediction": "mask", "fusion": "features"}),
-    ],
-)
-def test_places_within_a_position_have_logits_of_their_own(name: str, options: dict[str, Any]) -> None:
-    network = create_model(name, backbone="resnet18", num_classes=3, output_stride=16, subpixel=2, **options).eval()
-    logits = network.low_resolution(torch.randn(1, 3, 64, 96)).logits
-    assert logits.shape == (1, 3, 32, 48)
-    # Class k of the place in row i and column j of a position is channel 4 k + 2 i + j of the convolution.
-    convolution = (network.head.classifier[1] if name == "danet" else network.head.mask[0]).eval()
-    kept: list[torch.Tensor] = []
-    convolution.register_forward_hook(lambda module, given, answer: kept.append(answer))
-    logits = network.low_resolution(torch.randn(1, 3, 64, 96)).logits
-    for k in range(3):
-        for i in range(2):
-            for j in range(2):
-                torch.testing.assert_close(logits[0, k, i::2, j::2], kept[0][0, 4 * k + 2 * i + j])
-    with pytest.raises(ModelError, match=r"subpixel=0 is not a number of places along a position"):
-        create_model(name, backbone="resnet18", num_classes=3, subpixel=0, **options)
-    with pytest.raises(ModelError, match=r"fusion=sum has no convolution to give 2 x 2 places"):
-        create_model("sanet", backbone="resnet18", num_classes=3, subpixel=2, fusion="sum")

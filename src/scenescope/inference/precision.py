@@ -20,8 +20,7 @@ def resolve_precision(
     """Return the format to compute in; ``auto`` is bfloat16 where the device multiplies it, else float32.
 
     A processor is given float32 for a network with depthwise convolutions, such as the EfficientNets: they are few
-    multiplications on much memory, and the change of format costs more than the rest gains (a training step of
-    ``camvid/danet-lite0`` takes a sixth longer in bfloat16 on a processor with matrix units for it).
+    multiplications on much memory, and the change of format costs what the rest gains (benchmarks/plain_training.md).
     """
     if asked != "auto":
         return asked

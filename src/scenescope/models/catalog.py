@@ -20,6 +20,7 @@ from scenescope.models.network import SegmentationNetwork
 from scenescope.models.pspnet import PRESETS as PSPNET_PRESETS
 from scenescope.models.pspnet import pspnet
 from scenescope.models.sanet import sanet
+from scenescope.models.settings import MOST_MAGNIFIED
 
 MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
     "danet": danet,
@@ -42,8 +43,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "dranet": DRANET_PRESETS,
 }
 """Named options of a builder, by network."""
-
-MOST_MAGNIFIED = 8
 
 
 def create_model(

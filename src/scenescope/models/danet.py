@@ -40,8 +40,7 @@ class DANetHead(nn.Module):
     With both branches each has an auxiliary classifier in training, as published.
 
     ``skip`` is not of the paper: the sum is refined at the size of stage 1 with what that stage sees, as in DeepLabV3+
-    (Chen et al., ECCV 2018, section 3.1). At output stride 16 a pole is narrower than a position of stage 4. Neither is
-    ``subpixel``.
+    (Chen et al., ECCV 2018, section 3.1). At output stride 16 a pole is narrower than a position of stage 4.
 
     Args:
         channels: widths of stages 1 to 4; C4 is the last.
@@ -50,7 +49,6 @@ class DANetHead(nn.Module):
         channel: have the channel branch.
         channel_form: "official" or "paper", see ChannelAttention.
         skip: number of channels of stage 1 that enter the refinement; 0 leaves it out.
-        subpixel: side of the square of places that the answer tells apart within a position, see subpixel_logits.
         align_corners: how the sum is resized to stage 1.
         dropout: probability of dropping a channel before every classifier.
     """
@@ -64,7 +62,6 @@ class DANetHead(nn.Module):
         channel: bool = True,
         channel_form: ChannelForm = "official",
         skip: int = 0,
-        subpixel: int = 1,
         align_corners: bool = True,
         dropout: float = 0.1,
     ) -> None:
@@ -93,10 +90,10 @@ class DANetHead(nn.Module):
         if skip:
             self.low_level = conv_norm_relu(channels[0], skip, kernel_size=1)
             self.refine = separable_conv_norm_relu(inner + skip, inner, kernel_size=3)
-        self.classifier = classifier(inner, num_classes, dropout, subpixel=subpixel)
+        self.classifier = classifier(inner, num_classes, dropout)
 
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
-        """Return logits at the size of stage 4 (1 with a skip) times ``subpixel``, from the features of all stages."""
+        """Return logits at the size of stage 4, or 1 with a skip, from the features of stages 1 to 4."""
         branches = self.branches(stages[-1])
         fused: Any = sum(branches.values())  # elementwise, no norm or ReLU after
         if self.low_level is not None:
@@ -131,7 +128,6 @@ def danet(
     channel: bool = True,
     channel_form: ChannelForm = "official",
     skip: int = 0,
-    subpixel: int = 1,
     auxiliary_head: bool = False,
     dropout: float = 0.1,
 ) -> SegmentationNetwork:
@@ -147,7 +143,6 @@ def danet(
         channel=channel,
         channel_form=channel_form,
         skip=skip,
-        subpixel=subpixel,
         align_corners=align_corners,
         dropout=dropout,
     )

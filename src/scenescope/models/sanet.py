@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scenescope.attention.squeeze import Activation, Added, Pool, SqueezeAttention, Upsampling
 from scenescope.backbones.build import create_backbone
 from scenescope.errors import ModelError, nearest
-from scenescope.models.blocks import resize, subpixel_logits
+from scenescope.models.blocks import resize
 from scenescope.models.fcn import FCNHead
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
@@ -46,7 +46,6 @@ class SANetHead(nn.Module):
         prediction: which logits are the answer.
         dense_loss: which logits the dense loss sees. With "dense" and a fusion that mixes classes, nothing makes
             channel k of Y_SA4 mean class k, though it is added to the answer.
-        subpixel: side of the square of places that the mask tells apart within a position, see subpixel_logits.
         dropout: of the dense head.
         attention: further arguments of SqueezeAttention.
 
@@ -64,7 +63,6 @@ class SANetHead(nn.Module):
         categorical: Categorical = "dense",
         prediction: Prediction = "dense+sa4",
         dense_loss: DenseLoss = "dense+sa4",
-        subpixel: int = 1,
         dropout: float = 0.1,
         attention: Mapping[str, Any] | None = None,
     ) -> None:
@@ -83,8 +81,6 @@ class SANetHead(nn.Module):
             )
         if fusion == "features" and dense_loss == "dense" and prediction == "dense+sa4":
             raise ModelError("fusion=features with dense_loss=dense trains no Y_SA4; give prediction=dense or mask.")
-        if fusion == "sum" and subpixel != 1:
-            raise ModelError(f"fusion=sum has no convolution to give {subpixel} x {subpixel} places; give subpixel=1.")
         self.fusion, self.categorical, self.prediction, self.dense_loss = fusion, categorical, prediction, dense_loss
         self.attentions = nn.ModuleList(SqueezeAttention(width, **(attention or {})) for width in channels)
         widths = [module.out_channels for module in self.attentions if isinstance(module, SqueezeAttention)]
@@ -93,8 +89,7 @@ class SANetHead(nn.Module):
         self.classifiers = nn.ModuleList(nn.Conv2d(width, num_classes, kernel_size=1) for width in classified)
         if fusion != "sum":
             fused = len(widths) * num_classes if fusion == "logits" else sum(widths)
-            layers = subpixel_logits(fused, num_classes, subpixel)
-            self.mask = nn.Sequential(*layers) if subpixel > 1 else layers[0]
+            self.mask = nn.Conv2d(fused, num_classes, kernel_size=1)
         self.dense = FCNHead(channels[-1], num_classes, dropout) if dense else None
         if categorical in ("dense", "features"):
             self.presence = nn.Linear(num_classes if categorical == "dense" else sum(widths), num_classes)
@@ -168,7 +163,6 @@ def sanet(
     categorical: Categorical = "dense",
     prediction: Prediction = "dense+sa4",
     dense_loss: DenseLoss = "dense+sa4",
-    subpixel: int = 1,
     dropout: float = 0.1,
 ) -> SegmentationNetwork:
     """Build SANet; see SANetHead, SqueezeAttention and create_backbone for the arguments.
@@ -185,7 +179,6 @@ def sanet(
         categorical=categorical,
         prediction=prediction,
         dense_loss=dense_loss,
-        subpixel=subpixel,
         dropout=dropout,
         attention={
             "variant": variant,

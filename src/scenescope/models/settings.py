@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Interval
 
+MOST_MAGNIFIED = 8
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -26,7 +28,7 @@ class ModelSettings:
     """Dilation of the blocks of a ResNet's last stage, such as [4, 8, 16]."""
     align_corners: bool = True
     """Whether resizing keeps corner pixels in place, as the official DANet code does."""
-    magnify: Annotated[float, Interval(gt=0, le=8)] = 1.0
+    magnify: Annotated[float, Interval(gt=0, le=MOST_MAGNIFIED)] = 1.0
     """Factor by which pictures are enlarged before the backbone sees them, in training and prediction alike."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network's builder, such as channel_form: paper."""

@@ -1,8 +1,9 @@
-"""How much memory a training will need, counted before it starts."""
+"""The memory of a training: counted before it starts, and kept from one step to the next."""
 
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -92,15 +93,13 @@ def estimate_memory(
     )
 
 
-def keep_freed_memory() -> bool:
-    """Let the C library keep the memory that a step frees for the next one; return whether it could be told.
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory that a step frees for the next one; for this process and for good.
 
     By default glibc gives each large tensor back to the kernel and takes it anew a step later, zeroed page by page.
-    Only glibc has these settings (``man mallopt``).
+    Other C libraries have no such settings (``man mallopt``).
     """
-    try:
-        set_option = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    trim_threshold, top_pad, mmap_max = -1, -2, -4
-    return all([set_option(mmap_max, 0), set_option(trim_threshold, 2**31 - 1), set_option(top_pad, 2**26)])
+    if platform.libc_ver()[0] == "glibc":
+        trim_threshold, top_pad, mmap_max = -1, -2, -4
+        for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**26)):
+            ctypes.CDLL(None).mallopt(option, value)
