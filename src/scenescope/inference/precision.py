@@ -20,7 +20,8 @@ def resolve_precision(
     """Return the format to compute in; ``auto`` is bfloat16 where the device multiplies it, else float32.
 
     A processor is given float32 for a network with depthwise convolutions, such as the EfficientNets: they are few
-    multiplications on much memory, and the change of format costs what the rest gains (benchmarks/plain_training.md).
+    multiplications on much memory, and the change of format costs what the rest gains (``benchmarks/plain_training.py``
+    measures both).
     """
     if asked != "auto":
         return asked
