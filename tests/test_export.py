@@ -32,7 +32,7 @@ def network(name, **options):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [*((name, {}) for name in MODELS), ("danet", {"magnify": 1.5, "skip": 8})],
+    [*((name, {}) for name in MODELS), ("danet", {"magnify": 1.5, "skip": 8, "refine": 4})],
 )
 def test_every_network_is_exported_once_for_all_sizes(name, options):
     built = network(name, **options)

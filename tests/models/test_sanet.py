@@ -88,6 +88,17 @@ def test_the_prediction_is_dense_plus_stage_4_and_the_mask_fuses_all_stages() ->
     torch.testing.assert_close(summing(stages).logits, sum(large))
 
 
+def test_the_main_loss_sees_the_mask_where_that_is_the_answer() -> None:
+    network = build(prediction="mask", dropout=0.0)
+    assert network.loss_weights == {"main": 1.0, "dense": 0.8, "categorical": 0.2}
+    images = torch.randn(2, 3, 64, 64)
+    masked = network.train()(images)
+    network.head.prediction = "dense+sa4"
+    published = network(images)
+    torch.testing.assert_close(masked.logits, published.auxiliary["mask"])
+    torch.testing.assert_close(masked.auxiliary["dense"], published.logits)
+
+
 def test_the_dense_loss_sees_what_is_predicted_unless_told_otherwise() -> None:
     images = torch.randn(2, 3, 64, 64)
     seen, alone = (build(dense_loss=choice, dropout=0.0).train() for choice in ("dense+sa4", "dense"))

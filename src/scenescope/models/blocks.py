@@ -10,14 +10,12 @@ from torch import Tensor, nn
 
 
 def conv_norm_relu(
-    in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, groups: int = 1
+    in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, groups: int = 1, stride: int = 1
 ) -> nn.Sequential:
-    """Return convolution without bias, batch norm and ReLU; the size of the picture stays."""
+    """Return convolution without bias, batch norm and ReLU; the size of the picture stays at stride 1."""
     padding = dilation * (kernel_size - 1) // 2
     return nn.Sequential(
-        nn.Conv2d(
-            in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, groups=groups, bias=False
-        ),
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False),
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )

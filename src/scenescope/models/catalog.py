@@ -19,6 +19,7 @@ from scenescope.models.fcn_se import fcn_se
 from scenescope.models.network import SegmentationNetwork
 from scenescope.models.pspnet import PRESETS as PSPNET_PRESETS
 from scenescope.models.pspnet import pspnet
+from scenescope.models.refinement import Refinement
 from scenescope.models.sanet import sanet
 from scenescope.models.settings import MOST_MAGNIFIED
 
@@ -46,7 +47,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def create_model(
-    name: str, *, num_classes: int, preset: str | None = None, magnify: float = 1.0, **options: Any
+    name: str, *, num_classes: int, preset: str | None = None, magnify: float = 1.0, refine: int = 0, **options: Any
 ) -> SegmentationNetwork:
     """Build a network of the catalogue by name.
 
@@ -57,6 +58,7 @@ def create_model(
             replace its own.
         magnify: enlarge pictures by this factor before the backbone sees them, in training and prediction alike; for
             pictures that are small beside what the backbone was trained on.
+        refine: channels of a correction of the logits at half the size of the picture, see Refinement; 0 leaves it out.
         options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
             ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.
 
@@ -75,6 +77,8 @@ def create_model(
         raise ModelError(f"num_classes={num_classes} is not possible; give the number of classes, at least 1.")
     if not 0 < magnify <= MOST_MAGNIFIED:
         raise ModelError(f"magnify={magnify} is not possible; give a factor above 0 and up to {MOST_MAGNIFIED}.")
+    if refine < 0:
+        raise ModelError(f"refine={refine} is not a number of channels; give 0 for no refinement, or such as 32.")
     if preset is not None:
         presets = PRESETS.get(name, {})
         if preset not in presets:
@@ -99,4 +103,7 @@ def create_model(
     if magnify != 1:
         network.magnify = float(magnify)
         network.config["magnify"] = network.magnify
+    if refine:
+        network.refinement = Refinement(num_classes, refine, align_corners=network.align_corners)
+        network.config["refine"] = refine
     return network

@@ -104,7 +104,8 @@ class SANetHead(nn.Module):
             return SegmentationOutput(mask, self._presence(features, None))
         dense = self.dense(stages).logits
         seen = dense + self.classifiers[-1](features[-1]) if self.dense_loss == "dense+sa4" else dense
-        return SegmentationOutput(seen, {"mask": mask} | self._presence(features, dense))
+        answer, other = (mask, {"dense": seen}) if self.prediction == "mask" else (seen, {"mask": mask})
+        return SegmentationOutput(answer, other | self._presence(features, dense))
 
     def _answer(self, stages: Sequence[Tensor]) -> Tensor:
         """Return the logits of the prediction, and compute no more than they need."""
@@ -168,7 +169,8 @@ def sanet(
     """Build SANet; see SANetHead, SqueezeAttention and create_backbone for the arguments.
 
     The losses are those of equation 6: the mask weighs 1, the categorical one 0.2 (its mean over classes), the dense
-    one 0.8. The default backbone has the stem that the counts of Table 6 show.
+    one 0.8; "main" is that of the answer, be it dense or the mask. The default backbone has the stem that the counts
+    of Table 6 show.
     """
     stages = create_backbone(backbone, output_stride=output_stride, multi_grid=multi_grid, pretrained=pretrained)
     head = SANetHead(
@@ -192,7 +194,9 @@ def sanet(
             "activation_last": activation_last,
         },
     )
-    weights = {"main": 0.8, "mask": 1.0} if dense else {"main": 1.0}
+    weights = {"main": 1.0}
+    if dense:
+        weights = {"main": 1.0, "dense": 0.8} if prediction == "mask" else {"main": 0.8, "mask": 1.0}
     return SegmentationNetwork(
         stages,
         head,

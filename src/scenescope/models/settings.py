@@ -30,5 +30,7 @@ class ModelSettings:
     """Whether resizing keeps corner pixels in place, as the official DANet code does."""
     magnify: Annotated[float, Interval(gt=0, le=MOST_MAGNIFIED)] = 1.0
     """Factor by which pictures are enlarged before the backbone sees them, in training and prediction alike."""
+    refine: Annotated[int, Interval(ge=0)] = 0
+    """Channels of a correction of the logits at half the size of the picture; 0 leaves it out, as published."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network's builder, such as channel_form: paper."""

@@ -169,6 +169,7 @@ def create_network(model: ModelSettings, num_classes: int, *, pretrained: bool |
         multi_grid=model.multi_grid,
         align_corners=model.align_corners,
         magnify=model.magnify,
+        refine=model.refine,
         **model.options,
     )
 
