@@ -30,14 +30,10 @@ PACKAGE = Path(__file__).resolve().parent / "src" / "scenescope_box"
 LAST = ["data.train_split=trainval", "train.learning_rate=1e-4", "train.warmup_steps=20"]
 FINER = ["model.magnify=1.5", "train.learning_rate=2e-4", "train.warmup_steps=20"]
 """On magnified pictures small things are large."""
-MODELS = {
-    "camvid-danet-lite0": ("camvid/box-danet", [[], [*LAST, "train.steps=200"]]),
-    "camvid-sanet-lite0": (
-        "camvid/box-sanet",
-        [[], [*FINER, "train.steps=250"], [*FINER, *LAST, "train.steps=100"]],
-    ),
-}
-"""Recipe of each model, and the settings of it that each stage replaces."""
+STAGES: list[list[str]] = [[], [*FINER, "train.steps=250"], [*FINER, *LAST, "train.steps=100"]]
+"""The settings of a recipe that each stage replaces."""
+MODELS = {"camvid-danet-lite0": ("camvid/box-danet", STAGES), "camvid-sanet-lite0": ("camvid/box-sanet", STAGES)}
+"""Recipe of each model, and its stages."""
 SECOND_FIGURE = InferenceSettings(flip=True)
 
 
