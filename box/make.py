@@ -28,8 +28,8 @@ from measure import machine, table
 
 PACKAGE = Path(__file__).resolve().parent / "src" / "scenescope_box"
 LAST = ["data.train_split=trainval", "train.learning_rate=1e-4", "train.warmup_steps=20"]
-FINER = ["model.magnify=1.5", "train.learning_rate=2e-4", "train.warmup_steps=20"]
-"""On magnified pictures small things are large."""
+FINER = ["model.magnify=1.5", "loss.lovasz=0.5", "train.learning_rate=2e-4", "train.warmup_steps=20"]
+"""On magnified pictures small things are large, and Lovász-softmax counts a pole's pixels as much as a road's."""
 STAGES: list[list[str]] = [[], [*FINER, "train.steps=250"], [*FINER, *LAST, "train.steps=100"]]
 """The settings of a recipe that each stage replaces."""
 MODELS = {"camvid-danet-lite0": ("camvid/box-danet", STAGES), "camvid-sanet-lite0": ("camvid/box-sanet", STAGES)}
@@ -98,7 +98,7 @@ def card(name: str, recipe: str, stages: list[list[str]], runs: list[Path], camv
 Scene segmentation of streets seen from a car: {len(plain.names)} classes, pictures of about 480 x 360.
 
 - Network: {built["name"]} on {built["backbone"]}, output stride {built["output_stride"]}, options {built["options"]};
-  pictures are magnified by {built["magnify"]}.
+  pictures are magnified by {built["magnify"]}, logits refined at half their size by {built["refine"]} channels.
 - Data: CamVid, train and val (468 pictures; SegNet's split and classes). Licence: CC BY-NC 4.0, see NOTICE.
 - Recipe: `{recipe}`, seed {settings["train"]["seed"]}. Command: `python box/make.py CAMVID`; its stages:
 {told}
