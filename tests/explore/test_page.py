@@ -154,3 +154,13 @@ def test_it_listens_on_this_machine_only_and_asks_no_other(server, ask, monkeypa
 def test_a_port_that_is_taken(server):
     with pytest.raises(StorageError, match=rf"Port {server.server_address[1]} cannot be used \(.*\); give another"):
         PageServer(server.session, server.server_address[1])
+
+
+@pytest.mark.parametrize(("error", "told"), [(ConnectionResetError(104, "reset"), False), (ValueError("ours"), True)])
+def test_a_browser_that_is_closed_leaves_no_stack_trace(server, capsys, error, told):
+    def fail(*arguments):
+        raise error
+
+    server.finish_request = fail
+    server.process_request_thread(socket.socket(), ("127.0.0.1", 1))
+    assert ("Traceback" in capsys.readouterr().err) == told

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 import secrets
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +51,11 @@ class PageServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StorageError(f"Port {port} cannot be used ({reason}); give another --port, or 0 for any.") from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell an error of ours; a browser that was closed is none."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
