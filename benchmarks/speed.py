@@ -10,7 +10,6 @@ add what only a trained network can tell: the labels in bfloat16, and the score 
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import statistics
 import subprocess
@@ -190,8 +189,10 @@ def exported(arguments: argparse.Namespace) -> str:
     rows += compared("1024 x 1024", seconds, peaks)
     told = table(["picture", "form", "s", "time", "MB", "memory"], rows)
     if arguments.model is not None and arguments.data is not None:
-        command = ["export", arguments.model, os.devnull, "--int8", "--data", arguments.data]
-        told += f"\n\nThe score of a trained network in 8 bits: `scenescope {' '.join(map(str, command))}`."
+        told += (
+            "\n\nThe score of a trained network in 8 bits:"
+            f" `scenescope export {arguments.model} small.onnx --int8 --data {arguments.data.partition(':')[0]}:DIR`."
+        )
     return told
 
 
@@ -330,7 +331,7 @@ def sections() -> Iterator[tuple[str, str]]:
     if PAGE.exists():
         for section in PAGE.read_text().split("\n## ")[1:]:
             title, _, text = section.partition("\n")
-            yield title, text.strip()
+            yield title, text.strip("\n")
 
 
 def main() -> None:
