@@ -9,6 +9,8 @@ from types import ModuleType
 import pytest
 import torch
 
+from scenescope.attention.channel import ChannelAttention
+from scenescope.attention.position import PositionAttention
 from scenescope.recipes.reader import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,3 +153,28 @@ def test_the_time_to_a_score_is_that_of_the_steps_until_a_validation_saw_it(tmp_
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert script.reached(tmp_path, 0.6)[1:] == ["6.00", "2.0%", "20", "1.5", "0.5900 at 30"]
     assert script.reached(tmp_path, 0.7)[1:] == ["6.00", "2.0%", "not reached", "", "0.5900 at 30"]
+
+
+def test_uniform_attention_attends_to_all_and_a_scale_of_one_half_adds_half() -> None:
+    script = importlib.import_module("attention_at_work")
+    attention = PositionAttention(8)
+    for parameter in attention.parameters():
+        torch.nn.init.zeros_(parameter)
+    torch.nn.init.eye_(attention.value.weight[:, :, 0, 0])
+    attention.alpha.data.fill_(0.5)
+    seen: list[tuple[float, int, float]] = []
+    script.watch(attention, script.position_map, seen)
+    attention(torch.ones(1, 8, 2, 3))  # the mean of equal features is each of them
+    assert seen == [(pytest.approx(6), 6, pytest.approx(0.5))]
+
+
+def test_one_channel_far_from_all_is_all_that_channels_attend_to() -> None:
+    script = importlib.import_module("attention_at_work")
+    attention = ChannelAttention()
+    features = torch.full((1, 4, 8, 8), 10.0)
+    features[:, 2] = 0
+    seen: list[tuple[float, int, float]] = []
+    script.watch(attention, script.channel_map, seen)
+    attention(features)
+    # Channel 2 is orthogonal to all: it alone attends to the four alike, the others to it.
+    assert seen == [(pytest.approx((1 + 1 + 4 + 1) / 4), 4, 0)]

@@ -10,7 +10,9 @@ from scenescope.training.settings import TrainSettings
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 def test_groups(optimiser: str) -> None:
     network = create_model("danet", num_classes=3, backbone="resnet18")
-    settings = TrainSettings(optimiser=optimiser, head_factor=10, weight_decay=0.1, decay_norms=False)  # type: ignore[arg-type]
+    settings = TrainSettings(
+        optimiser=optimiser, head_factor=10, attention_factor=4, weight_decay=0.1, decay_norms=False
+    )  # type: ignore[arg-type]
     built = create_optimiser(network, settings)
     set_rate(built, 0.003)
     found = {id(p): (group["lr"], group["weight_decay"]) for group in built.param_groups for p in group["params"]}
@@ -19,7 +21,7 @@ def test_groups(optimiser: str) -> None:
     assert found[id(stages.bn1.weight)] == (0.003, 0)
     assert found[id(head.position.query.weight)] == (pytest.approx(0.03), 0.1)
     assert found[id(head.position.query.bias)] == (pytest.approx(0.03), 0)
-    assert found[id(head.position.alpha)] == (pytest.approx(0.03), 0)
+    assert found[id(head.position.alpha)] == found[id(head.channel.beta)] == (pytest.approx(0.12), 0)
     assert len(found) == len(list(network.parameters()))
 
 

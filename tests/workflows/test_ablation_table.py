@@ -56,6 +56,15 @@ def test_markdown_shows_percent_and_leaves_empty_columns_out() -> None:
     assert "beta" not in text
 
 
+def test_a_class_has_the_mean_of_the_seeds_that_score_it() -> None:
+    runs = {0: score(0.5) | {"iou": {"Car": 0.5, "Pole": 0.1}}, 1: score(0.5) | {"iou": {"Car": 0.7, "Pole": None}}}
+    outcome = Outcome({"FCN": runs, "PAM": {0: score(0.5) | {"iou": {"Car": 0.25, "Pole": None}}}, "new": {}}, [])
+    text = as_markdown(ABLATION, summarise(ABLATION, outcome))
+    assert "| class | FCN | PAM | new |" in text
+    assert "| Car | 60.0 | 25.0 |  |" in text
+    assert "| Pole | 10.0 |  |  |" in text
+
+
 def test_what_is_not_done_or_failed_leaves_a_gap_and_its_reason() -> None:
     outcome = Outcome({"FCN": {}, "PAM": {0: score(0.5)}, "new": {}}, ["FCN, seed 0: The loss of step 3 is nan."])
     rows = summarise(ABLATION, outcome)

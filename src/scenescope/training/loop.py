@@ -39,7 +39,7 @@ from scenescope.training.checkpoint import (
 from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, prepare_norms
-from scenescope.training.optimiser import create_optimiser, set_rate
+from scenescope.training.optimiser import ATTENTION_SCALES, create_optimiser, set_rate
 from scenescope.training.processes import gather_objects, join_after_restart, share_from_first, sum_over_processes
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler
@@ -322,7 +322,7 @@ class Training:
         row: Row = {"step": self.step, "loss": terms["total"], "rate": rate}
         row |= {f"loss/{name}": value for name, value in terms.items() if name != "total" and len(terms) > 2}
         for name, parameter in self.network.named_parameters():
-            if name.endswith((".alpha", ".beta")):
+            if name.endswith(ATTENTION_SCALES):
                 row[name.rsplit(".", 1)[1]] = parameter.item()
         return row | {"seconds": round(seconds, 4), "seconds_waiting": round(waited, 4)}
 

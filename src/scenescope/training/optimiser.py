@@ -8,9 +8,12 @@ from torch import nn
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.settings import TrainSettings
 
+ATTENTION_SCALES = (".alpha", ".beta")
+"""They start at 0, and attention adds nothing until they have grown."""
+
 
 def create_optimiser(network: SegmentationNetwork, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return SGD or AdamW over up to four groups: backbone and heads, with and without decay.
+    """Return SGD or AdamW over groups of parameters: backbone, heads and scales of attention, with and without decay.
 
     Each group carries ``rate_factor``, by which the step's rate is multiplied. Parameters with at most one
     dimension are norms, biases and the scales of attention.
@@ -20,6 +23,8 @@ def create_optimiser(network: SegmentationNetwork, settings: TrainSettings) -> t
         if not parameter.requires_grad:
             continue
         factor = 1.0 if name.startswith("backbone.") else settings.head_factor
+        if name.endswith(ATTENTION_SCALES):
+            factor *= settings.attention_factor
         decays = settings.decay_norms or parameter.ndim > 1
         groups.setdefault((factor, settings.weight_decay if decays else 0.0), []).append(parameter)
     parameter_groups = [

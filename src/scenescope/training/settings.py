@@ -48,6 +48,8 @@ class TrainSettings:
     """Rate of the backbone at the start of the schedule."""
     head_factor: Annotated[float, Gt(0)] = 10.0
     """The heads' rate is this many times that of the backbone."""
+    attention_factor: Annotated[float, Gt(0)] = 1.0
+    """The rate of the scales of attention, alpha and beta, is this many times that of the heads."""
     momentum: Annotated[float, Interval(ge=0, lt=1)] = 0.9
     """Momentum of SGD."""
     weight_decay: Annotated[float, Ge(0)] = 1e-4

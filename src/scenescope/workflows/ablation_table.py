@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scenescope.workflows.ablation import Ablation, Outcome
@@ -30,6 +30,7 @@ def summarise(ablation: Ablation, outcome: Outcome) -> list[dict[str, Any]]:
                 "miou_deviation": _deviation(list(miou.values())),
                 "delta": _mean([miou[seed] - baseline[seed]["miou"] for seed in shared]),
                 "pixel_accuracy": _mean([score["pixel_accuracy"] for score in scores.values()]),
+                "iou": _mean_by_class([score.get("iou", {}) for score in scores.values()]),
                 # Their signs differ from seed to seed and would cancel.
                 "abs_alpha": _mean([abs(score["alpha"]) for score in scores.values() if "alpha" in score]),
                 "abs_beta": _mean([abs(score["beta"]) for score in scores.values() if "beta" in score]),
@@ -42,7 +43,7 @@ def summarise(ablation: Ablation, outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def as_markdown(ablation: Ablation, rows: Sequence[dict[str, Any]], failures: Sequence[str] = ()) -> str:
-    """Return the table as Markdown, numbers in percent; columns that no row fills are left out."""
+    """Return the table and that of the classes as Markdown, in percent; columns that no row fills are left out."""
     columns = {
         ablation.sweep or "network": [row["name"] for row in rows],
         "seeds": [str(len(row["seeds"])) for row in rows],
@@ -55,13 +56,29 @@ def as_markdown(ablation: Ablation, rows: Sequence[dict[str, Any]], failures: Se
         "to its first": ["" if row is rows[0] else _signed(row["published_delta"], 1) for row in rows],
     }
     columns = {name: cells for name, cells in columns.items() if any(cells)}
-    lines = [list(columns), ["---"] * len(columns), *map(list, zip(*columns.values(), strict=True))]
-    text = [f"## {ablation.title}", "", *(f"| {' | '.join(line)} |" for line in lines), ""]
+    text = [f"## {ablation.title}", "", *_table(columns), ""]
     text.append("mIoU in percent: mean and standard deviation over the seeds of the model after the last step.")
     if ablation.published is not None:
         text.append(f"Published: {ablation.published}.")
+    classes = list(dict.fromkeys(name for row in rows for name in row["iou"]))
+    if classes:
+        by_class = {"class": classes}
+        by_class |= {row["name"]: [_percent(row["iou"].get(name), digits=1) for name in classes] for row in rows}
+        text += ["", "IoU of each class in percent, mean over the seeds:", "", *_table(by_class)]
     text += [f"Failed: {failure}" for failure in failures]
     return "\n".join(text) + "\n"
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = [list(columns), ["---"] * len(columns), *map(list, zip(*columns.values(), strict=True))]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _mean_by_class(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the mean IoU of each class over the runs that have one of it."""
+    names = dict.fromkeys(name for score in scores for name in score)
+    return {name: _mean([iou for score in scores if (iou := score.get(name)) is not None]) for name in names}
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -72,8 +89,8 @@ def _deviation(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def _percent(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{100 * value:.{digits}f}"
 
 
 def _with_deviation(mean: float | None, deviation: float | None) -> str:

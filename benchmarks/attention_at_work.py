@@ -1,0 +1,109 @@
+"""Whether the attention of trained DANets does anything, and write benchmarks/attention_at_work.md.
+
+    python benchmarks/attention_at_work.py CAMVID RUN [RUN ...]
+
+Reads how the scales of each run grew, alpha of position and beta of channel attention, and on val what its last model
+weighs: how many positions or channels one attends to (the exponential of a row's entropy: 1 is one alone, all of them a
+plain mean), how much attention adds (the norm of what it adds by that of what it is added to), and the mIoU when a
+scale is set to 0 afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import machine, table
+from torch import Tensor, nn
+
+from scenescope.attention.channel import ChannelAttention
+from scenescope.attention.position import PositionAttention
+from scenescope.checkpoints.model_directory import LoadedModel, load_model
+from scenescope.data.catalog import open_dataset
+from scenescope.data.dataset import SceneDataset
+from scenescope.evaluation.evaluator import evaluate
+from scenescope.evaluation.scores import Scores
+from scenescope.inference.settings import InferenceSettings
+from scenescope.training.log import read_log
+
+HEADER = ["run", "scale", "after 1/4", "1/2", "all", "one attends to", "adds", "mIoU", "scale 0"]
+
+
+def position_map(attention: PositionAttention, features: Tensor) -> Tensor:
+    """Return the N x N map of position attention of one picture."""
+    return attention.rows(features, torch.arange(features[0, 0].numel()))[0]
+
+
+def channel_map(attention: ChannelAttention, features: Tensor) -> Tensor:
+    """Return the C x C map of channel attention of one picture."""
+    return attention.map(features)[0]
+
+
+def watch(attention: nn.Module, maps: Callable[[Any, Tensor], Tensor], seen: list[tuple[float, int, float]]) -> Any:
+    """Let a module note, for each picture, how many one attends to, of how many, and how much it adds."""
+
+    def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        (features,) = inputs
+        weights = maps(module, features)
+        attended = torch.exp(torch.special.entr(weights).sum(dim=-1)).mean().item()
+        seen.append((attended, weights.shape[-1], ((output - features).norm() / features.norm()).item()))
+
+    return attention.register_forward_hook(note)
+
+
+def score(model: LoadedModel, val: SceneDataset) -> float:
+    """Return the mIoU on val in percent."""
+    return 100 * Scores.from_matrix(evaluate(model.network, val, InferenceSettings()), model.classes.names).mean_iou
+
+
+def rows(run: Path, val: SceneDataset) -> list[list[str]]:
+    """Return a row for each attention of a run's last model."""
+    model = load_model(run / "last")
+    log = [row for row in read_log(run / "log.jsonl") if "loss" in row]
+    told = []
+    for module in list(model.network.modules()):
+        if isinstance(module, PositionAttention):
+            name, scale, maps = "alpha", module.alpha, position_map
+        elif isinstance(module, ChannelAttention):
+            name, scale, maps = "beta", module.beta, channel_map
+        else:
+            continue
+        seen: list[tuple[float, int, float]] = []
+        watching = watch(module, maps, seen)
+        trained = score(model, val)
+        watching.remove()
+        kept = scale.item()
+        scale.data.zero_()
+        without = score(model, val)
+        scale.data.fill_(kept)
+        attended, of, added = (statistics.mean(column) for column in zip(*seen, strict=True))
+        growth = [log[round((len(log) - 1) * part)][name] for part in (0.25, 0.5, 1)]
+        told.append(
+            [run.name, name]
+            + [f"{value:+.3f}" for value in growth]
+            + [f"{attended:.1f} of {of:.0f}", f"{added:.1%}", f"{trained:.2f}", f"{without:.2f}"]
+        )
+    return told
+
+
+def main() -> None:
+    """Read the runs and write the page, but for what a person wrote below its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("camvid", type=Path, help="folder with train/ and val/")
+    parser.add_argument("runs", nargs="+", type=Path)
+    arguments = parser.parse_args()
+    val = open_dataset("camvid", str(arguments.camvid), "val")
+    told = table(HEADER, [row for run in arguments.runs for row in rows(run, val)])
+    page = Path(__file__).with_suffix(".md")
+    remarks = page.read_text().partition("\n## ")[1:] if page.exists() else ()
+    about = (__doc__ or "").partition("\n\n")[2]
+    page.write_text(f"# Attention at work\n\n{about}\n{machine()}\n\n{told}\n" + "".join(remarks))
+    print(told)
+
+
+if __name__ == "__main__":
+    main()
