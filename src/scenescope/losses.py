@@ -150,6 +150,10 @@ def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
     return 1 - 2 * common / (probabilities.sum(dim=1) + truth.sum(dim=1))
 
 
+CLASSES_SORTED = 4
+"""How many classes Lovász-softmax sorts at once."""
+
+
 def lovasz_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
     """Return the Lovász extension of the Jaccard loss (1 - IoU) for each class: 0 if right everywhere, 1 if nowhere.
 
@@ -160,14 +164,16 @@ def lovasz_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
     errors = torch.where(truth, 1 - probabilities, probabilities)
     weights = torch.zeros_like(errors)
     with torch.no_grad():
-        # Class by class, as sorting needs several times the memory of what it sorts.
-        for weight, error, belongs in zip(weights, errors, truth, strict=True):
-            order = error.argsort(descending=True)
-            members = belongs[order]
-            intersection = (members.sum() - members.cumsum(0)).to(error)
-            union = members.sum() + (~members).cumsum(0)
+        # A few classes at a time: sorting needs several times the memory of what it sorts, and has a thread for each.
+        for first in range(0, len(errors), CLASSES_SORTED):
+            rows = slice(first, first + CLASSES_SORTED)
+            order = errors[rows].argsort(dim=1, descending=True)
+            members = truth[rows].gather(1, order)
+            count = members.sum(dim=1, keepdim=True)
+            intersection = (count - members.cumsum(dim=1)).to(errors)
+            union = count + (~members).cumsum(dim=1)
             # In closed form: algorithm 1 subtracts consecutive losses, which are nearly equal.
-            weight[order] = torch.where(members, 1, intersection / (union - 1)) / union
+            weights[rows].scatter_(1, order, torch.where(members, 1, intersection / (union - 1)) / union)
     return (errors * weights).sum(dim=1)
 
 

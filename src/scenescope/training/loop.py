@@ -36,6 +36,7 @@ from scenescope.training.checkpoint import (
     save_checkpoint,
     set_generator_states,
 )
+from scenescope.training.depthwise import FastDepthwiseGradients
 from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, prepare_norms
@@ -105,7 +106,7 @@ class Training:
         note = prepare_norms(self.network, settings.norm, accelerator.device, accelerator.num_processes)
         if note:
             self.progress.note(note)
-        self.precision = resolve_precision(settings.precision, accelerator.device, self.network)
+        self.precision = resolve_precision(settings.precision, accelerator.device)
         if self.precision == "bfloat16" and not multiplies_bfloat16(accelerator.device):
             self.progress.note(f"{accelerator.device} has no bfloat16 arithmetic; train.precision=float32 is faster.")
         if settings.channels_last:
@@ -246,7 +247,8 @@ class Training:
             prepared = prepared.contiguous(memory_format=torch.channels_last)
         mixed = self.precision == "bfloat16"
         try:
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            fast = FastDepthwiseGradients() if mixed else nullcontext()  # float32 gains nothing from it
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed), fast:
                 output = self.model(prepared)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):

@@ -220,8 +220,6 @@ def estimate_run_memory(
     """Count the memory of one process of a run without building it."""
     height, width = settings.augment.crop
     train = settings.train
-    with torch.device("meta"):
-        network = create_network(settings.model, num_classes, pretrained=False)
     return estimate_memory(
         lambda: create_network(settings.model, num_classes, pretrained=False),
         pictures=max(train.batch_size // (train.accumulation * num_processes), 1),
@@ -229,7 +227,7 @@ def estimate_run_memory(
         width=width,
         moments=2 if train.optimiser == "adamw" else 1,
         average=train.average_decay is not None,
-        mixed_precision=resolve_precision(train.precision, device, network) == "bfloat16",
+        mixed_precision=resolve_precision(train.precision, device) == "bfloat16",
         # Both keep probabilities, Lovász also a weight for each.
         copies=2 if settings.loss.lovasz else int(settings.loss.dice > 0),
     )
