@@ -17,12 +17,14 @@ def slow_channel_attention(features: torch.Tensor, beta: float, form: str) -> to
         for j in range(channels):
             gram = [float(a[j] @ a[i]) for i in range(channels)]
             energies = gram if form == "paper" else [max(gram) - value for value in gram]
+            if form == "scaled":
+                energies = [energy / math.sqrt(a.shape[1]) for energy in energies]
             total = sum(math.exp(energy) for energy in energies)
             result[b, j] += beta * sum(math.exp(energy) / total * a[i] for i, energy in enumerate(energies))
     return result.view(features.shape)
 
 
-@pytest.mark.parametrize("form", ["official", "paper"])
+@pytest.mark.parametrize("form", ["official", "paper", "scaled"])
 def test_equals_the_equation(form: ChannelForm) -> None:
     torch.manual_seed(0)
     module = ChannelAttention(form)
@@ -41,7 +43,7 @@ def test_official_form_reverses_the_order_of_similarity() -> None:
     assert paper[0].argmax() == 0
 
 
-@pytest.mark.parametrize("form", ["official", "paper"])
+@pytest.mark.parametrize("form", ["official", "paper", "scaled"])
 def test_is_the_identity_at_initialisation_and_rows_sum_to_one(form: ChannelForm) -> None:
     features = torch.randn(2, 6, 3, 4)
     module = ChannelAttention(form)
@@ -67,5 +69,5 @@ def test_gram_is_float32_under_autocast() -> None:
 
 
 def test_refuses_another_form() -> None:
-    with pytest.raises(ModelError, match="'softmax' is not known; choose 'official' or 'paper'"):
+    with pytest.raises(ModelError, match="'softmax' is not known; choose 'official', 'paper' or 'scaled'"):
         ChannelAttention("softmax")  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ Fu et al., "Dual Attention Network for Scene Segmentation", CVPR 2019, section 3
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from scenescope.errors import ModelError
 
-ChannelForm = Literal["official", "paper"]
+ChannelForm = Literal["official", "paper", "scaled"]
 
 
 class ChannelAttention(nn.Module):
@@ -21,14 +22,19 @@ class ChannelAttention(nn.Module):
     With B x C x N features A (N = H*W) and the Gram matrix G = A A^T:
 
         x_ji = softmax_i(-G_ji)  (form "official")   or   softmax_i(G_ji)  (form "paper", equation 3)
+        x_ji = softmax_i(-G_ji / sqrt(N))  (form "scaled", of neither)
         E_j  = beta * sum_i x_ji A_i + A_j           beta learned, starts at 0
 
     The released code computes softmax(rowmax(G) - G), which equals softmax(-G): channels most similar to j get
     the least weight. All published weights and all other toolkits use that form, so it is the default. G sums
     over N products and overflows float16, so it and the softmax are float32 whatever the number format around.
 
+    Energies that sum over N products are so far apart that nearly all weight is on one channel and hardly a gradient
+    comes through; "scaled" divides them as Vaswani et al. (2017), section 3.2.1, divide theirs
+    (``benchmarks/ablations.md`` tells what comes of it).
+
     Args:
-        form: "official" or "paper".
+        form: "official", "paper" or "scaled".
 
     Raises:
         ModelError: another form.
@@ -37,7 +43,7 @@ class ChannelAttention(nn.Module):
     def __init__(self, form: ChannelForm = "official") -> None:
         super().__init__()
         if form not in get_args(ChannelForm):
-            raise ModelError(f"Channel attention form {form!r} is not known; choose 'official' or 'paper'.")
+            raise ModelError(f"Channel attention form {form!r} is not known; choose 'official', 'paper' or 'scaled'.")
         self.form = form
         self.beta = nn.Parameter(torch.zeros(()))
 
@@ -52,7 +58,9 @@ class ChannelAttention(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             flat = features.flatten(2).float()
             gram = flat @ flat.transpose(1, 2)
-            return torch.softmax(-gram if self.form == "official" else gram, dim=-1)
+            if self.form == "scaled":
+                gram = gram / math.sqrt(flat.shape[-1])
+            return torch.softmax(gram if self.form == "paper" else -gram, dim=-1)
 
     def extra_repr(self) -> str:
         """Show the form when the module is printed."""

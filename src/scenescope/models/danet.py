@@ -47,7 +47,7 @@ class DANetHead(nn.Module):
         num_classes: K.
         position: have the position branch.
         channel: have the channel branch.
-        channel_form: "official" or "paper", see ChannelAttention.
+        channel_form: "official", "paper" or "scaled", see ChannelAttention.
         skip: number of channels of stage 1 that enter the refinement; 0 leaves it out.
         align_corners: how the sum is resized to stage 1.
         dropout: probability of dropping a channel before every classifier.
