@@ -83,7 +83,7 @@ def rows(run: Path, val: SceneDataset) -> list[list[str]]:
         attended, of, added = (statistics.mean(column) for column in zip(*seen, strict=True))
         growth = [log[round((len(log) - 1) * part)][name] for part in (0.25, 0.5, 1)]
         told.append(
-            [run.name, name]
+            [run.name, f"{name}, {module.form}" if isinstance(module, ChannelAttention) else name]
             + [f"{value:+.3f}" for value in growth]
             + [f"{attended:.1f} of {of:.0f}", f"{added:.1%}", f"{trained:.2f}", f"{without:.2f}"]
         )

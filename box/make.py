@@ -37,13 +37,13 @@ def stages_with(steps: int) -> list[list[str]]:
         [],
         [*FINER, "train.learning_rate=2e-4", "train.steps=250"],
         [*FINER, "train.learning_rate=4e-4", f"train.steps={steps}"],
-        [*FINER, "data.train_split=trainval", "train.learning_rate=1e-4", "train.steps=120"],
+        [*FINER, "data.train_split=trainval", "train.learning_rate=1e-4", "train.steps=80"],
     ]
 
 
 MODELS = {
-    "camvid-danet-lite0": ("camvid/box-danet", stages_with(700)),
-    "camvid-sanet-lite0": ("camvid/box-sanet", stages_with(400)),
+    "camvid-danet-lite0": ("camvid/box-danet", stages_with(600)),
+    "camvid-sanet-lite0": ("camvid/box-sanet", stages_with(250)),
 }
 """Recipe of each model, and its stages."""
 SECOND_FIGURE = InferenceSettings(flip=True)
