@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import machine, table
+from measure import table, write_page
 from torch import Tensor, nn
 
 from scenescope.attention.channel import ChannelAttention
@@ -91,17 +91,14 @@ def rows(run: Path, val: SceneDataset) -> list[list[str]]:
 
 
 def main() -> None:
-    """Read the runs and write the page, but for what a person wrote below its table."""
+    """Read the runs and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("camvid", type=Path, help="folder with train/ and val/")
     parser.add_argument("runs", nargs="+", type=Path)
     arguments = parser.parse_args()
     val = open_dataset("camvid", str(arguments.camvid), "val")
     told = table(HEADER, [row for run in arguments.runs for row in rows(run, val)])
-    page = Path(__file__).with_suffix(".md")
-    remarks = page.read_text().partition("\n## ")[1:] if page.exists() else ()
-    about = (__doc__ or "").partition("\n\n")[2]
-    page.write_text(f"# Attention at work\n\n{about}\n{machine()}\n\n{told}\n" + "".join(remarks))
+    write_page(__file__, "Attention at work", __doc__, told)
     print(told)
 
 

@@ -66,3 +66,14 @@ def machine() -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *rows])
+
+
+def write_page(script: str, title: str, about: str | None, told: str) -> None:
+    """Write a script's page: its docstring but for the first line, the machine and a table.
+
+    What a person wrote below them on the page that is there, from the first "## " on, is kept.
+    """
+    page = Path(script).with_suffix(".md")
+    kept = page.read_text().partition("\n## ")[1:] if page.exists() else ()
+    explanation = (about or "").partition("\n\n")[2]
+    page.write_text(f"# {title}\n\n{explanation}\n{machine()}\n\n{told}\n" + "".join(kept))

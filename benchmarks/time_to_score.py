@@ -14,7 +14,7 @@ import statistics
 from pathlib import Path
 
 import yaml
-from measure import machine, table
+from measure import table, write_page
 
 
 def reached(run: Path, score: float) -> list[str]:
@@ -46,10 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     header = ["run", "s per step", "waiting for data", f"step with {arguments.score:.2f}", "minutes", "last"]
     told = table(header, [reached(run, arguments.score) for run in arguments.runs])
-    Path(__file__).with_suffix(".md").write_text(
-        f"# Time to a val mIoU of {arguments.score:.2f}\n\n{(__doc__ or '').partition(chr(10) * 2)[2]}\n"
-        f"{machine()}\n\n{told}\n"
-    )
+    write_page(__file__, f"Time to a val mIoU of {arguments.score:.2f}", __doc__, told)
 
 
 if __name__ == "__main__":

@@ -31,19 +31,20 @@ FINER = ["model.magnify=1.5", "loss.lovasz=0.5", "train.warmup_steps=20"]
 """On magnified pictures small things are large, and Lovász-softmax counts a pole's pixels as much as a road's."""
 
 
-def stages_with(steps: int) -> list[list[str]]:
-    """Return the settings of a recipe that each stage replaces; the third, the long one, has so many steps."""
-    return [
-        [],
-        [*FINER, "train.learning_rate=2e-4", "train.steps=250"],
-        [*FINER, "train.learning_rate=4e-4", f"train.steps={steps}"],
-        [*FINER, "data.train_split=trainval", "train.learning_rate=1e-4", "train.steps=80"],
-    ]
+def stages_of(*finer: tuple[str, int], last: int) -> list[list[str]]:
+    """Return the settings of a recipe that each stage replaces.
+
+    Args:
+        finer: learning rate and steps of each stage on magnified pictures of train.
+        last: steps of the stage on train and val.
+    """
+    middle = [[*FINER, f"train.learning_rate={rate}", f"train.steps={steps}"] for rate, steps in finer]
+    return [[], *middle, [*FINER, "data.train_split=trainval", "train.learning_rate=1e-4", f"train.steps={last}"]]
 
 
 MODELS = {
-    "camvid-danet-lite0": ("camvid/box-danet", stages_with(600)),
-    "camvid-sanet-lite0": ("camvid/box-sanet", stages_with(250)),
+    "camvid-danet-lite0": ("camvid/box-danet", stages_of(("2e-4", 250), ("4e-4", 600), last=80)),
+    "camvid-sanet-lite0": ("camvid/box-sanet", stages_of(("2e-4", 250), last=100)),
 }
 """Recipe of each model, and its stages."""
 SECOND_FIGURE = InferenceSettings(flip=True)

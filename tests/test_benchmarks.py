@@ -178,3 +178,18 @@ def test_one_channel_far_from_all_is_all_that_channels_attend_to() -> None:
     attention(features)
     # Channel 2 is orthogonal to all: it alone attends to the four alike, the others to it.
     assert seen == [(pytest.approx((1 + 1 + 4 + 1) / 4), 4, 0)]
+
+
+def test_a_page_written_again_keeps_what_a_person_wrote_below(tmp_path: Path) -> None:
+    measure = importlib.import_module("measure")
+    script = str(tmp_path / "speed.py")
+    about = "First line.\n\n    python speed.py\n"
+    measure.write_page(script, "Speed", about, "| old |")
+    page = tmp_path / "speed.md"
+    page.write_text(page.read_text() + "\n## Reading it\n\nSlow.\n")
+    measure.write_page(script, "Speed", about, "| new |")
+    text = page.read_text()
+    assert text.startswith("# Speed\n\n    python speed.py\n")
+    assert text.endswith("| new |\n\n## Reading it\n\nSlow.\n")
+    assert "old" not in text
+    assert "First line" not in text
