@@ -64,26 +64,28 @@ def rows(run: Path, val: SceneDataset) -> list[list[str]]:
     """Return a row for each attention of a run's last model."""
     model = load_model(run / "last")
     log = [row for row in read_log(run / "log.jsonl") if "loss" in row]
-    told = []
-    for module in list(model.network.modules()):
+    found: list[tuple[str, str, nn.Parameter, list[tuple[float, int, float]]]] = []
+    watching = []
+    for module in model.network.modules():
         if isinstance(module, PositionAttention):
-            name, scale, maps = "alpha", module.alpha, position_map
+            found.append(("alpha", "alpha", module.alpha, []))
+            watching.append(watch(module, position_map, found[-1][-1]))
         elif isinstance(module, ChannelAttention):
-            name, scale, maps = "beta", module.beta, channel_map
-        else:
-            continue
-        seen: list[tuple[float, int, float]] = []
-        watching = watch(module, maps, seen)
-        trained = score(model, val)
-        watching.remove()
+            found.append(("beta", f"beta, {module.form}", module.beta, []))
+            watching.append(watch(module, channel_map, found[-1][-1]))
+    trained = score(model, val)
+    for each in watching:
+        each.remove()
+    told = []
+    for key, name, scale, seen in found:
         kept = scale.item()
         scale.data.zero_()
         without = score(model, val)
         scale.data.fill_(kept)
         attended, of, added = (statistics.mean(column) for column in zip(*seen, strict=True))
-        growth = [log[round((len(log) - 1) * part)][name] for part in (0.25, 0.5, 1)]
+        growth = [log[round((len(log) - 1) * part)][key] for part in (0.25, 0.5, 1)]
         told.append(
-            [run.name, f"{name}, {module.form}" if isinstance(module, ChannelAttention) else name]
+            [run.name, name]
             + [f"{value:+.3f}" for value in growth]
             + [f"{attended:.1f} of {of:.0f}", f"{added:.1%}", f"{trained:.2f}", f"{without:.2f}"]
         )

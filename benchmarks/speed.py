@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from scenescope.labels import Classes
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
+from scenescope.training.depthwise import FastDepthwiseGradients
 
 PAGE = Path(__file__).with_name("speed.md")
 CLASSES = Classes.named([f"class {number}" for number in range(19)], None)
@@ -153,6 +155,44 @@ def training(arguments: argparse.Namespace) -> str:
         ["768 x 768", form, "", "", f"{peak / 1e6:.0f}", f"{peak / peaks['plain']:.2f}"] for form, peak in peaks.items()
     ]
     return table(["two pictures of", "form", "s", "time", "MB", "memory"], rows)
+
+
+def gradients(layer: nn.Conv2d, side: int, dtype: torch.dtype, fast: bool) -> Callable[[], object]:
+    """Return a call of both gradients of a convolution, with the channels last."""
+    torch.manual_seed(0)
+    features = torch.randn(8, layer.in_channels, side, side).to(memory_format=torch.channels_last).to(dtype)
+    features.requires_grad_()
+    weight = layer.weight.detach().to(dtype).requires_grad_()
+    with FastDepthwiseGradients() if fast else nullcontext():
+        output = functional.conv2d(features, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+    pull = torch.randn_like(output)
+    return lambda: torch.autograd.grad(output, [features, weight], pull, retain_graph=True)
+
+
+def depthwise(arguments: argparse.Namespace) -> str:
+    """Depthwise convolutions whose gradients torch computes slowly."""
+    kinds = {
+        "3 x 3, stride 2, 96 channels of 120 x 120": (96, 3, 2, 1, 120),
+        "5 x 5, 240 channels of 36 x 36": (240, 5, 1, 1, 36),
+        "5 x 5, dilation 2, 1152 channels of 18 x 18": (1152, 5, 1, 2, 18),
+    }
+    formats = [torch.float32] + ([torch.bfloat16] if multiplies_bfloat16(torch.device("cpu")) else [])
+    rows = []
+    for what, (channels, kernel, stride, dilation, side) in kinds.items():
+        layer = nn.Conv2d(
+            channels, channels, kernel, stride, dilation * (kernel // 2), dilation, groups=channels, bias=False
+        )
+        forms = {
+            f"{'put together' if fast else 'torch'}, {str(dtype).removeprefix('torch.')}": gradients(
+                layer, side, dtype, fast
+            )
+            for dtype in formats
+            for fast in (False, True)
+        }
+        seconds = interleaved(forms, 5)
+        first = next(iter(seconds.values()))
+        rows += [[what, form, f"{1000 * taken:.1f}", f"{taken / first:.2f}"] for form, taken in seconds.items()]
+    return table(["convolution", "form", "ms", "time"], rows)
 
 
 def session(content: bytes, side: int, runtime: str = "onnxruntime", precision: str = "f32") -> Callable[[], object]:
@@ -315,6 +355,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], str]]] = {
     "network": ("DANet with ResNet-50 at output stride 8, one picture", network),
     "training": ("A training step: two pictures, three losses, all gradients", training),
     "export": ("Exported files of that network", exported),
+    "depthwise": ("Gradients of depthwise convolutions of EfficientNet-lite0, eight pictures", depthwise),
     "answer": ("From logits to scores, 19 classes at 1024 x 2048", answer),
     "loading": ("Augmentation from 1024 x 2048 to 769 x 769, one core, decoding apart", loading),
     "startup": ("Starting up", startup),

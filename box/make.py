@@ -98,7 +98,7 @@ def card(name: str, recipe: str, stages: list[list[str]], runs: list[Path], camv
     settings = loaded.training["recipe"]
     built = settings["model"]
     told = "\n".join(
-        f"  {number}. {steps(run)} steps" + (f" with {told_once(settings)}" if settings else " as it is")
+        f"  {number}. {steps(run)} steps" + (f" with {' '.join(settings)}" if settings else " as it is")
         for number, (run, settings) in enumerate(zip(runs, stages, strict=True), start=1)
     )
     weak = [
@@ -132,11 +132,6 @@ seen val has no score there; the test split is scored by whoever has it:
   are outside what it has seen. A photograph of anything else still gets street classes.
 - val is one street, filmed again in train: the scores above are better than those on a street never seen.
 """
-
-
-def told_once(settings: list[str]) -> str:
-    """Return settings in a line, of each the last, which is the one that counts."""
-    return " ".join({setting.partition("=")[0]: setting for setting in settings}.values())
 
 
 def scored(model: LoadedModel, camvid: Path, settings: InferenceSettings) -> Scores:

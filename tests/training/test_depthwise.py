@@ -57,6 +57,7 @@ def test_what_is_not_meant_is_left_alone() -> None:
             nn.Conv2d(6, 6, (3, 5), groups=6, bias=False),
             nn.Conv2d(6, 6, 5, groups=6, bias=False, padding="same"),
             nn.Conv2d(6, 6, 3, groups=6, bias=False, dilation=2),  # makes the picture smaller
+            nn.Conv2d(6, 6, 3, groups=6, bias=False, stride=2, padding=3),  # wider than the kernel reaches
         ):
             assert not uses_own_gradient(layer(features))
         with torch.no_grad():

@@ -1,8 +1,8 @@
-"""Gradients of depthwise convolutions on a processor.
+"""Gradients of depthwise convolutions in bfloat16 on a processor.
 
-Of depthwise convolutions oneDNN, which computes them for torch on a processor, has fast gradients for kernels of 3 x 3
-that are not dilated, and in bfloat16 for a stride of 1. All others take several times longer than the rest of a network
-such as an EfficientNet. They can be put together from the fast ones.
+oneDNN, which computes them for torch on a processor, is fast in bfloat16 for kernels of 3 x 3 at stride 1 that are not
+dilated. Its other depthwise gradients take several times as long as in float32 (``benchmarks/speed.py depthwise``), and
+can be put together from the fast ones.
 """
 
 from __future__ import annotations
@@ -34,58 +34,43 @@ class FastDepthwiseGradients(TorchFunctionMode):
         """Call the function, or what takes its place."""
         named = named or {}
         if function is functional.conv2d:
-            call = _Call(*arguments, **named)
-            if call.is_slow():
-                return call.run()
+            function = _conv2d
         return function(*arguments, **named)
 
 
-class _Call:
-    """One call of ``conv2d``, by its signature."""
+def _conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Do what torch's function of this signature does."""
+    depthwise = 1 < groups == input.shape[-3] == len(weight)
+    meant = depthwise and bias is None and input.ndim == 4 and input.device.type == "cpu" and torch.is_grad_enabled()
+    if meant and not isinstance(padding, str):
+        places = _pair(stride), _pair(padding), _pair(dilation)
+        if _has_slow_gradients(weight.shape[2:], *places):
+            if torch.is_autocast_enabled("cpu"):
+                dtype = torch.get_autocast_dtype("cpu")
+                input, weight = input.to(dtype), weight.to(dtype)
+            result: Tensor = _Depthwise.apply(input, weight, *places)
+            return result
+    return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
-    def __init__(
-        self,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-    ) -> None:
-        self.input, self.weight, self.bias, self.groups = input, weight, bias, groups
-        self.stride, self.padding, self.dilation = stride, padding, dilation
 
-    def is_slow(self) -> bool:
-        """Tell whether the gradients are to be put together."""
-        height, width = self.weight.shape[2:]
-        stride, padding, dilation = self.stride, self.padding, self.dilation
-        if not (
-            torch.is_grad_enabled()
-            and self.input.device.type == "cpu"
-            and self.input.ndim == 4
-            and self.bias is None
-            and 1 < self.groups == self.input.shape[1] == self.weight.shape[0]
-            and height == width
-            and height in (3, 5)
-            and not isinstance(padding, str)
-        ):
-            return False
-        stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
-        if dilation != (1, 1):
-            # Of the sizes that keep the picture's, which is what dilation is for.
-            return stride == (1, 1) and padding == tuple(step * (height // 2) for step in dilation)
-        return height == 5 or stride != (1, 1)
-
-    def run(self) -> Tensor:
-        """Convolve."""
-        features, weight = self.input, self.weight
-        if torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            features, weight = features.to(dtype), weight.to(dtype)
-        places = (_pair(self.stride), _pair(self.padding), _pair(self.dilation))
-        result: Tensor = _Depthwise.apply(features, weight, *places)
-        return result
+def _has_slow_gradients(kernel: torch.Size, stride: Pair, padding: Pair, dilation: Pair) -> bool:
+    """Tell whether torch's gradients are slow and ours are of these places."""
+    height, width = kernel
+    if height != width or height not in (3, 5):
+        return False
+    if dilation != (1, 1):
+        # Cut into phases, only a padding that keeps the picture's size is one of the plain kernel.
+        return stride == (1, 1) and padding == (dilation[0] * (height // 2), dilation[1] * (height // 2))
+    # With wider padding the turned convolution would have a negative one.
+    return max(padding) < height and (height == 5 or stride != (1, 1))
 
 
 def _pair(value: int | tuple[int, ...]) -> Pair:
@@ -132,7 +117,8 @@ def input_gradient(size: torch.Size, weight: Tensor, gradient: Tensor, stride: P
     kernel = weight.shape[-1]
     if stride != (1, 1):
         height, width = (size[2 + axis] + 2 * padding[axis] - kernel + 1 for axis in (0, 1))
-        spread = gradient.new_zeros((*size[:2], height, width)).contiguous(memory_format=torch.channels_last)
+        shape = (*size[:2], height, width)
+        spread = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last).zero_()
         spread[:, :, :: stride[0], :: stride[1]] = gradient
         gradient = spread
     inverse = (kernel - 1 - padding[0], kernel - 1 - padding[1])

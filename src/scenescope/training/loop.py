@@ -247,7 +247,8 @@ class Training:
             prepared = prepared.contiguous(memory_format=torch.channels_last)
         mixed = self.precision == "bfloat16"
         try:
-            fast = FastDepthwiseGradients() if mixed else nullcontext()  # float32 gains nothing from it
+            # A GPU and float32 gain nothing from it.
+            fast = FastDepthwiseGradients() if mixed and device.type == "cpu" else nullcontext()
             with torch.autocast(device.type, torch.bfloat16, enabled=mixed), fast:
                 output = self.model(prepared)
         except ValueError as error:
