@@ -27,26 +27,47 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from measure import machine, table
 
 PACKAGE = Path(__file__).resolve().parent / "src" / "scenescope_box"
-FINER = ["model.magnify=1.5", "loss.lovasz=0.5", "train.warmup_steps=20"]
-"""On magnified pictures small things are large, and Lovász-softmax counts a pole's pixels as much as a road's."""
+TRAINVAL = "data.train_split=trainval"
+UNWEIGHTED = "loss.class_weights=none"
+POLES = "loss.class_weights=[1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]"
+"""With no weights at all, poles, the narrowest things, began to be given up again."""
 
 
-def stages_of(*finer: tuple[str, int], last: int) -> list[list[str]]:
-    """Return the settings of a recipe that each stage replaces.
+def finer(rate: str, steps: int, *more: str, lovasz: float = 1, magnify: float = 1.5) -> list[str]:
+    """Return the settings of a stage on magnified pictures, in which small things are large.
 
-    Args:
-        finer: learning rate and steps of each stage on magnified pictures of train.
-        last: steps of the stage on train and val.
+    Lovász-softmax counts a pole's pixels as much as a road's.
     """
-    middle = [[*FINER, f"train.learning_rate={rate}", f"train.steps={steps}"] for rate, steps in finer]
-    return [[], *middle, [*FINER, "data.train_split=trainval", "train.learning_rate=1e-4", f"train.steps={last}"]]
+    size = [f"model.magnify={magnify}", f"loss.lovasz={lovasz}", "train.warmup_steps=20"]
+    return [*size, f"train.learning_rate={rate}", f"train.steps={steps}", *more]
 
 
 MODELS = {
-    "camvid-danet-lite0": ("camvid/box-danet", stages_of(("2e-4", 250), ("4e-4", 600), last=80)),
-    "camvid-sanet-lite0": ("camvid/box-sanet", stages_of(("2e-4", 250), last=100)),
+    "camvid-danet-lite0": (
+        "camvid/box-danet",
+        [
+            [],
+            finer("2e-4", 250, lovasz=0.5),
+            finer("4e-4", 600, lovasz=0.5),
+            finer("4e-4", 600),
+            finer("3e-4", 300, UNWEIGHTED),
+            finer("2e-4", 150, POLES),
+            finer("1e-4", 80, POLES, TRAINVAL),
+        ],
+    ),
+    "camvid-sanet-lite0": (
+        "camvid/box-sanet",
+        [
+            [],
+            finer("2e-4", 250, lovasz=0.5),
+            finer("5e-4", 900),
+            finer("3e-4", 300, UNWEIGHTED, "train.validate_every=100", magnify=2),
+            finer("2e-4", 150, POLES, magnify=2),
+            finer("1e-4", 80, POLES, TRAINVAL, magnify=2),
+        ],
+    ),
 }
-"""Recipe of each model, and its stages."""
+"""Recipe of each model, and the settings of it that each stage replaces."""
 SECOND_FIGURE = InferenceSettings(flip=True)
 
 

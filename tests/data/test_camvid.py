@@ -79,3 +79,22 @@ def test_trainval_is_train_and_then_val(tmp_path: Path) -> None:
     (tmp_path / "val").rename(tmp_path / "test")
     with pytest.raises(DataError, match=r"No split 'trainval' of CamVid in .*; it has test, train"):
         open_camvid(str(tmp_path), "trainval")
+
+
+def test_a_fold_is_one_sequence_or_all_others(tmp_path: Path) -> None:
+    for stem in ("0001TP_1", "0006R0_1", "0006R0_2", "0016E5_1"):
+        write(tmp_path / "train" / "images" / f"{stem}.png", np.zeros((3, 4, 3), dtype=np.uint8))
+        write(tmp_path / "train" / "masks" / f"{stem}.png", np.zeros((3, 4), dtype=np.uint8))
+
+    def names(split: str) -> list[str]:
+        scenes = open_camvid(str(tmp_path), split)
+        return [scenes.name(index) for index in range(len(scenes))]
+
+    assert names("train-only-0006R0") == ["0006R0_1", "0006R0_2"]
+    assert names("train-without-0006R0") == ["0001TP_1", "0016E5_1"]
+    with pytest.raises(
+        DataError, match=r"No sequence '0006RO' .* it has 0001TP, 0006R0, 0016E5\. Did you mean '0006R0'"
+    ):
+        names("train-only-0006RO")
+    with pytest.raises(DataError, match=r"No split 'val' of CamVid in .*; it has train"):
+        names("val-only-0016E5")

@@ -10,12 +10,13 @@ Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017 (the split).
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-from scenescope.data.dataset import FileDataset
+from scenescope.data.dataset import FileDataset, Pair
 from scenescope.data.masks import LabelTable
 from scenescope.data.pairs import listed, pair_directories, require_directory
-from scenescope.errors import SplitError
+from scenescope.errors import SplitError, nearest
 from scenescope.labels import Classes, Colour
 
 _CLASSES: dict[str, Colour] = {
@@ -35,28 +36,47 @@ CLASSES = Classes(tuple(_CLASSES), tuple(_CLASSES.values()))
 UNLABELLED = 11
 COUNTS = {"train": 367, "val": 101, "trainval": 468, "test": 233}
 """Number of scenes in each split as published."""
+_FOLD = re.compile(r"(?P<whole>.+)-(?P<side>only|without)-(?P<sequence>[^-]+)")
 
 
 def open_camvid(root: str, split: str) -> FileDataset:
     """Open a split of CamVid: train, val, test, or trainval, the first two one after the other.
 
+    ``train-only-0006R0`` is one sequence of train and ``train-without-0006R0`` all others: folds for choices that
+    should hold on another street. A file is named after its sequence up to the first "_".
+
     Raises:
         DataError: no such folder, or images and masks do not match.
-        SplitError: no such split.
+        SplitError: no such split, or no such sequence in it.
     """
     folder = require_directory(Path(os.path.expanduser(root)))
     layouts = _layouts(folder)
-    parts = ["train", "val"] if split == "trainval" else [split]
+    fold = None if split in layouts else _FOLD.fullmatch(split)
+    whole = fold["whole"] if fold else split
+    parts = ["train", "val"] if whole == "trainval" else [whole]
     if not layouts.keys() >= set(parts):
         found = f"it has {', '.join(sorted(layouts))}" if layouts else f"it holds {listed(_names(folder))}"
         raise SplitError(
-            f"No split {split!r} of CamVid in {folder}; {found}. A split is SPLIT/images with SPLIT/masks, "
+            f"No split {whole!r} of CamVid in {folder}; {found}. A split is SPLIT/images with SPLIT/masks, "
             "or SPLIT with SPLITannot."
         )
     table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [UNLABELLED])
     published = (COUNTS[split],) if split in COUNTS else ()
     pairs = tuple(pair for part in parts for pair in pair_directories(*layouts[part]))
+    if fold:
+        pairs = _of_sequence(pairs, fold["sequence"], fold["side"] == "only", split)
     return FileDataset(CLASSES, split, root, pairs, table, published=published)
+
+
+def _of_sequence(pairs: tuple[Pair, ...], sequence: str, only: bool, split: str) -> tuple[Pair, ...]:
+    """The pairs of one sequence, or those of all others."""
+    sequences = [image.name.partition("_")[0] for image, _ in pairs]
+    if sequence not in sequences:
+        raise SplitError(
+            f"No sequence {sequence!r} for the split {split!r} of CamVid; it has {listed(set(sequences))}."
+            f"{nearest(sequence, set(sequences))} A sequence is what stands before the first _ of a file's name."
+        )
+    return tuple(pair for pair, of in zip(pairs, sequences, strict=True) if (of == sequence) == only)
 
 
 def _layouts(folder: Path) -> dict[str, tuple[Path, Path]]:
