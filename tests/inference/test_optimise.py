@@ -56,6 +56,18 @@ def test_every_network_stays_what_it_is(name, backbone):
     assert len(norm_layers(network)) > 1  # the network itself is as it was
 
 
+def test_a_network_that_magnifies_and_refines_stays_what_it_is():
+    network = trained("sanet", "tf_efficientnet_lite0", magnify=1.5, refine=8)
+    nn.init.normal_(network.refinement.correct.weight, std=0.1)
+    images = torch.randn(1, 3, 65, 97)
+    with torch.inference_mode():
+        expected = network(images).logits
+        answer = optimise_for_inference(network, torch.float32)(images).logits
+        half = optimise_for_inference(network, torch.bfloat16)(images).logits
+    assert (answer - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert 1e-4 < relative_error(half, expected) < 0.02
+
+
 def test_branches_that_only_training_has_are_gone():
     network = trained("danet", auxiliary_head=True)
     optimised = optimise_for_inference(network, torch.float32)

@@ -67,18 +67,20 @@ def optimise_for_inference(network: SegmentationNetwork, dtype: torch.dtype | No
         )
     if dtype != torch.float32:
         optimised.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # unknown to its types
-        optimised.backbone.register_forward_pre_hook(_Cast(dtype))
+        for module in (optimised.backbone, optimised.refinement):  # both look at the picture
+            if module is not None:
+                module.register_forward_pre_hook(_Cast(dtype))
     return optimised
 
 
 class _Cast:
-    """Gives pictures the number format and memory layout of the weights."""
+    """Gives what goes into a module the number format and memory layout of its weights."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
 
     def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0].to(self.dtype, memory_format=torch.channels_last), *inputs[1:])
+        return tuple(given.to(self.dtype, memory_format=torch.channels_last) for given in inputs)
 
 
 def _looked_through(network: nn.Module, images: Tensor) -> tuple[set[nn.Module], dict[nn.Module, nn.Module]]:
