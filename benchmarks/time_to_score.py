@@ -9,17 +9,18 @@ counts when a validation sees it, so ``train.validate_every`` is how finely a ru
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
 import yaml
 from measure import table, write_page
 
+from scenescope.training.log import read_log
+
 
 def reached(run: Path, score: float) -> list[str]:
     """Return a row: name, seconds of a step, step and minutes at which the score was reached, and the last score."""
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    rows = read_log(run / "log.jsonl")
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     every = recipe["train"]["log_every"]
     seen = [(row["step"], row["val/miou"]) for row in rows if "val/miou" in row]

@@ -11,7 +11,6 @@ Called again it goes on where it was cut.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from make import UNWEIGHTED, finer, train
 from measure import table, write_page  # found by way of make
 
 from scenescope.data.camvid import CLASSES
+from scenescope.training.log import read_log
 
 SEQUENCES = ("0001TP", "0006R0", "0016E5")
 RECIPE = "camvid/box-danet"
@@ -52,8 +52,7 @@ def main() -> None:
 
 def last_scores(run: Path) -> dict[str, float | None]:
     """Return the IoU of each class after the last step of a run, None for an absent one, and their mean as ``mean``."""
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    row = [row for row in rows if "val/miou" in row][-1]
+    row = [row for row in read_log(run / "log.jsonl") if "val/miou" in row][-1]
     return {"mean": row["val/miou"], **row["val/iou"]}
 
 

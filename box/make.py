@@ -9,7 +9,6 @@ Called again it goes on where it was cut.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from scenescope.data.catalog import open_dataset
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.inference.settings import InferenceSettings
+from scenescope.training.log import read_log
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from measure import machine, table
@@ -168,7 +168,7 @@ def steps(run: Path) -> int:
 
 def seconds(run: Path) -> float:
     """Return about how many seconds the steps of a run took together, from those that were logged."""
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    rows = read_log(run / "log.jsonl")
     return statistics.mean(row["seconds"] for row in rows if "seconds" in row) * steps(run)
 
 
