@@ -32,7 +32,11 @@ def network(name, **options):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [*((name, {}) for name in MODELS), ("danet", {"magnify": 1.5, "skip": 8, "refine": 4})],
+    [
+        *((name, {}) for name in MODELS),
+        ("danet", {"magnify": 1.5, "skip": 8, "refine": 4}),
+        ("fcn", {"magnify": 1.5, "backbone": "tf_efficientnet_lite0"}),
+    ],
 )
 def test_every_network_is_exported_once_for_all_sizes(name, options):
     built = network(name, **options)

@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,8 @@ class ExportedForm(nn.Module):
 
     Some pictures are filled up on the right and below with 0, the mean colour, and the logits are cut back: those
     smaller than a square that squeeze-and-attention pools, and, where a backbone pads by the size of what it sees
-    (TensorFlow's "same"), those whose sides are no multiple of the output stride. Of even sides "same" is a fixed
-    padding, which ONNX has.
+    (TensorFlow's "same"), those whose sides, magnified, are no multiple of the output stride. Of even sides "same" is a
+    fixed padding, which ONNX has.
     """
 
     def __init__(self, network: SegmentationNetwork) -> None:
@@ -59,7 +60,8 @@ class ExportedForm(nn.Module):
         stride = network.backbone.strides[-1]
         ratios = [module.ratio for module in network.modules() if isinstance(module, SqueezeAttention)]
         self.smallest = max(ratios, default=0) * stride
-        self.multiple = stride if any(isinstance(module, Conv2dSame) for module in network.modules()) else 1
+        whole = stride * Fraction(network.magnify).limit_denominator(1000).denominator
+        self.multiple = whole if any(isinstance(module, Conv2dSame) for module in network.modules()) else 1
         self.network = _with_fixed_padding(network) if self.multiple > 1 else network
 
     def forward(self, images: Tensor) -> Tensor:
