@@ -1,9 +1,10 @@
 """Train the models in the box and pack them: ``python box/make.py CAMVID [--runs runs/box]``.
 
-Each model is trained in stages, the first by its recipe. All but the last see train alone; what they end with is the
-twin, whose scores on val are those of the model's card, and every choice was made on it. The last stage goes on from
-there for a few steps at a low rate that see val as well. The weights are stored in float16, norm statistics in float32.
-Called again it goes on where it was cut.
+Each model is trained in stages, the first by its recipe, on train alone. What they end with is the twin, whose scores
+on val are those of the model's card, and every choice was made on it. From there the last training goes on for a few
+steps at a low rate that see val as well, with each of three seeds; the model is the mean of their weights, as means do
+better on streets not seen (folds.md). The weights are stored in float16, norm statistics in float32. Called again it
+goes on where it was cut.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import statistics
 import subprocess
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -42,32 +44,43 @@ def finer(rate: str, steps: int, *more: str, lovasz: float = 1, magnify: float =
     return [*size, f"train.learning_rate={rate}", f"train.steps={steps}", *more]
 
 
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a model is made: its recipe, and the settings of it that each stage and the last training replace."""
+
+    recipe: str
+    stages: list[list[str]]
+    last: list[str]
+
+
 MODELS = {
-    "camvid-danet-lite0": (
+    "camvid-danet-lite0": Making(
         "camvid/box-danet",
-        [
+        stages=[
             [],
             finer("2e-4", 250, lovasz=0.5),
             finer("4e-4", 600, lovasz=0.5),
             finer("4e-4", 600),
             finer("3e-4", 300, UNWEIGHTED),
             finer("2e-4", 150, POLES),
-            finer("1e-4", 80, POLES, TRAINVAL),
         ],
+        last=finer("1e-4", 80, POLES, TRAINVAL),
     ),
-    "camvid-sanet-lite0": (
+    "camvid-sanet-lite0": Making(
         "camvid/box-sanet",
-        [
+        stages=[
             [],
             finer("2e-4", 250, lovasz=0.5),
             finer("5e-4", 900),
             finer("3e-4", 300, UNWEIGHTED, "train.validate_every=100", magnify=2),
             finer("2e-4", 150, POLES, magnify=2),
-            finer("1e-4", 80, POLES, TRAINVAL, magnify=2),
         ],
+        last=finer("1e-4", 80, POLES, TRAINVAL, magnify=2),
     ),
 }
-"""Recipe of each model, and the settings of it that each stage replaces."""
 SECOND_FIGURE = InferenceSettings(flip=True)
 
 
@@ -77,12 +90,16 @@ def main() -> None:
     parser.add_argument("camvid", type=Path, help="folder with train/ and val/")
     parser.add_argument("--runs", type=Path, default=Path("runs/box"), help="folder of the trainings")
     arguments = parser.parse_args()
-    for name, (recipe, stages) in MODELS.items():
-        runs = [arguments.runs / f"{name}-{number}" for number in range(1, len(stages) + 1)]
-        for run, before, settings in zip(runs, [None, *runs], stages, strict=False):
+    for name, making in MODELS.items():
+        stages = [arguments.runs / f"{name}-{number}" for number, _ in enumerate(making.stages, start=1)]
+        for run, before, settings in zip(stages, [None, *stages], making.stages, strict=False):
             start = [] if before is None else [f"train.start_from={before / 'last'}"]
-            train(recipe, arguments.camvid, run, [*settings, *start])
-        pack(name, recipe, stages, runs, arguments.camvid)
+            train(making.recipe, arguments.camvid, run, [*settings, *start])
+        lasts = [arguments.runs / f"{name}-last-{seed}" for seed in SEEDS]
+        for run, seed in zip(lasts, SEEDS, strict=True):
+            start = [f"train.seed={seed}", f"train.start_from={stages[-1] / 'last'}"]
+            train(making.recipe, arguments.camvid, run, [*making.last, *start])
+        pack(name, making, stages, lasts, arguments.camvid)
 
 
 def train(recipe: str, camvid: Path, run: Path, settings: list[str]) -> None:
@@ -92,14 +109,26 @@ def train(recipe: str, camvid: Path, run: Path, settings: list[str]) -> None:
     subprocess.run([sys.executable, "-m", "scenescope", *command], check=True)
 
 
-def pack(name: str, recipe: str, stages: list[list[str]], runs: list[Path], camvid: Path) -> None:
-    """Write the model directory of the package, and its card, from the runs of its stages."""
-    model = load_model(runs[-1] / "last")
+def averaged(runs: list[Path]) -> LoadedModel:
+    """Return the first run's last model with the mean of the weights of all; what is counted is the first's."""
+    model, *others = (load_model(run / "last") for run in runs)
+    states = [other.network.state_dict() for other in others]
+    weights = {
+        key: torch.stack([value, *(state[key] for state in states)]).mean(0) if value.is_floating_point() else value
+        for key, value in model.network.state_dict().items()
+    }
+    model.network.load_state_dict(weights)
+    return model
+
+
+def pack(name: str, making: Making, stages: list[Path], lasts: list[Path], camvid: Path) -> None:
+    """Write the model directory of the package, and its card, from the runs."""
+    model = averaged(lasts)
     weights = {key: stored(key, value) for key, value in model.network.state_dict().items()}
+    training = {**asdict(making), "seeds": SEEDS, "steps": [steps(run) for run in [*stages, lasts[0]]]}
     directory = PACKAGE / name
-    training = {"recipe": recipe, "stages": stages, "steps": [steps(run) for run in runs]}
     save_model(model.network, model.classes, directory, training=training, weights=weights)
-    (directory / "README.md").write_text(card(name, recipe, stages, runs, camvid), encoding="utf-8")
+    (directory / "README.md").write_text(card(name, making, stages, lasts, camvid), encoding="utf-8")
 
 
 def stored(key: str, value: torch.Tensor) -> torch.Tensor:
@@ -107,20 +136,20 @@ def stored(key: str, value: torch.Tensor) -> torch.Tensor:
     return value.half() if value.is_floating_point() and "running_" not in key else value
 
 
-def card(name: str, recipe: str, stages: list[list[str]], runs: list[Path], camvid: Path) -> str:
+def card(name: str, making: Making, stages: list[Path], lasts: list[Path], camvid: Path) -> str:
     """Return the card of a model in Markdown."""
-    loaded = load_model(runs[-2] / "last")
+    loaded = load_model(stages[-1] / "last")
     plain, views = (scored(loaded, camvid, settings) for settings in (InferenceSettings(), SECOND_FIGURE))
     rows = [
         [each, f"{one:.3f}", f"{many:.3f}"] for each, one, many in zip(plain.names, plain.iou, views.iou, strict=True)
     ]
     rows.append(["**mean**", f"**{plain.mean_iou:.4f}**", f"**{views.mean_iou:.4f}**"])
-    hours = sum(seconds(each) for each in runs) / 3600
+    hours = sum(seconds(each) for each in [*stages, *lasts]) / 3600
     settings = loaded.training["recipe"]
     built = settings["model"]
     told = "\n".join(
         f"  {number}. {steps(run)} steps" + (f" with {' '.join(settings)}" if settings else " as it is")
-        for number, (run, settings) in enumerate(zip(runs, stages, strict=True), start=1)
+        for number, (run, settings) in enumerate(zip(stages, making.stages, strict=True), start=1)
     )
     weak = [
         f"{each} ({iou:.2f})"
@@ -134,8 +163,10 @@ Scene segmentation of streets seen from a car: {len(plain.names)} classes, pictu
 - Network: {built["name"]} on {built["backbone"]}, output stride {built["output_stride"]}, options {built["options"]};
   pictures are magnified by {built["magnify"]}, logits refined at half their size by {built["refine"]} channels.
 - Data: CamVid, train and val (468 pictures; SegNet's split and classes). Licence: CC BY-NC 4.0, see NOTICE.
-- Recipe: `{recipe}`, seed {settings["train"]["seed"]}. Command: `python box/make.py CAMVID`; its stages:
+- Recipe: `{making.recipe}`. Command: `python box/make.py CAMVID`; its stages, on train, seed 0:
 {told}
+- Then {steps(lasts[0])} steps on train and val with {" ".join(making.last)}, once with each of the seeds
+  {", ".join(map(str, SEEDS))}; the model is the mean of their weights.
 - Machine: {machine()} {hours:.1f} hours of steps.
 
 ## Scores
@@ -155,9 +186,9 @@ seen val has no score there; the test split is scored by whoever has it:
 """
 
 
-def scored(model: LoadedModel, camvid: Path, settings: InferenceSettings) -> Scores:
-    """Score a model on val."""
-    matrix = evaluate(model.network, open_dataset("camvid", str(camvid), "val"), settings)
+def scored(model: LoadedModel, camvid: Path, settings: InferenceSettings, split: str = "val") -> Scores:
+    """Score a model."""
+    matrix = evaluate(model.network, open_dataset("camvid", str(camvid), split), settings)
     return Scores.from_matrix(matrix, model.classes.names)
 
 

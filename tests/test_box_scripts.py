@@ -5,10 +5,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from scenescope.checkpoints.find import models_in_box
-from scenescope.checkpoints.model_directory import load_model
+from scenescope.checkpoints.model_directory import load_model, save_model
 from scenescope.data.camvid import CLASSES
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
 from scenescope.recipes.reader import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,18 +25,31 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[str, ModuleType]:
     return {name: importlib.import_module(name) for name in ("make", "folds")}
 
 
-def test_only_the_last_stage_sees_val(scripts: dict[str, ModuleType]) -> None:
-    for recipe, stages in scripts["make"].MODELS.values():
-        splits = [load_recipe(recipe, settings).data.train_split for settings in stages]
-        assert splits == ["train"] * (len(stages) - 1) + ["trainval"]
+def test_only_the_last_training_sees_val(scripts: dict[str, ModuleType]) -> None:
+    for making in scripts["make"].MODELS.values():
+        assert {load_recipe(making.recipe, stage).data.train_split for stage in making.stages} == {"train"}
+        assert load_recipe(making.recipe, making.last).data.train_split == "trainval"
 
 
 @pytest.mark.skipif(not models_in_box(), reason="the models in the box are not installed (pip install ./box)")
 def test_the_models_in_the_box_are_those_that_the_script_makes(scripts: dict[str, ModuleType]) -> None:
-    for name, (recipe, stages) in scripts["make"].MODELS.items():
+    for name, making in scripts["make"].MODELS.items():
         training = load_model(name).training
-        assert (training["recipe"], training["stages"]) == (recipe, stages)
-        assert training["steps"] == [load_recipe(recipe, settings).train.steps for settings in stages]
+        assert (training["recipe"], training["stages"]) == (making.recipe, making.stages)
+        assert (training["last"], training["seeds"]) == (making.last, list(scripts["make"].SEEDS))
+        made = [load_recipe(making.recipe, settings) for settings in [*making.stages, making.last]]
+        assert training["steps"] == [recipe.train.steps for recipe in made]
+
+
+def test_the_mean_of_weights_is_taken_of_each(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
+    runs = [tmp_path / name for name in ("one", "two", "three")]
+    for run, value in zip(runs, (1.0, 2.0, 6.0), strict=True):
+        network = create_model("fcn", num_classes=2, backbone="resnet18", pretrained=False)
+        counted = {key: torch.full_like(weight, value) for key, weight in network.state_dict().items()}
+        save_model(network, Classes(("road", "sky"), ((0, 0, 0), (9, 9, 9))), run / "last", weights=counted)
+    for weight in scripts["make"].averaged(runs).network.state_dict().values():
+        expected = 3.0 if weight.is_floating_point() else 1
+        assert torch.equal(weight, torch.full_like(weight, expected))
 
 
 def test_what_folds_compare_takes_the_settings_of_the_box(scripts: dict[str, ModuleType]) -> None:

@@ -119,12 +119,19 @@ def test_a_backbone_that_pads_by_size_is_exported_with_fixed_padding():
     assert max(each.difference for each in agreements) < 1e-5
 
 
-def test_what_is_magnified_after_it_is_filled_up_still_has_the_sides_of_fixed_padding():
-    built = network("fcn", backbone="tf_efficientnet_lite0", magnify=1.5)
+@pytest.mark.parametrize(
+    ("magnify", "size"),
+    [
+        (1.5, (96, 128)),  # 144 x 192 magnified; from 80 x 112 it would be 120 x 168
+        (2, (72, 104)),  # 144 x 208 magnified; 80 x 112 would be more than is needed
+    ],
+)
+def test_what_is_magnified_is_filled_up_to_the_next_size_with_fixed_padding(magnify, size):
+    built = network("fcn", backbone="tf_efficientnet_lite0", magnify=magnify)
     form = export.ExportedForm(built)
     images = torch.randn(1, 3, 65, 97)
     filled = form.filled(images)
-    assert filled.shape == (1, 3, 96, 128)  # 144 x 192 magnified; from 80 x 112 it would be 120 x 168
+    assert filled.shape == (1, 3, *size)
     with torch.inference_mode():
         torch.testing.assert_close(form(images), built(filled).logits[..., :65, :97])
 

@@ -60,7 +60,8 @@ class ExportedForm(nn.Module):
         stride = network.backbone.strides[-1]
         ratios = [module.ratio for module in network.modules() if isinstance(module, SqueezeAttention)]
         self.smallest = max(ratios, default=0) * stride
-        whole = stride * Fraction(network.magnify).limit_denominator(1000).denominator
+        # The least number of pixels that is magnified to a multiple of the output stride.
+        whole = (stride / Fraction(network.magnify).limit_denominator(1000)).numerator
         self.multiple = whole if any(isinstance(module, Conv2dSame) for module in network.modules()) else 1
         self.network = _with_fixed_padding(network) if self.multiple > 1 else network
 
