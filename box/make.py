@@ -2,9 +2,9 @@
 
 Each model is trained in stages, the first by its recipe, on train alone. What they end with is the twin, whose scores
 on val are those of the model's card, and every choice was made on it. From there the last training goes on for a few
-steps at a low rate that see val as well, with each of three seeds; the model is the mean of their weights, as means do
-better on streets not seen (folds.md). The weights are stored in float16, norm statistics in float32. Called again it
-goes on where it was cut.
+steps at a low rate that see val as well, with each of three seeds; the model is the mean of their weights, so that it
+does not hang on one of them. The weights are stored in float16, norm statistics in float32. Called again it goes on
+where it was cut.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def train(recipe: str, camvid: Path, run: Path, settings: list[str]) -> None:
 
 
 def averaged(runs: list[Path]) -> LoadedModel:
-    """Return the first run's last model with the mean of the weights of all; what is counted is the first's."""
+    """Return the first run's last model with the mean of the weights of all; integers are the first's."""
     model, *others = (load_model(run / "last") for run in runs)
     states = [other.network.state_dict() for other in others]
     weights = {

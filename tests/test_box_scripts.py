@@ -10,7 +10,6 @@ import torch
 from scenescope.checkpoints.find import models_in_box
 from scenescope.checkpoints.model_directory import load_model, save_model
 from scenescope.data.camvid import CLASSES
-from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.recipes.reader import load_recipe
 
@@ -44,9 +43,9 @@ def test_the_models_in_the_box_are_those_that_the_script_makes(scripts: dict[str
 def test_the_mean_of_weights_is_taken_of_each(scripts: dict[str, ModuleType], tmp_path: Path) -> None:
     runs = [tmp_path / name for name in ("one", "two", "three")]
     for run, value in zip(runs, (1.0, 2.0, 6.0), strict=True):
-        network = create_model("fcn", num_classes=2, backbone="resnet18", pretrained=False)
+        network = create_model("fcn", num_classes=len(CLASSES), backbone="resnet18", pretrained=False)
         counted = {key: torch.full_like(weight, value) for key, weight in network.state_dict().items()}
-        save_model(network, Classes(("road", "sky"), ((0, 0, 0), (9, 9, 9))), run / "last", weights=counted)
+        save_model(network, CLASSES, run / "last", weights=counted)
     for weight in scripts["make"].averaged(runs).network.state_dict().values():
         expected = 3.0 if weight.is_floating_point() else 1
         assert torch.equal(weight, torch.full_like(weight, expected))
