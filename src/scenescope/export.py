@@ -15,7 +15,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from scenescope.attention.blockwise import OPERATOR
-from scenescope.attention.squeeze import SqueezeAttention
+from scenescope.cells import Cells
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.transforms import whole_sample
 from scenescope.inference.exported import INPUT, OUTPUT, Runtime, facts_of, open_exported, require_packages
@@ -35,8 +34,10 @@ from scenescope.inference.modes import evaluating
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
 
-SIZES = ((64, 64), (65, 97), (128, 256))
-"""Heights and widths at which an exported file is compared with its network."""
+SIZES = ((64, 64), (65, 97), (128, 256), *((96 + step, 131 - step) for step in range(0, 32, 3)), (1, 1))
+"""Heights and widths at which an exported file is compared with its network: among them all kinds of remainders."""
+EXAMPLE = (16 * 17 + 5, 16 * 19 + 3)
+"""Sides of no common measure, so that the exporter takes none for another."""
 LARGEST_DIFFERENCE = 1e-4
 """Of logits, relative to the largest: an exported file further from its network is not written."""
 QUANTIZED = ["Conv", "Relu", "Clip", "Add", "MaxPool"]
@@ -49,64 +50,53 @@ OPSET = 18
 class ExportedForm(nn.Module):
     """What is in the file: B x 3 x H x W prepared pixels to B x K x H x W logits.
 
-    Some pictures are filled up on the right and below with 0, the mean colour, and the logits are cut back: those
-    smaller than a square that squeeze-and-attention pools, and, where a backbone pads by the size of what it sees
-    (TensorFlow's "same"), those whose sides, magnified, are no multiple of the output stride. Of even sides "same" is a
-    fixed padding, which ONNX has.
+    Where a backbone pads by the size of what it sees (TensorFlow's "same"), the padding is fixed: images are filled up
+    before, so that all leave the same remainder at each convolution.
     """
 
     def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
-        stride = network.backbone.strides[-1]
-        ratios = [module.ratio for module in network.modules() if isinstance(module, SqueezeAttention)]
-        self.smallest = max(ratios, default=0) * stride
-        # The least number of pixels that is magnified to a multiple of the output stride.
-        whole = (stride / Fraction(network.magnify).limit_denominator(1000)).numerator
-        self.multiple = whole if any(isinstance(module, Conv2dSame) for module in network.modules()) else 1
-        self.network = _with_fixed_padding(network) if self.multiple > 1 else network
+        self.network = copy.deepcopy(network)
+        sides: dict[nn.Module, Sequence[int]] = {}
+        hooks = [
+            module.register_forward_pre_hook(lambda conv, inputs: sides.update({conv: inputs[0].shape[-2:]}))
+            for module in self.network.modules()
+            if isinstance(module, Conv2dSame)
+        ]
+        with evaluating(self.network):
+            logits = self.network.low_resolution(torch.zeros(1, 3, *EXAMPLE)).logits
+        self.cells = network.cells(logits, EXAMPLE)
+        for hook in hooks:
+            hook.remove()
+        for parent in list(self.network.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, Conv2dSame):
+                    setattr(parent, name, _FixedPadding(child, sides[child]))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return B x K x H x W logits."""
-        logits: Tensor = self.network(self.filled(images)).logits
-        return logits[..., : images.shape[-2], : images.shape[-1]]
-
-    def filled(self, images: Tensor) -> Tensor:
-        """Return the pictures, filled up to a size that the file computes."""
-        below, right = (self._missing(side) for side in images.shape[-2:])
-        if not self.smallest and self.multiple == 1:
-            return images
-        return functional.pad(images, (0, right, 0, below))
-
-    def _missing(self, side: int) -> int:
-        whole = torch.sym_max(side, self.smallest) if self.smallest else side
-        return (whole + self.multiple - 1) // self.multiple * self.multiple - side  # type: ignore[return-value]  # a symbol
+        logits = self.network.low_resolution(images).logits
+        for axis, pixels in enumerate(images.shape[-2:]):
+            places = self.cells.places(axis, torch.arange(pixels, device=logits.device), logits.shape[2 + axis])
+            logits = _gathered(logits, 2 + axis, places)
+        return logits
 
 
 class _FixedPadding(nn.Module):
-    """A convolution with "same" padding, of an input whose sides are multiples of its stride."""
+    """A convolution with "same" padding, of inputs whose sides leave the same remainder when divided by its stride."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, sides: Sequence[int]) -> None:
         super().__init__()
         self.conv = conv
         self.padding: list[int] = []
-        for size, stride, dilation in zip(conv.kernel_size, conv.stride, conv.dilation, strict=True):
-            total = max((size - 1) * dilation + 1 - stride, 0)
+        for side, size, stride, dilation in zip(sides, conv.kernel_size, conv.stride, conv.dilation, strict=True):
+            total = max((-(-side // stride) - 1) * stride + (size - 1) * dilation + 1 - side, 0)
             self.padding = [total // 2, total - total // 2, *self.padding]  # pad begins with the last side
 
     def forward(self, features: Tensor) -> Tensor:
         conv = self.conv
         padded = functional.pad(features, self.padding)
         return functional.conv2d(padded, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
-
-
-def _with_fixed_padding(network: SegmentationNetwork) -> SegmentationNetwork:
-    """Return a copy of a network in which no padding hangs on a size."""
-    fixed = copy.deepcopy(network)
-    for parent in list(fixed.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, Conv2dSame):
-                setattr(parent, name, _FixedPadding(child))
-    return fixed
 
 
 @dataclass(frozen=True)
@@ -135,11 +125,11 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
         ScenescopeError: onnx or onnxscript is not installed.
     """
     require_packages("onnx", "onnxscript")
-    # Sides of no common measure, so that the exporter takes none for another.
-    example = torch.zeros(2, 3, 16 * 17 + 5, 16 * 19 + 3)
+    example = torch.zeros(2, 3, *EXAMPLE)
     free = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
-    with _quiet(), evaluating(network), torch.inference_mode(False), torch.no_grad():
-        graph = torch.export.export(ExportedForm(network), (example,), dynamic_shapes=free, strict=False)
+    form = ExportedForm(network)
+    with _quiet(), evaluating(form), torch.inference_mode(False), torch.no_grad():
+        graph = torch.export.export(form, (example,), dynamic_shapes=free, strict=False)
         graph = graph.run_decompositions(torch.export.default_decompositions() | EXPORTED_FORMS)
         program = torch.onnx.export(
             graph, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
@@ -153,19 +143,14 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
 def verify(
     network: SegmentationNetwork, content: bytes, runtimes: Sequence[Runtime] = ("onnxruntime",)
 ) -> list[Agreement]:
-    """Compare an exported file with its network on pictures of three sizes, the same on each call.
-
-    Both see random pixels filled up to the same size where the file does that.
-    """
-    form = ExportedForm(network)
+    """Compare an exported file with its network on images of random pixels in ``SIZES``, the same on each call."""
     agreements = []
     with evaluating(network):
         for runtime in runtimes:
             exported = open_exported(content, "the exported file", runtime).network
             for size in SIZES:
                 images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
-                height, width = size
-                expected = network(form.filled(images)).logits[..., :height, :width]
+                expected = network(images).logits
                 answer = exported(images).logits
                 difference = (answer - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
                 same = (answer.argmax(dim=1) == expected.argmax(dim=1)).float().mean()
@@ -254,7 +239,26 @@ def _cells(count: int, length: int, features: Tensor) -> Tensor:
     return inside / (last - first).to(features.dtype)
 
 
+def _upsample_bilinear2d(features: Tensor, size: list[int], align_corners: bool, rows: float, columns: float) -> Tensor:
+    """Resizing by given factors to a given size, which ONNX has not."""
+    cells = Cells((1 / rows, 1 / columns), (0.5, 0.5))
+    for axis, pixels in enumerate(size):
+        places = cells.places(axis, torch.arange(pixels, device=features.device), features.shape[2 + axis])
+        features = _gathered(features, 2 + axis, places)
+    return features
+
+
+def _gathered(features: Tensor, axis: int, places: Tensor) -> Tensor:
+    """Return features between the cells of an axis, of the two cells about each place."""
+    lower = places.floor()
+    share = (places - lower).view(-1, 1) if axis == 2 else places - lower
+    first = lower.long()
+    second = places.ceil().long()
+    return features.index_select(axis, first) * (1 - share) + features.index_select(axis, second) * share
+
+
 EXPORTED_FORMS: dict[Any, Callable[..., Tensor]] = {
+    torch.ops.aten.upsample_bilinear2d.default: _upsample_bilinear2d,
     OPERATOR.default: _attend,
     torch.ops.aten.adaptive_avg_pool2d.default: _adaptive_avg_pool2d,
     torch.ops.aten._adaptive_avg_pool2d.default: _adaptive_avg_pool2d,

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from scenescope.cells import Cells
 from scenescope.data.dataset import Scene
 from scenescope.labels import Classes
 from scenescope.outputs import SegmentationOutput
@@ -24,14 +25,17 @@ class Strongest(nn.Module):
     def prepare(self, images):
         return images.float()
 
-    def forward(self, images):
+    def forward(self, images, stretch=False):
         self.batches.append(tuple(images.shape))
         if self.norm[0].training:
             raise AssertionError("asked in training mode")
         return SegmentationOutput(images, {})
 
-    def low_resolution(self, images):
+    def low_resolution(self, images, stretch=False):
         return self(images)
+
+    def cells(self, logits, size, stretch=False):
+        return Cells.stretched(logits.shape[-2:], size, align_corners=self.align_corners)
 
 
 class Scenes:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from scenescope.cells import Cells
 from scenescope.outputs import SegmentationOutput
 
 
@@ -22,13 +23,16 @@ class Answering(nn.Module):
     def prepare(self, images):
         return images.float()
 
-    def forward(self, images):
+    def forward(self, images, stretch=False):
         self.sizes.append(tuple(images.shape[-2:]))
         self.modes.append((self.training, torch.is_inference_mode_enabled()))
         return SegmentationOutput(self.answer(images), {})
 
-    def low_resolution(self, images):
+    def low_resolution(self, images, stretch=False):
         return self(images)
+
+    def cells(self, logits, size, stretch=False):
+        return Cells.stretched(logits.shape[-2:], size, align_corners=self.align_corners)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from scenescope.cells import Cells
 from scenescope.inference import predictor
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits
@@ -30,7 +31,8 @@ def test_labels_are_those_of_the_whole(
 ) -> None:
     generator = torch.Generator().manual_seed(rows * columns)
     logits = torch.randn(batch, classes, rows, columns, generator=generator)
-    labels = banded_argmax(logits, (height, width), align_corners=align_corners)
+    cells = Cells.stretched((rows, columns), (height, width), align_corners=align_corners)
+    labels = banded_argmax(logits, (height, width), cells)
     resized = functional.interpolate(logits, (height, width), mode="bilinear", align_corners=align_corners)
     assert (labels.shape, labels.dtype) == ((batch, height, width), torch.uint8)
     assert agree(labels, resized)
@@ -41,13 +43,20 @@ def test_two_classes_by_hand() -> None:
     """Class 1 leads where the row's share of the lower logits is above 2/3: rows 3 and 4 of 0 to 4."""
     logits = torch.tensor([[[0.0], [-4.0]], [[-2.0], [0.0]]])[None]
     logits[0, 0], logits[0, 1] = torch.tensor([[2.0], [0.0]]), torch.tensor([[0.0], [1.0]])
-    assert banded_argmax(logits, (5, 1), align_corners=True).flatten().tolist() == [0, 0, 0, 1, 1]
+    assert banded_argmax(logits, (5, 1), Cells((0.25, 1.0), (0.125, 0.5))).flatten().tolist() == [0, 0, 0, 1, 1]
 
 
 def test_half_precision_is_resized_in_float32() -> None:
     logits = torch.randn(1, 5, 7, 9, generator=torch.Generator().manual_seed(0)).bfloat16()
     expected = functional.interpolate(logits.float(), (56, 72), mode="bilinear", align_corners=False)
-    assert agree(banded_argmax(logits, (56, 72), align_corners=False), expected)
+    assert agree(banded_argmax(logits, (56, 72), Cells.where_they_look(8, (0, 0))), expected)
+
+
+@pytest.mark.parametrize("remainder", [(0, 0), (1, 1), (8, 3)])
+def test_labels_of_any_cells_are_those_drawn(remainder: tuple[int, int]) -> None:
+    logits = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
+    cells = Cells.where_they_look(16, remainder, magnify=1.5)
+    assert agree(banded_argmax(logits, (41, 59), cells), cells.draw(logits, (41, 59)))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +76,7 @@ def test_labels_are_the_largest_scores_whatever_the_settings(settings: Inference
 def test_one_look_at_the_whole_picture_forms_no_logits_of_full_size(monkeypatch: pytest.MonkeyPatch) -> None:
     network = create_model("fcn", num_classes=6, backbone="test_resnet", output_stride=16)
     monkeypatch.setattr(predictor, "predict_logits", None)
-    monkeypatch.setattr(network, "resize", None)
+    monkeypatch.setattr(network, "draw", None)
     images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     assert predict_labels(network, images).shape == (1, 32, 32)
     assert network.training  # as it was

@@ -16,7 +16,7 @@ from scenescope.errors import ModelError, nearest
 Pool = Literal["average", "max"]
 Activation = Literal["relu", "sigmoid"]
 Added = Literal["attention", "main"]
-Upsampling = Literal["bilinear", "nearest"]
+Upsampling = Literal["bilinear", "nearest", "stretched"]
 
 
 class Convolutions(NamedTuple):
@@ -62,7 +62,8 @@ class SqueezeAttention(nn.Module):
         ratio: side of the pooled squares; where features are smaller, they are one square.
         activation: sigma, "relu" as the paper defines it, or "sigmoid".
         added: what is added at the end, "attention" as printed or "main", as a residual block would.
-        upsampling: "bilinear" or "nearest", to the size of the features.
+        upsampling: "bilinear" or "nearest", each square where it lies; or "stretched" bilinearly over features of any
+            size with corners aligned, which moves squares by up to half a one.
         activation_last: upsample first and apply sigma then, against the printed order.
 
     Attributes:
@@ -136,15 +137,21 @@ class SqueezeAttention(nn.Module):
         squeeze = functional.avg_pool2d if self.pool == "average" else functional.max_pool2d
         attention: Tensor = self.attention(squeeze(features, square))
         if not self.activation_last:
-            return self._upsample(self.activation(attention), (height, width))
-        weights: Tensor = self.activation(self._upsample(attention, (height, width)))
+            return self._upsample(self.activation(attention), square, (height, width))
+        weights: Tensor = self.activation(self._upsample(attention, square, (height, width)))
         return weights
 
-    def _upsample(self, attention: Tensor, size: tuple[int, int]) -> Tensor:
-        # By size and not by ratio: 60 / 8 is no whole number.
+    def _upsample(self, attention: Tensor, square: tuple[int, int], size: tuple[int, int]) -> Tensor:
+        """Return a square's attention where the square lies; what no whole square is left for takes the last one's."""
+        if self.upsampling == "stretched":
+            return functional.interpolate(attention, size, mode="bilinear", align_corners=True)
+        # By exactly the side of a square: ``interpolate`` would take the factors from the sizes.
+        factors = (float(square[0]), float(square[1]))
         if self.upsampling == "nearest":
-            return functional.interpolate(attention, size, mode="nearest")
-        return functional.interpolate(attention, size, mode="bilinear", align_corners=True)
+            nearest: Tensor = torch.ops.aten.upsample_nearest2d.default(attention, list(size), *factors)
+            return nearest
+        bilinear: Tensor = torch.ops.aten.upsample_bilinear2d.default(attention, list(size), False, *factors)
+        return bilinear
 
 
 def _convolution(in_channels: int, out_channels: int, kernel_size: int, groups: int) -> tuple[nn.Module, nn.Module]:

@@ -188,7 +188,7 @@ def attend(network: SegmentationNetwork, image: npt.NDArray[np.uint8], *, precis
         ):
             batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)
             logits = network.low_resolution(network.prepare(batch)).logits
-            labels = banded_argmax(logits, (height, width), align_corners=network.align_corners)
+            labels = banded_argmax(logits, (height, width), network.cells(logits, (height, width)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,6 +1,7 @@
 """From logits at feature size to labels at full size, a band of rows at a time.
 
-Bilinear resizing is linear in the columns and then in the rows. Between two rows of logits all full-size rows are
+Drawing logits at the size of the image is linear in the columns and then in the rows. Between two rows of logits all
+full-size rows are
 
     row_y = upper + t_y (lower - upper),    0 <= t_y < 1
 
@@ -12,26 +13,30 @@ processor's cache between the two steps.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
+from scenescope.cells import Cells
 
-def banded_argmax(logits: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
-    """Return the largest class of every pixel after bilinear resizing, as ``interpolate`` and ``argmax`` would.
+
+def banded_argmax(logits: Tensor, size: tuple[int, int], cells: Cells) -> Tensor:
+    """Return the largest class of every pixel, as ``cells.draw`` and ``argmax`` would.
 
     Labels can differ from theirs only where the two largest logits are equal within the rounding of float32.
 
     Args:
         logits: B x K x h x w with at most 256 classes, of any float type; computed in float32.
         size: H and W, larger or smaller than h and w.
+        cells: where the logits lie on the image.
 
     Returns:
         B x H x W uint8.
     """
-    batch, classes, rows, _ = logits.shape
+    batch, classes, rows, columns = logits.shape
     height, width = size
-    wide = functional.interpolate(logits.float(), (rows, width), mode="bilinear", align_corners=align_corners)
-    upper, shares = _source_rows(rows, height, align_corners, logits.device)
+    left, shares = _lower(cells, 1, width, columns, logits.device)
+    logits = logits.float()
+    wide = torch.lerp(logits[..., left], logits[..., (left + 1).clamp(max=columns - 1)], shares)
+    upper, shares = _lower(cells, 0, height, rows, logits.device)
     bands = torch.bincount(upper, minlength=rows).tolist()
     labels = torch.empty(batch, height, width, dtype=torch.uint8, device=logits.device)
     buffer = wide.new_empty(classes, max(bands), width)
@@ -48,12 +53,8 @@ def banded_argmax(logits: Tensor, size: tuple[int, int], *, align_corners: bool)
     return labels
 
 
-def _source_rows(rows: int, height: int, align_corners: bool, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return for each full-size row the row of logits above it, and how far below that it lies, by torch's rules."""
-    places = torch.arange(height, dtype=torch.float32, device=device)
-    if align_corners:
-        places = places * ((rows - 1) / (height - 1) if height > 1 else 0.0)
-    else:
-        places = ((places + 0.5) * (rows / height) - 0.5).clamp(min=0)
-    upper = places.long().clamp(max=rows - 1)
-    return upper, places - upper
+def _lower(cells: Cells, axis: int, pixels: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return for each pixel along an axis the cell above or left of it, and how far from that it lies."""
+    places = cells.places(axis, torch.arange(pixels, dtype=torch.float32, device=device), count)
+    lower = places.long()
+    return lower, places - lower

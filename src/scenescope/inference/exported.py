@@ -53,6 +53,7 @@ class _Ran(Backbone):
     def __init__(self, run: _Run, mean: Any, std: Any) -> None:
         nn.Module.__init__(self)
         self.run, self.mean, self.std = run, tuple(mean), tuple(std)
+        self.strides = (1,)  # it answers at the size of its images
 
     def forward(self, images: Tensor) -> list[Tensor]:
         # The file runs on the processor, wherever the pictures are.

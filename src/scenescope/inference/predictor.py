@@ -40,7 +40,9 @@ def predict_logits(network: SegmentationNetwork, images: Tensor, settings: Infer
     with evaluating(network):
         prepared = network.prepare(images)
         if not settings.averages:
-            return _at_scale(network, prepared, settings.scales[0], settings, _logits)
+            return _at_scale(
+                network, prepared, settings.scales[0], settings, partial(_logits, stretch=settings.stretch)
+            )
         total: Tensor | None = None
         for scale in settings.scales:
             join = _sum_of_exponentials if settings.combine == "exp" else _mean_probabilities
@@ -70,8 +72,8 @@ def predict_labels(network: SegmentationNetwork, images: Tensor, settings: Infer
     with evaluating(network):
         if settings.window is not None:
             return _windowed_labels(network, images, settings)
-        logits = network.low_resolution(network.prepare(images)).logits
-    return banded_argmax(logits, size, align_corners=network.align_corners)
+        logits = network.low_resolution(network.prepare(images), stretch=settings.stretch).logits
+    return banded_argmax(logits, size, network.cells(logits, size, stretch=settings.stretch))
 
 
 def window_starts(length: int, window: int, step: int, border: Border = "shift") -> list[int]:
@@ -91,10 +93,11 @@ def _mean_probabilities(
     network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings
 ) -> Tensor:
     """Return the probabilities of pictures in one scale, the mean over both directions with flip."""
-    probabilities = torch.softmax(_at_scale(network, images, scale, settings, _logits), dim=1)
+    answer = partial(_logits, stretch=settings.stretch)
+    probabilities = torch.softmax(_at_scale(network, images, scale, settings, answer), dim=1)
     if not settings.flip:
         return probabilities
-    mirrored = _at_scale(network, images.flip(-1), scale, settings, _logits).flip(-1)
+    mirrored = _at_scale(network, images.flip(-1), scale, settings, answer).flip(-1)
     return (probabilities + torch.softmax(mirrored, dim=1)) / 2
 
 
@@ -102,7 +105,8 @@ def _sum_of_exponentials(
     network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings
 ) -> Tensor:
     """Return exp(logits), with flip exp(logits + mirrored logits), formed window by window."""
-    return _at_scale(network, images, scale, settings, partial(_exponentials, flip=settings.flip))
+    answer = partial(_exponentials, flip=settings.flip, stretch=settings.stretch)
+    return _at_scale(network, images, scale, settings, answer)
 
 
 def _at_scale(
@@ -110,8 +114,8 @@ def _at_scale(
 ) -> Tensor:
     """Return B x K x H x W answers at the size of the images, looked at in one scale."""
     height, width = images.shape[-2:]
-    resized = _resize(network, images, settings.size_at(scale, height, width))
-    return _resize(network, _windowed(network, resized, settings, answer), (height, width))
+    resized = _resize(network, images, settings.size_at(scale, height, width), settings)
+    return _resize(network, _windowed(network, resized, settings, answer), (height, width), settings)
 
 
 def _windowed_labels(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings) -> Tensor:
@@ -130,7 +134,7 @@ def _windowed_labels(network: SegmentationNetwork, images: Tensor, settings: Inf
             columns = slice(left, left + settings.window)
             part = network.prepare(images[..., top : top + rows, columns])
             view = _fill(network, part, settings.window) if settings.border == "pad" else part
-            answers = _logits(network, view)[..., : part.shape[-2], : part.shape[-1]]
+            answers = _logits(network, view, stretch=settings.stretch)[..., : part.shape[-2], : part.shape[-1]]
             if total is None:
                 total = answers.new_zeros(*answers.shape[:2], settings.window, width)
             total[..., :rows, columns] += answers
@@ -173,21 +177,25 @@ def _fill(network: SegmentationNetwork, part: Tensor, window: int) -> Tensor:
     return filled
 
 
-def _logits(network: SegmentationNetwork, images: Tensor) -> Tensor:
-    output: SegmentationOutput = network(images)
+def _logits(network: SegmentationNetwork, images: Tensor, *, stretch: bool) -> Tensor:
+    output: SegmentationOutput = network(images, stretch=stretch)
     return output.logits.float()
 
 
-def _exponentials(network: SegmentationNetwork, images: Tensor, *, flip: bool) -> Tensor:
-    logits = _logits(network, images)
+def _exponentials(network: SegmentationNetwork, images: Tensor, *, flip: bool, stretch: bool) -> Tensor:
+    logits = _logits(network, images, stretch=stretch)
     if flip:
-        logits = logits + _logits(network, images.flip(-1)).flip(-1)
+        logits = logits + _logits(network, images.flip(-1), stretch=stretch).flip(-1)
     # All classes of a pixel move alike.
     largest = logits.amax(dim=1, keepdim=True)
     return (logits - (largest - largest.clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT))).exp()
 
 
-def _resize(network: SegmentationNetwork, pictures: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(
+    network: SegmentationNetwork, pictures: Tensor, size: tuple[int, int], settings: InferenceSettings
+) -> Tensor:
+    """Resize images or answers: by their outer edges, or as the network resizes where logits are stretched."""
     if pictures.shape[-2:] == size:
         return pictures
-    return functional.interpolate(pictures, size, mode="bilinear", align_corners=network.align_corners)
+    align_corners = settings.stretch and network.align_corners
+    return functional.interpolate(pictures, size, mode="bilinear", align_corners=align_corners)

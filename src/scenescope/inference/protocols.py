@@ -18,6 +18,7 @@ Where the descriptions are silent, or more than one way would do:
 - Rounding. Official: long side up, short side to the nearest. mmseg: the limits down, the picture to the nearest.
 - The mirror image of a window in "exp" is that of the filled window: black then lies on its left. In "softmax" the
   whole picture is mirrored and then cut into windows.
+- Both stretch the logits of a view over it, whatever its size (``stretch``).
 - Pictures and scores are resized bilinearly in the network's own ``align_corners``, after normalising, in float32.
   mmsegmentation resizes uint8 pictures and rounds them; that rounding is not repeated.
 - Where a pixel's largest sum of logits in a window lies beyond -80 or 80, all its classes are moved there together, so
@@ -32,7 +33,7 @@ from __future__ import annotations
 from scenescope.inference.settings import InferenceSettings
 
 PROTOCOLS: dict[str, InferenceSettings] = {
-    "official": InferenceSettings(flip=True, window=768, base_size=2048, border="pad", combine="exp"),
+    "official": InferenceSettings(flip=True, window=768, base_size=2048, border="pad", combine="exp", stretch=True),
     "official-ms": InferenceSettings(
         scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.2),
         flip=True,
@@ -41,8 +42,11 @@ PROTOCOLS: dict[str, InferenceSettings] = {
         base_size=2048,
         border="pad",
         combine="exp",
+        stretch=True,
     ),
-    "mmseg": InferenceSettings(base_size=(2048, 1024)),
-    "mmseg-ms": InferenceSettings(scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75), flip=True, base_size=(2048, 1024)),
+    "mmseg": InferenceSettings(base_size=(2048, 1024), stretch=True),
+    "mmseg-ms": InferenceSettings(
+        scales=(0.5, 0.75, 1.0, 1.25, 1.5, 1.75), flip=True, base_size=(2048, 1024), stretch=True
+    ),
 }
 """Settings by name; ``dataclasses.replace`` changes single values."""

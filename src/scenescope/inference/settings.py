@@ -39,6 +39,8 @@ class InferenceSettings:
     """A window past the lower or right border is moved back to end there ("shift"), or filled with black ("pad")."""
     combine: Combine = "softmax"
     """Average probabilities of views ("softmax"), or exp(logits + mirrored logits) of windows, then views ("exp")."""
+    stretch: bool = False
+    """Stretch logits over views of any size as the published codes do, instead of drawing cells where they look."""
 
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale <= LARGEST_SCALE for scale in self.scales):

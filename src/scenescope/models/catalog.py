@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scenescope.errors import ModelError, nearest
@@ -47,7 +47,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def create_model(
-    name: str, *, num_classes: int, preset: str | None = None, magnify: float = 1.0, refine: int = 0, **options: Any
+    name: str,
+    *,
+    num_classes: int,
+    preset: str | None = None,
+    magnify: float = 1.0,
+    refine: int = 0,
+    remainder: Sequence[int] | None = None,
+    **options: Any,
 ) -> SegmentationNetwork:
     """Build a network of the catalogue by name.
 
@@ -59,6 +66,9 @@ def create_model(
         magnify: enlarge pictures by this factor before the backbone sees them, in training and prediction alike; for
             pictures that are small beside what the backbone was trained on.
         refine: channels of a correction of the logits at half the size of the picture, see Refinement; 0 leaves it out.
+        remainder: what height and width of an image leave, magnified and filled up, when they are divided by the output
+            stride, see SegmentationNetwork; that of the crops which the network was trained on. (0, 0) unless given,
+            and (1, 1) with ``align_corners``.
         options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
             ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.
 
@@ -66,7 +76,8 @@ def create_model(
         The network in training mode; its ``config`` holds what builds it again.
 
     Raises:
-        ModelError: an unknown name, preset, option or backbone, a class count below 1 or a factor that is not above 0.
+        ModelError: an unknown name, preset, option or backbone, a class count below 1, a factor that is not above 0, or
+            a remainder as large as the output stride.
 
     Example:
         >>> network = create_model("danet", backbone="resnet101", num_classes=19)
@@ -103,7 +114,20 @@ def create_model(
     if magnify != 1:
         network.magnify = float(magnify)
         network.config["magnify"] = network.magnify
+    if remainder is not None:
+        network.remainder = _two_remainders(remainder, network.backbone.strides[-1])
+        network.config["remainder"] = list(network.remainder)
     if refine:
         network.refinement = Refinement(num_classes, refine, align_corners=network.align_corners)
         network.config["refine"] = refine
     return network
+
+
+def _two_remainders(remainder: Sequence[int], stride: int) -> tuple[int, int]:
+    try:
+        rows, columns = (int(each) for each in remainder)
+    except (TypeError, ValueError):
+        rows = columns = -1
+    if not (0 <= rows < stride and 0 <= columns < stride):
+        raise ModelError(f"remainder={remainder!r} is not possible; give two numbers from 0 to {stride - 1}.")
+    return rows, columns

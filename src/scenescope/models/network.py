@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from scenescope.backbones.build import Backbone
+from scenescope.cells import Cells
 from scenescope.models.refinement import Refinement
 from scenescope.outputs import SegmentationOutput
 
@@ -20,12 +23,15 @@ class SegmentationNetwork(nn.Module):
         backbone: gives the features of stages 1 to 4.
         head: maps these features to a SegmentationOutput at feature size.
         num_classes: K.
-        align_corners: how logits are resized to the picture (True in the official DANet code).
+        align_corners: whether corners are aligned where features are resized (True in the official DANet code).
         auxiliary_head: a head on stage 3 that is used in training only, under the name ``stage3``.
         loss_weights: weight of the loss of each output that the network has in training by name, as published; that
             of "main" is 1 unless named.
 
     Attributes:
+        smallest: images are filled up to at least this many pixels a side.
+        remainder: what height and width of an image, magnified and filled up, leave when they are divided by the output
+            stride: 0, and 1 where corners are aligned; of a network trained on other crops what those left.
         magnify: pictures are enlarged by this factor before the backbone sees them, 1 as published. A picture of 480 x
             360 magnified by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
         refinement: corrects the logits at half the size of the (magnified) picture, None as published.
@@ -48,6 +54,8 @@ class SegmentationNetwork(nn.Module):
         self.num_classes = num_classes
         self.align_corners = align_corners
         self.loss_weights = dict(loss_weights or {})
+        self.smallest = 1
+        self.remainder = (1, 1) if align_corners else (0, 0)
         self.magnify = 1.0
         self.refinement: Refinement | None = None
         self.config: dict[str, Any] = {}
@@ -62,24 +70,33 @@ class SegmentationNetwork(nn.Module):
         """Standard deviation of each RGB channel that the backbone expects, in units of [0, 1]."""
         return self.backbone.std
 
-    def forward(self, images: Tensor) -> SegmentationOutput:
+    def forward(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
         """Return logits at the size of the images; auxiliary logits in training only, those of pixels at that size.
 
         Args:
             images: B x 3 x H x W as ``prepare`` gives them.
+            stretch: stretch logits over images of any size, as the published codes do, see ``cells``.
         """
-        output = self.low_resolution(images)
+        output = self.low_resolution(images, stretch=stretch)
         size = images.shape[-2:]
+        draw = self.resize if stretch else self.draw
         auxiliary = {
-            name: logits.float() if logits.ndim == 2 else self.resize(logits, size)
+            name: logits.float() if logits.ndim == 2 else draw(logits, size)
             for name, logits in output.auxiliary.items()
         }
-        return SegmentationOutput(self.resize(output.logits, size), auxiliary)
+        return SegmentationOutput(draw(output.logits, size), auxiliary)
 
-    def low_resolution(self, images: Tensor) -> SegmentationOutput:
-        """Return the same logits before they are resized, at the size of the features."""
+    def low_resolution(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
+        """Return the same logits before they are drawn at the size of the images, at the size of the features.
+
+        Unless they are to be stretched, images are filled up on the right and below, with the mean colour.
+        """
         if self.magnify != 1:
             images = functional.interpolate(images, scale_factor=self.magnify, mode="bilinear", align_corners=False)
+        if not stretch:
+            height, width = images.shape[-2:]
+            missing = (0, self._filled(width, 1) - width, 0, self._filled(height, 0) - height)
+            images = functional.pad(images, missing)
         features = self.backbone(images)
         output: SegmentationOutput = self.head(features)
         if self.auxiliary_head is not None and self.training:
@@ -88,9 +105,29 @@ class SegmentationNetwork(nn.Module):
             output = output._replace(logits=self.refinement(output.logits, images))
         return output
 
-    def resize(self, logits: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Resize logits bilinearly, in float32."""
+    def cells(self, logits: Tensor, size: Sequence[int], *, stretch: bool = False) -> Cells:
+        """Tell where the cells of logits, or of other features, lie on the image of this size they were made of."""
+        counts = logits.shape[-2:]
+        if stretch:
+            return Cells.stretched(counts, size, align_corners=self.align_corners)
+        sides = [self._filled(math.floor(pixels * self.magnify), axis) for axis, pixels in enumerate(size)]
+        strides = (1, 2, *self.backbone.strides)
+        # Where more than one stride would do there is one cell, and all are the same.
+        stride = next(s for s in strides if all(-(-side // s) == n for side, n in zip(sides, counts, strict=True)))
+        return Cells.where_they_look(stride, self.remainder, self.magnify)
+
+    def draw(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Draw logits at the size of the image that they were made of, each cell where it looks, in float32."""
+        return self.cells(logits, size).draw(logits, size)
+
+    def resize(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Stretch logits to a size bilinearly, in float32."""
         return functional.interpolate(logits.float(), tuple(size), mode="bilinear", align_corners=self.align_corners)
+
+    def _filled(self, side: int, axis: int) -> int:
+        """Return the height (axis 0) or width (axis 1) that a magnified image is filled up to."""
+        least: int = torch.sym_max(side, self.smallest)  # a plain max but for the exporter, whose sides are symbols
+        return least + (self.remainder[axis] - least) % self.backbone.strides[-1]
 
     def prepare(self, images: Tensor) -> Tensor:
         """Normalise uint8 RGB images B x 3 x H x W to what the backbone expects, in float32."""

