@@ -4,9 +4,9 @@
 
 The models in the box see CamVid's val split cut on the right or below, the model of `make demo` its test scenes.
 "Stretched" is how logits were resized before, and how the published codes resize them (`--protocol official`, `mmseg`):
-over an image of any size, so that cells move by up to a whole one where its sides are no multiples of the output stride.
-The models in the box have seen these images in training; only the differences between sizes count here. Where a side is
-cut, other pixels are scored, so scores differ a little by what was cut away.
+over an image of any size, so that cells move by up to a whole one where its sides are no multiples of the output
+stride. The models in the box have seen these images in training; only the differences between sizes count here. Where a
+side is cut, other pixels are scored, so scores differ a little by what was cut away.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ A cell of stride s looks at the pixels around s i + constant, whatever the size 
     s i + ((r - 1) mod s) / 2        r: what is left of the image's side, once filled, when it is divided by s
 
 Sides that are multiples (r = 0) give the usual s i + (s - 1) / 2 of half pixels, sides s k + 1 (r = 1) the s i of
-aligned corners. Stretching logits over the image instead, as the published codes do, is the same there and nowhere else:
-at any other size cells drift by up to a whole one from what they saw.
+aligned corners. Stretching logits over the image instead, as the published codes do, is the same there and nowhere
+else: at any other size cells drift by up to a whole one from what they saw.
 """
 
 from __future__ import annotations

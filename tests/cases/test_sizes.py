@@ -46,16 +46,11 @@ FORMS: dict[str, dict[str, object]] = {name: {"name": name} for name in MODELS} 
 @pytest.mark.parametrize("form", FORMS)
 def test_labels_do_not_hang_on_the_size_modulo_the_stride(form: str) -> None:
     built = network(**FORMS[form])  # type: ignore[arg-type]
-    # Attention and pooling see that the image is smaller; a whole cell less is the measure of how much that is.
-    whole_cells = max(moved(built, InferenceSettings(), 144, 288), 1e-3)
-    for height, width in ((145, 289), (150, 297), (157, 303)):
-        assert moved(built, InferenceSettings(), height, width) < 1.5 * whole_cells, (height, width)
-
-
-def test_stretching_as_the_published_codes_do_moves_them() -> None:
-    """What the test above would find: the measure is not blind."""
-    built, stretched = network("fcn"), InferenceSettings(stretch=True)
-    assert moved(built, stretched, 157, 289) > 10 * max(moved(built, InferenceSettings(), 157, 289), 1e-3)
+    # A pixel more than whole cells. Pooling and attention see that the image is smaller: something moves in any case.
+    height, width = 145, 289
+    stretched = moved(built, InferenceSettings(stretch=True), height, width)
+    assert stretched > 0.1  # the measure is not blind
+    assert moved(built, InferenceSettings(), height, width) < stretched / 2
 
 
 @pytest.mark.parametrize("settings", [{"window": 97, "stride": 64}, {"scales": (1.03,)}, {"flip": True}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as functional
@@ -126,8 +126,8 @@ class SegmentationNetwork(nn.Module):
 
     def _filled(self, side: int, axis: int) -> int:
         """Return the height (axis 0) or width (axis 1) that a magnified image is filled up to."""
-        least: int = torch.sym_max(side, self.smallest)  # a plain max but for the exporter, whose sides are symbols
-        return least + (self.remainder[axis] - least) % self.backbone.strides[-1]
+        least = torch.sym_max(side, self.smallest)  # max(), but for the exporter, whose sides are symbols
+        return cast(int, least + (self.remainder[axis] - least) % self.backbone.strides[-1])
 
     def prepare(self, images: Tensor) -> Tensor:
         """Normalise uint8 RGB images B x 3 x H x W to what the backbone expects, in float32."""
