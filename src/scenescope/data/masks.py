@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scenescope.data.images import MAX_PIXELS, opened, upright
+from scenescope.data.decoding import upright
+from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.data.matrices import read_matrix
 from scenescope.errors import DataError, LabelError
 from scenescope.labels import IGNORE, Colour

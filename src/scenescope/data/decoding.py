@@ -1,0 +1,131 @@
+"""From an opened Pillow picture to its numbers: upright, with all bits that the file has, and as 8-bit RGB."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile
+
+from scenescope.data import tiff
+from scenescope.data.depth import Stored, UnfitError
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_WIDE_COLOURS = re.compile("(RGB|RGBA|RGBX|R|G|B|A);16[BLN]")
+
+
+def rgb_array(picture: Image.Image) -> np.ndarray:
+    """Decode a Pillow picture of any mode as upright H x W x 3 uint8 RGB.
+
+    Raises:
+        UnfitError: see ``stored`` and ``Stored.rgb``.
+    """
+    return stored(picture).rgb()
+
+
+def stored(picture: Image.Image) -> Stored:
+    """Decode a Pillow picture and turn it as its EXIF says, with all bits that it has.
+
+    Raises:
+        UnfitError: a TIFF whose last band is marked as alpha, but is something else.
+    """
+    raw, tags, low = raw_mode(picture), getattr(picture, "tag_v2", None), _low_bytes(picture)
+    unsigned = picture.format in ("PNG", "PPM")
+    picture = upright(picture)
+    if tags is not None:
+        _require_alpha(picture)
+    if picture.mode in ("RGB", "RGBA") and ";16" in raw:
+        high = np.asarray(picture)[:, :, :3].astype(np.uint16)
+        return Stored(high << 8 | (high if low is None else np.asarray(low)[:, :, :3]), "uint16", 65535)
+    signed_bytes = tags is not None and tiff.number_type(tags) == "int8"
+    if picture.mode[0] not in "IF" and not signed_bytes:
+        return Stored(_rgb(picture))
+    array = np.asarray(picture) if tags is None else tiff.true_numbers(np.asarray(picture), tags)
+    kind = array.dtype.name if tags is None else tiff.number_type(tags)
+    white = 1 if picture.mode == "F" else {"int8": 255, "uint12": 4095}.get(kind, 65535)
+    return Stored(
+        array, "uint16" if unsigned and white > 1 else kind, white, tags is not None and tiff.white_is_zero(tags)
+    )
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """Decode a picture and turn it as its EXIF says."""
+    picture.load()
+    turn = _TURNS.get(orientation(picture))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def orientation(picture: Image.Image) -> int:
+    """Return the EXIF orientation 1..8; damaged EXIF counts as upright, as in every viewer."""
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def raw_mode(picture: Image.Image) -> str:
+    """Return Pillow's name of how the pixels lie in the file, such as RGB;16B; empty once they are decoded."""
+    tiles = getattr(picture, "tile", None)
+    if not tiles:
+        return ""
+    arguments = tiles[0].args
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def file_content(picture: Image.Image) -> bytes:
+    """Return the whole file of a picture that is not decoded yet."""
+    file = getattr(picture, "fp", None)
+    if file is None:
+        return b""
+    place = file.tell()
+    file.seek(0)
+    content: bytes = file.read()
+    file.seek(place)
+    return content
+
+
+def _rgb(picture: Image.Image) -> np.ndarray:
+    """The pixels of an 8-bit picture of any mode."""
+    # By way of alpha: straight to RGB, Pillow warns about palettes with transparency and knows no premultiplied grey.
+    between = {"P": "RGBA", "PA": "RGBA", "La": "LA"}.get(picture.mode)
+    if between is not None:
+        picture = picture.convert(between)
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _low_bytes(picture: Image.Image) -> Image.Image | None:
+    """Of 16-bit colours Pillow keeps the high bytes: the low ones, upright, by reading the file in the other order."""
+    if _WIDE_COLOURS.fullmatch(raw_mode(picture)) is None or not isinstance(picture, ImageFile.ImageFile):
+        return None
+    other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+    twin = type(picture)(io.BytesIO(file_content(picture)))
+    for number, tile in enumerate(twin.tile):
+        first, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        swapped = str(first)[:-1] + other[str(first)[-1]]
+        twin.tile[number] = tile._replace(args=(swapped, *rest) if rest else swapped)
+    return upright(twin)
+
+
+def _require_alpha(picture: Image.Image) -> None:
+    """Refuse a band that is called alpha and is not: near infrared, most often, which its writer did not name."""
+    bands = picture.getbands()
+    if bands[-1] != "A":
+        return
+    counts = picture.getchannel("A").histogram()
+    if counts[0] + counts[255] < sum(counts) / 2:
+        colours = " ".join(f"-b {number}" for number in range(1, len(bands)))
+        raise UnfitError(
+            f"band {len(bands)} of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque; "
+            f"it would be dropped: leave it out, such as gdal_translate {colours} IN OUT, or choose other bands"
+        )
