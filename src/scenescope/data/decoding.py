@@ -40,12 +40,12 @@ def stored(picture: Image.Image) -> Stored:
     Raises:
         UnfitError: a TIFF whose last band is marked as alpha, but is something else.
     """
-    raw, tags, low = raw_mode(picture), getattr(picture, "tag_v2", None), _low_bytes(picture)
+    tags, wide, low = getattr(picture, "tag_v2", None), is_wide(picture), _low_bytes(picture)
     unsigned = picture.format in ("PNG", "PPM")
     picture = upright(picture)
     if tags is not None:
         _require_alpha(picture)
-    if picture.mode in ("RGB", "RGBA") and ";16" in raw:
+    if wide:
         high = np.asarray(picture)[:, :, :3].astype(np.uint16)
         return Stored(high << 8 | (high if low is None else np.asarray(low)[:, :, :3]), "uint16", 65535)
     signed_bytes = tags is not None and tiff.number_type(tags) == "int8"
@@ -81,6 +81,11 @@ def raw_mode(picture: Image.Image) -> str:
         return ""
     arguments = tiles[0].args
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def is_wide(picture: Image.Image) -> bool:
+    """Whether a picture that is not decoded yet has colours of 16 bit, of which Pillow keeps 8."""
+    return picture.mode in ("RGB", "RGBA") and ";16" in raw_mode(picture)
 
 
 def file_content(picture: Image.Image) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from scenescope.data import tiff
-from scenescope.data.decoding import file_content, orientation, raw_mode, rgb_array
+from scenescope.data.decoding import file_content, is_wide, orientation, rgb_array
 from scenescope.data.depth import UnfitError
 from scenescope.data.jpeg import MOST_SCANS, count_scans
 from scenescope.errors import ImageError, ScenescopeError
@@ -160,7 +160,7 @@ def conversions(picture: Image.Image) -> list[str]:
         notes.append(f"the first of {frames} frames" if frames < tiff.MOST_PAGES else "the first of many frames")
     if picture.mode != "RGB":
         notes.append(f"{picture.mode} made RGB")
-    if ";16" in raw_mode(picture):
+    if is_wide(picture):
         notes.append("16 bit made 8 bit")
     if orientation(picture) != 1:
         notes.append("turned as its EXIF says")

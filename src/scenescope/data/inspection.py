@@ -102,7 +102,7 @@ def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, s
     """The raw mask, also when it is of the other kind than the table's."""
     table = dataset.table
     try:
-        raw = read_raw(path, table.colours, dataset.max_pixels)
+        raw = read_raw(path, table.colours, dataset.max_pixels, table)
         table.to_labels(raw, path)
     except ImageError as error:
         faults.append(("mask unreadable", str(error)))
