@@ -40,23 +40,28 @@ def stored(picture: Image.Image) -> Stored:
     Raises:
         UnfitError: a TIFF whose last band is marked as alpha, but is something else.
     """
-    tags, wide, low = getattr(picture, "tag_v2", None), is_wide(picture), _low_bytes(picture)
-    unsigned = picture.format in ("PNG", "PPM")
+    tags, mode, unsigned = getattr(picture, "tag_v2", None), picture.mode, picture.format in ("PNG", "PPM")
+    # All this has to be asked before decoding, and the EXIF of a PNG after it, for it may follow the pixels.
+    frames, wide, low = _count_frames(picture), is_wide(picture), _low_bytes(picture)
+    turn = 1 if tags is None else orientation(picture)
+    picture.load()
+    turn = orientation(picture) if tags is None else turn
     picture = upright(picture)
     if tags is not None:
         _require_alpha(picture)
+    told = (mode, frames, turn, "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255))
     if wide:
         high = np.asarray(picture)[:, :, :3].astype(np.uint16)
-        return Stored(high << 8 | (high if low is None else np.asarray(low)[:, :, :3]), "uint16", 65535)
-    signed_bytes = tags is not None and tiff.number_type(tags) == "int8"
-    if picture.mode[0] not in "IF" and not signed_bytes:
-        return Stored(_rgb(picture))
+        wide_array = high << 8 | (high if low is None else np.asarray(low)[:, :, :3])
+        return Stored(wide_array, "uint16", 65535, False, *told)
     array = np.asarray(picture) if tags is None else tiff.true_numbers(np.asarray(picture), tags)
-    kind = array.dtype.name if tags is None else tiff.number_type(tags)
-    white = 1 if picture.mode == "F" else {"int8": 255, "uint12": 4095}.get(kind, 65535)
-    return Stored(
-        array, "uint16" if unsigned and white > 1 else kind, white, tags is not None and tiff.white_is_zero(tags)
+    if array.dtype == np.uint8 or array.dtype == np.bool_:
+        return Stored(_rgb(picture), "uint8", 255, False, *told)
+    kind = (
+        "uint16" if unsigned and picture.mode != "F" else array.dtype.name if tags is None else tiff.number_type(tags)
     )
+    white = 1 if picture.mode == "F" else {"int8": 255, "uint12": 4095}.get(kind, 65535)
+    return Stored(array, kind, white, tags is not None and tiff.white_is_zero(tags), *told)
 
 
 def upright(picture: Image.Image) -> Image.Image:
@@ -125,12 +130,18 @@ def _low_bytes(picture: Image.Image) -> Image.Image | None:
 def _require_alpha(picture: Image.Image) -> None:
     """Refuse a band that is called alpha and is not: near infrared, most often, which its writer did not name."""
     bands = picture.getbands()
-    if bands[-1] != "A":
-        return
-    counts = picture.getchannel("A").histogram()
-    if counts[0] + counts[255] < sum(counts) / 2:
+    counts = picture.getchannel("A").histogram() if "A" in bands else [1]
+    if counts[0] + counts[-1] < sum(counts) / 2:
         colours = " ".join(f"-b {number}" for number in range(1, len(bands)))
         raise UnfitError(
             f"band {len(bands)} of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque; "
             f"it would be dropped: leave it out, such as gdal_translate {colours} IN OUT, or choose other bands"
         )
+
+
+def _count_frames(picture: Image.Image) -> int:
+    """The frames or pages of a picture that is not decoded yet."""
+    file = getattr(picture, "fp", None)
+    if file is None:
+        return 1
+    return tiff.count_pages(file) if picture.format == "TIFF" else int(getattr(picture, "n_frames", 1))

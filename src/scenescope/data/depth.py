@@ -13,6 +13,9 @@ import numpy as np
 FEWEST_LEVELS = 24
 """A picture that 8 bit leave fewer levels, of more than twice as many numbers, is refused: 12 bit in 16 have 16."""
 
+MOST_FRAMES = 1000
+"""Further pages of a TIFF are not counted."""
+
 
 class UnfitError(ValueError):
     """A whole picture that is not read; says what it is and what to do."""
@@ -39,19 +42,27 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Stored:
-    """A decoded and upright picture before it is made 8 bit.
+    """A decoded and upright picture before it is made 8 bit, and what was done to it.
 
     Attributes:
         array: H x W x 3 uint8 RGB, or H x W or H x W x 3 of another type.
         type: of the numbers in the file.
         white: the number that is white: 255, 4095, 65535 or 1.
         inverted: whether that is black, and 0 is white.
+        mode: Pillow's name of what the file has.
+        frames: how many there are in the file, of which this is the first; of a TIFF no more than MOST_FRAMES.
+        orientation: the EXIF orientation 1..8 that it was turned by.
+        transparent: whether it was not opaque everywhere; that is dropped.
     """
 
     array: np.ndarray
     type: str = "uint8"
     white: int = 255
     inverted: bool = False
+    mode: str = "RGB"
+    frames: int = 1
+    orientation: int = 1
+    transparent: bool = False
 
     @property
     def numbers(self) -> Numbers | None:
@@ -61,6 +72,16 @@ class Stored:
         finite = self.array[np.isfinite(self.array)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (float("nan"), float("nan"))
         return Numbers(1 if self.array.ndim == 2 else self.array.shape[2], self.type, low, high)
+
+    def conversions(self) -> list[str]:
+        """Return in words what makes this picture another than an upright 8-bit RGB of one frame."""
+        told = {
+            f"the first of {self.frames}{' or more' * (self.frames == MOST_FRAMES)} frames": self.frames > 1,
+            f"{self.mode} made RGB": self.mode != "RGB",
+            "16 bit made 8 bit": self.mode == "RGB" and self.type == "uint16",
+            "turned as its EXIF says": self.orientation != 1,
+        }
+        return [what for what, is_so in told.items() if is_so]
 
     def rgb(self) -> np.ndarray:
         """Return H x W x 3 uint8 RGB.

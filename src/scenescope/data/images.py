@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
 
 from scenescope.data import tiff
-from scenescope.data.decoding import file_content, is_wide, orientation, rgb_array
+from scenescope.data.decoding import file_content, orientation, rgb_array
 from scenescope.data.depth import UnfitError
 from scenescope.data.jpeg import MOST_SCANS, count_scans
 from scenescope.errors import ImageError, ScenescopeError
@@ -26,6 +26,7 @@ from scenescope.errors import ImageError, ScenescopeError
 # What Pillow says of damaged files beside its exceptions is in our own messages.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+tiff.silence_libtiff()
 
 MAX_PIXELS = 200_000_000
 """The largest picture that is decoded, in pixels, unless the caller says otherwise."""
@@ -151,27 +152,6 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
     # EOFError, KeyError, zlib.error, OverflowError, ...
     except Exception as error:
         raise _damaged(path, error) from error
-
-
-def conversions(picture: Image.Image) -> list[str]:
-    """Return in words what is done to a picture that is no upright 8-bit RGB of one frame, before it is decoded."""
-    frames, notes = count_frames(picture), []
-    if frames > 1:
-        notes.append(f"the first of {frames} frames" if frames < tiff.MOST_PAGES else "the first of many frames")
-    if picture.mode != "RGB":
-        notes.append(f"{picture.mode} made RGB")
-    if is_wide(picture):
-        notes.append("16 bit made 8 bit")
-    if orientation(picture) != 1:
-        notes.append("turned as its EXIF says")
-    return notes
-
-
-def count_frames(picture: Image.Image) -> int:
-    """Return the number of frames or pages of a picture, those of a TIFF up to a thousand."""
-    if isinstance(picture, ImageFile.ImageFile) and picture.format == "TIFF" and picture.fp is not None:
-        return tiff.count_pages(picture.fp)
-    return int(getattr(picture, "n_frames", 1))
 
 
 def _opened_as(source: Path | io.BytesIO, start: bytes) -> Image.Image:

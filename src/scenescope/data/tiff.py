@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import io
 import struct
 from typing import IO
 
 import numpy as np
-from PIL import TiffImagePlugin
+from PIL import TiffImagePlugin, _imaging
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     COMPRESSION,
@@ -23,18 +25,20 @@ from PIL.TiffImagePlugin import (
     TILEOFFSETS,
 )
 
-from scenescope.data.depth import UnfitError
+from scenescope.data.depth import MOST_FRAMES, UnfitError
 
 STARTS = tuple(TiffImagePlugin.PREFIXES)
 """What a TIFF begins with."""
 
-MOST_PAGES = 1000
-"""Further pages are not counted."""
-
 _BLACK_IS_ZERO, _RGB, _BAND_BY_BAND = 1, 2, 2
-_PHOTOMETRIC = {0: "WhiteIsZero", 1: "BlackIsZero", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "CIELAB"}
+_PHOTOMETRIC = {
+    **{0: "WhiteIsZero", 1: "BlackIsZero", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "CIELAB"},
+    **{9: "ICCLAB", 10: "ITULAB", 32803: "raw of a sensor", 32844: "LogL", 32845: "LogLuv", 34892: "raw of a sensor"},
+}
 _TYPES = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 _COMPRESSIONS = COMPRESSION_INFO | {34712: "JPEG 2000", 34887: "LERC", 50002: "JPEG XL", 52546: "JPEG XL"}
+
+_MOST_BANDS = 2000
 
 Tags = TiffImagePlugin.ImageFileDirectory_v2
 
@@ -61,7 +65,7 @@ class TiffPicture(TiffImagePlugin.TiffImageFile):
         try:
             super()._setup()
         except (SyntaxError, KeyError) as error:
-            if not _is_whole(tags, self.fp):
+            if not (_is_plausible(tags) and _is_whole(tags, self.fp)):
                 raise
             raise UnfitError(f"{kind} is not read; {_remedy(tags)}") from error
         # Pillow drops them without a word.
@@ -84,6 +88,14 @@ class TiffPicture(TiffImagePlugin.TiffImageFile):
         ]
 
 
+def silence_libtiff() -> None:
+    """Keep libtiff from printing what goes wrong, which Pillow raises as well, where its library can be reached."""
+    with contextlib.suppress(AttributeError, OSError):
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
+        set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+        set_handler(None)
+
+
 def number_type(tags: Tags) -> str:
     """Return the type of the numbers, such as uint16."""
     return f"{_TYPES.get(tags.get(SAMPLEFORMAT, (1,))[0], 'unknown')}{tags.get(BITSPERSAMPLE, (1,))[0]}"
@@ -101,7 +113,7 @@ def white_is_zero(tags: Tags) -> bool:
 
 
 def count_pages(file: IO[bytes]) -> int:
-    """Return the number of pages, up to MOST_PAGES; in linear time, while Pillow's takes the square of it."""
+    """Return the number of pages, up to MOST_FRAMES; in linear time, while Pillow's takes the square of it."""
     back = file.tell()
     file.seek(0)
     start = file.read(16)
@@ -111,7 +123,7 @@ def count_pages(file: IO[bytes]) -> int:
     seen: set[int] = set()
     try:
         (place,) = struct.unpack_from(link, start, 8 if big else 4)
-        while place and place not in seen and len(seen) < MOST_PAGES:
+        while place and place not in seen and len(seen) < MOST_FRAMES:
             seen.add(place)
             file.seek(place)
             (entries,) = struct.unpack(count, file.read(struct.calcsize(count)))
@@ -138,6 +150,18 @@ def _described(tags: Tags) -> str:
 
 def _bands(tags: Tags) -> int:
     return int(tags.get(SAMPLESPERPIXEL, 1))
+
+
+def _is_plausible(tags: Tags) -> bool:
+    """Whether a header says what there is elsewhere; damaged ones have 41,475 bands or 17 bits."""
+    known = (PHOTOMETRIC_INTERPRETATION, _PHOTOMETRIC), (COMPRESSION, _COMPRESSIONS)
+    bits = tags.get(BITSPERSAMPLE, (1,))[0]
+    return (
+        all(tags.get(tag, 1) in names for tag, names in known)
+        and tags.get(SAMPLEFORMAT, (1,))[0] in _TYPES
+        and bits in (1, 2, 4, 8, 10, 12, 14, 16, 24, 32, 64, 128)
+        and 1 <= _bands(tags) <= _MOST_BANDS
+    )
 
 
 def _is_whole(tags: Tags, file: IO[bytes] | None) -> bool:
