@@ -42,14 +42,14 @@ def stored(picture: Image.Image) -> Stored:
     """
     tags, mode, unsigned = getattr(picture, "tag_v2", None), picture.mode, picture.format in ("PNG", "PPM")
     # All this has to be asked before decoding, and the EXIF of a PNG after it, for it may follow the pixels.
-    frames, wide, low = _count_frames(picture), is_wide(picture), _low_bytes(picture)
+    frames, wide, low = count_frames(picture), is_wide(picture), _low_bytes(picture)
     turn = 1 if tags is None else orientation(picture)
     picture.load()
     turn = orientation(picture) if tags is None else turn
     picture = upright(picture)
     if tags is not None:
         _require_alpha(picture)
-    told = (mode, frames, turn, "A" in picture.getbands() and picture.getchannel("A").getextrema() != (255, 255))
+    told = (mode, frames, turn, is_transparent(picture))
     if wide:
         high = np.asarray(picture)[:, :, :3].astype(np.uint16)
         wide_array = high << 8 | (high if low is None else np.asarray(low)[:, :, :3])
@@ -86,6 +86,22 @@ def raw_mode(picture: Image.Image) -> str:
         return ""
     arguments = tiles[0].args
     return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+
+
+def count_frames(picture: Image.Image) -> int:
+    """Return the frames or pages of a picture that is not decoded yet, of a TIFF no more than MOST_FRAMES."""
+    file = getattr(picture, "fp", None)
+    if file is None:
+        return 1
+    return tiff.count_pages(file) if picture.format == "TIFF" else int(getattr(picture, "n_frames", 1))
+
+
+def is_transparent(picture: Image.Image) -> bool:
+    """Whether a decoded picture is not opaque everywhere."""
+    if not picture.has_transparency_data or picture.mode[0] in "IF":
+        return False
+    alpha = picture if "A" in picture.getbands() else picture.convert("RGBA")
+    return alpha.getchannel("A").getextrema() != (255, 255)
 
 
 def is_wide(picture: Image.Image) -> bool:
@@ -137,11 +153,3 @@ def _require_alpha(picture: Image.Image) -> None:
             f"band {len(bands)} of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque; "
             f"it would be dropped: leave it out, such as gdal_translate {colours} IN OUT, or choose other bands"
         )
-
-
-def _count_frames(picture: Image.Image) -> int:
-    """The frames or pages of a picture that is not decoded yet."""
-    file = getattr(picture, "fp", None)
-    if file is None:
-        return 1
-    return tiff.count_pages(file) if picture.format == "TIFF" else int(getattr(picture, "n_frames", 1))

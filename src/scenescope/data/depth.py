@@ -28,7 +28,7 @@ class Numbers:
     Attributes:
         bands: of grey or colour.
         type: of the numbers in the file, such as uint16.
-        low, high: the least and the largest that are finite; nan without any.
+        low, high: the least and the largest that are finite; 0 without any.
     """
 
     bands: int
@@ -70,7 +70,7 @@ class Stored:
         if self.type == "uint8":
             return None
         finite = self.array[np.isfinite(self.array)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (float("nan"), float("nan"))
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         return Numbers(1 if self.array.ndim == 2 else self.array.shape[2], self.type, low, high)
 
     def conversions(self) -> list[str]:

@@ -6,6 +6,7 @@ The formats are an explicit list: Pillow knows some forty, and its rare readers 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import threading
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError
 
 from scenescope.data import tiff
 from scenescope.data.decoding import file_content, orientation, rgb_array
@@ -31,7 +32,7 @@ tiff.silence_libtiff()
 MAX_PIXELS = 200_000_000
 """The largest picture that is decoded, in pixels, unless the caller says otherwise."""
 
-_AVIF = ("AVIF",) if features.check("avif") else ()
+_AVIF = ("AVIF",) if importlib.util.find_spec("PIL._avif") is not None else ()
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", *_AVIF)
 """The readers of Pillow that are used; JPEG includes MPO, the format of stereo cameras and many telephones."""
