@@ -92,7 +92,7 @@ class Stored:
         if self.type == "uint8":
             return self.array
         low, high = self.array.min(), self.array.max()
-        if not np.isfinite(low + high):
+        if not (np.isfinite(low) and np.isfinite(high)):
             raise self._refusal("some are not finite")
         if low < 0 or high > self.white:
             raise self._refusal(f"read are 0 to {self.white}")

@@ -39,6 +39,7 @@ _TYPES = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 _COMPRESSIONS = COMPRESSION_INFO | {34712: "JPEG 2000", 34887: "LERC", 50002: "JPEG XL", 52546: "JPEG XL"}
 
 _MOST_BANDS = 2000
+_IN_NATIVE_ORDER = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 Tags = TiffImagePlugin.ImageFileDirectory_v2
 
@@ -64,28 +65,27 @@ class TiffPicture(TiffImagePlugin.TiffImageFile):
                     tags[EXTRASAMPLES] = extra[2:]
         try:
             super()._setup()
-        except (SyntaxError, KeyError) as error:
+        except (SyntaxError, LookupError) as error:
             if not (_is_plausible(tags) and _is_whole(tags, self.fp)):
                 raise
             raise UnfitError(f"{kind} is not read; {_remedy(tags)}") from error
         # Pillow drops them without a word.
         if bands > len(self.getbands()) and self.mode != "CMYK":
             raise UnfitError(f"{kind} has bands that are neither grey, colour nor alpha; {_remedy(tags)}")
-        if (
-            tags.get(PLANAR_CONFIGURATION) == _BAND_BY_BAND
-            and self._compression == "raw"
-            and number_type(tags) == "uint16"
-        ):
-            self._name_wide_planes()
+        self._name_raw_modes()
 
-    def _name_wide_planes(self) -> None:
-        """Say of each plane that it is of 16 bit: Pillow takes it for 8."""
-        order = "L" if self.tag_v2.prefix == b"II" else "B"
-        per_plane = len(self.tile) // len(self.getbands())
-        self.tile = [
-            tile._replace(args=(f"{self.mode[number // per_plane]};16{order}", *(tile.args or ())[1:]))
-            for number, tile in enumerate(self.tile)
-        ]
+    def _name_raw_modes(self) -> None:
+        """Mend two slips of Pillow: planes of 16 bit are taken for 8, and what libtiff has swapped is swapped again."""
+        order = "B" if self.tag_v2.prefix == b"MM" else "L"
+        planes = len(self.getbands())
+        by_band = self.tag_v2.get(PLANAR_CONFIGURATION) == _BAND_BY_BAND and number_type(self.tag_v2) == "uint16"
+        for number, tile in enumerate(self.tile):
+            raw, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+            if tile.codec_name == "libtiff":
+                raw = _IN_NATIVE_ORDER.get(raw, raw)
+            elif by_band and planes > 1:
+                raw = f"{self.mode[number * planes // len(self.tile)]};16{order}"
+            self.tile[number] = tile._replace(args=(raw, *rest))
 
 
 def silence_libtiff() -> None:
