@@ -122,7 +122,11 @@ class Stored:
     def _refusal(self, why: str) -> UnfitError:
         numbers = self.numbers
         assert numbers is not None
-        span = f"{numbers.low:.7g} {numbers.high:.7g}" if numbers.low < numbers.high else "LOW HIGH"
+        # Where a few pixels are far from all others, the range of the others is of use.
+        low, high = (
+            np.percentile(self.array[np.isfinite(self.array)], (1, 99)) if numbers.low < numbers.high else (0, 0)
+        )
+        span = f"{low:.4g} {high:.4g}" if low < high else "LOW HIGH"
         return UnfitError(
             f"{numbers} ({why}); convert all images to 8 bit with one range for the whole set, such as "
             f"gdal_translate -ot Byte -scale {span} 0 255 IN OUT"
