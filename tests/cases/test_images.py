@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from scenescope.checkpoints.model_directory import save_model
-from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 
@@ -159,25 +158,6 @@ def test_full_16_bit_is_predicted_as_its_8_bit(scenescope: Run, model: Path, tmp
     labels = [np.array(Image.open(tmp_path / f"out/{name}_labels.png")) for name in ("eight", "sixteen", "planes")]
     np.testing.assert_array_equal(labels[0], labels[1])
     np.testing.assert_array_equal(labels[0], labels[2])
-
-
-def test_a_dark_and_a_bright_picture_of_a_series_have_one_scale(model: Path, tmp_path: Path) -> None:
-    """ZeroCostDL4Mic#110, CycleGAN#950: scaled by its own largest value, the same thing is another in each picture."""
-    segmenter, shown = Segmenter.load(model, "cpu"), []
-    for name, brightest in (("dark", 0.5), ("bright", 1.0)):
-        values = np.linspace(0, brightest, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE)
-        values[0, :4] = 0.25
-        (tmp_path / f"{name}.tif").write_bytes(tiff(values))
-        shown.append(segmenter.predict(tmp_path / f"{name}.tif").image[0, 0].tolist())
-    assert shown == [[64, 64, 64]] * 2
-
-
-def test_saturated_pixels_are_white(model: Path, tmp_path: Path) -> None:
-    """piximi#348: saturated pixels of 16 bit were black."""
-    values = numbers(65535)
-    values[3, 4] = 65535
-    Image.fromarray(values).save(tmp_path / "a.png")
-    assert Segmenter.load(model, "cpu").predict(tmp_path / "a.png").image[3, 4].tolist() == [255, 255, 255]
 
 
 @pytest.mark.parametrize("orientation", [2, 3, 4])

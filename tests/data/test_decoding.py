@@ -11,6 +11,7 @@ from PIL import Image
 
 from scenescope.data.decoding import is_transparent, orientation, stored
 from scenescope.data.images import opened, read_image
+from scenescope.errors import ImageError
 from scenescope.inference.segmenter import _as_array
 
 WIDE = np.random.default_rng(0).integers(0, 65536, (6, 9, 4), dtype=np.uint16)
@@ -46,9 +47,9 @@ def test_16_bit_colours_are_turned_with_both_bytes(tmp_path: Path, png: Png) -> 
 def test_dark_16_bit_colours_are_refused_from_file_and_from_pillow(tmp_path: Path, png: Png) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png(9, 6, 16, 2, rows(WIDE[:, :, :3] // 16)))
-    with pytest.raises(Exception, match=r"3 bands of uint16, values \d+ to \d+ \(only 12 of 16 bits are used\)"):
+    with pytest.raises(ImageError, match=r"3 bands of uint16, values \d+ to \d+ \(only 12 of 16 bits are used\)"):
         read_image(path)
-    with Image.open(path) as picture, pytest.raises(Exception, match=r"picture cannot be read: 3 bands of uint16"):
+    with Image.open(path) as picture, pytest.raises(ImageError, match=r"picture cannot be read: 3 bands of uint16"):
         _as_array(picture, 100)
 
 
@@ -57,8 +58,22 @@ def test_16_bit_grey_with_alpha(tmp_path: Path, png: Png) -> None:
     path.write_bytes(png(2, 1, 16, 4, b"\0" + struct.pack(">4H", 0xFF00, 0xFFFF, 0x8000, 0xFFFF)))
     assert read_image(path).tolist() == [[[255] * 3, [128] * 3]]
     path.write_bytes(png(2, 1, 16, 4, b"\0" + struct.pack(">4H", 0x0FFF, 0xFFFF, 0x0800, 0xFFFF)))
-    with pytest.raises(Exception, match="only 12 of 16 bits are used"):
+    with pytest.raises(ImageError, match="only 12 of 16 bits are used"):
         read_image(path)
+
+
+def test_ppm_of_16_bit(tmp_path: Path) -> None:
+    path = tmp_path / "a.ppm"
+    for maxval, expected in ((65535, WIDE[:, :, :3] / 257), (4095, (WIDE[:, :, :3] // 16) / 4095 * 255)):
+        numbers = WIDE[:, :, :3] // (1 if maxval == 65535 else 16)
+        path.write_bytes(b"P6\n9 6\n%d\n" % maxval + numbers.astype(">u2").tobytes())
+        assert np.abs(read_image(path) - expected).max() <= 0.51
+    path.write_bytes(b"P6\n9 6\n65535\n" + (WIDE[:, :, :3] // 16).astype(">u2").tobytes())
+    # Pillow gives 8 bit of them, so that 4095 looks like 16 of 255.
+    with pytest.raises(ImageError, match="only 13 of 16 bits are used"):
+        read_image(path)
+    path.write_bytes(b"P6\n2 1\n3\n" + bytes([0, 1, 2, 3, 3, 0]))
+    assert read_image(path).tolist() == [[[0, 85, 170], [255, 255, 0]]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])

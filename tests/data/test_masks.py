@@ -154,6 +154,9 @@ def test_colours_where_numbers_are_expected_and_the_other_way_round(tmp_path: Pa
 
 def test_colours_of_16_bit_have_to_be_some_of_8(tmp_path: Path, png: Callable[..., bytes]) -> None:
     dark = np.array([[RED, GREEN]], dtype=">u2")
+    (tmp_path / "a.ppm").write_bytes(b"P6 2 1 65535\n" + dark.tobytes())
+    with pytest.raises(DataError, match="colours of 16 bit that are none of 8 bit"):
+        decode(tmp_path / "a.ppm", COLOURS)
     (tmp_path / "a.png").write_bytes(png(2, 1, 16, 2, b"\0" + dark.tobytes()))
     with pytest.raises(DataError, match="colours of 16 bit that are none of 8 bit; save the mask in RGB of 8 bit"):
         decode(tmp_path / "a.png", COLOURS)

@@ -109,6 +109,19 @@ def test_a_further_band_that_is_no_alpha_is_not_dropped(tmp_path: Path, tiff: Ti
         assert "gdal_translate -b 1 -b 2 -b 3" in said
 
 
+def test_the_preview_of_a_raw_photograph_is_not_taken_for_it(tmp_path: Path, tiff: Tiff) -> None:
+    content = tiff(COLOURS, 2)
+    # Cameras begin with a small picture, NewSubfileType 1, and keep the large one in a directory beside.
+    tag = (256).to_bytes(2, "little") + (4).to_bytes(2, "little") + (1).to_bytes(4, "little")
+    place = content.index(tag)
+    count = int.from_bytes(content[place - 2 : place], "little")
+    first = (254).to_bytes(2, "little") + tag[2:] + (1).to_bytes(4, "little")
+    # In place of the last tag, the sample format.
+    entries = content[place : place + 12 * (count - 1)]
+    content = content[:place] + first + entries + content[place + 12 * count :]
+    assert "is but the preview of a picture further on in the file; save that alone" in refusal(tmp_path, content)
+
+
 def test_alpha_is_dropped_where_it_is_one(tmp_path: Path, tiff: Tiff) -> None:
     alpha = np.where(np.arange(54).reshape(6, 9, 1) % 3 == 0, 0, 255).astype(np.uint8)
     path = tmp_path / "a.tif"

@@ -106,7 +106,17 @@ def is_transparent(picture: Image.Image) -> bool:
 
 def is_wide(picture: Image.Image) -> bool:
     """Whether a picture that is not decoded yet has colours of 16 bit, of which Pillow keeps 8."""
-    return picture.mode in ("RGB", "RGBA") and ";16" in raw_mode(picture)
+    return picture.mode in ("RGB", "RGBA") and (";16" in raw_mode(picture) or maxval(picture) > 255)
+
+
+def maxval(picture: Image.Image) -> int:
+    """Return the number that is white in a PGM or PPM that is not decoded yet; 0 for other formats."""
+    tiles = getattr(picture, "tile", None)
+    if picture.format != "PPM" or not tiles or raw_mode(picture).startswith("1"):
+        return 0
+    arguments = tiles[0].args
+    # Pillow names it where it has to scale; its own reader of 16 bit knows 65535 alone.
+    return int(arguments[1]) if isinstance(arguments, tuple) else 65535 if ";16" in arguments else 255
 
 
 def file_content(picture: Image.Image) -> bytes:

@@ -170,7 +170,7 @@ def read_raw(path: Path, colours: bool, max_pixels: int = MAX_PIXELS, table: Lab
                 "mask as a PNG of 8 bit."
             )
         largest, tags = largest_sample(picture), getattr(picture, "tag_v2", None)
-        wide = stored(picture).array if is_wide(picture) else None
+        wide, in_ppm = stored(picture).array if is_wide(picture) else None, picture.format == "PPM"
         picture = upright(picture)
         if picture.mode == "RGBX":
             picture = picture.convert("RGB")
@@ -181,7 +181,7 @@ def read_raw(path: Path, colours: bool, max_pixels: int = MAX_PIXELS, table: Lab
     if mode in ("RGB", "RGBA"):
         if not colours:
             _refuse_colours(path, raw)
-        if wide is not None and (wide % 257).any():
+        if wide is not None and (in_ppm or (wide % 257).any()):
             raise DataError(f"{path}: colours of 16 bit that are none of 8 bit; save the mask in RGB of 8 bit.")
         return raw[:, :, :3]
     if mode in ("LA", "PA"):

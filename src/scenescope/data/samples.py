@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from scenescope.data import tiff
-from scenescope.data.decoding import file_content, raw_mode
+from scenescope.data.decoding import file_content, maxval, raw_mode
 
 
 def is_lossy(picture: Image.Image) -> bool:
@@ -30,11 +30,9 @@ def largest_sample(picture: Image.Image) -> int:
 
     1 bit has 1, 2 bit 3 and 4 bit 15; a PGM says it.
     """
-    raw = raw_mode(picture)
-    if picture.format == "PPM":
-        arguments = picture.tile[0].args  # type: ignore[attr-defined]
-        largest = arguments[1] if isinstance(arguments, tuple) and len(arguments) == 2 else 255
-        return 0 if largest in (255, 65535) else int(largest)
+    raw, largest = raw_mode(picture), maxval(picture)
+    if largest:
+        return 0 if largest in (255, 65535) else largest
     if raw.startswith("1"):
         return 1
     return {"L;2": 3, "L;4": 15}.get(raw[:3], 0)

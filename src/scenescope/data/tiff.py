@@ -38,7 +38,7 @@ _PHOTOMETRIC = {
 _TYPES = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 _COMPRESSIONS = COMPRESSION_INFO | {34712: "JPEG 2000", 34887: "LERC", 50002: "JPEG XL", 52546: "JPEG XL"}
 
-_MOST_BANDS = 2000
+_NEW_SUBFILE_TYPE, _MOST_BANDS = 254, 2000
 _IN_NATIVE_ORDER = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 Tags = TiffImagePlugin.ImageFileDirectory_v2
@@ -48,7 +48,7 @@ class TiffPicture(TiffImagePlugin.TiffImageFile):
     """Pillow's reader, which also takes a single band that is stored band by band, and RGB marked as bands of grey.
 
     Raises:
-        UnfitError: of a kind that is not read, or with bands that are neither grey, colour nor alpha.
+        UnfitError: of a kind that is not read, with bands that are neither grey, colour nor alpha, or a preview.
     """
 
     def _setup(self) -> None:
@@ -69,6 +69,8 @@ class TiffPicture(TiffImagePlugin.TiffImageFile):
             if not (_is_plausible(tags) and _is_whole(tags, self.fp)):
                 raise
             raise UnfitError(f"{kind} is not read; {_remedy(tags)}") from error
+        if tags.get(_NEW_SUBFILE_TYPE, 0) & 1:
+            raise UnfitError(f"{kind} is but the preview of a picture further on in the file; save that alone")
         # Pillow drops them without a word.
         if bands > len(self.getbands()) and self.mode != "CMYK":
             raise UnfitError(f"{kind} has bands that are neither grey, colour nor alpha; {_remedy(tags)}")
