@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
@@ -40,28 +41,20 @@ def stored(picture: Image.Image) -> Stored:
     Raises:
         UnfitError: a TIFF whose last band is marked as alpha, but is something else.
     """
-    tags, mode, unsigned = getattr(picture, "tag_v2", None), picture.mode, picture.format in ("PNG", "PPM")
-    # All this has to be asked before decoding, and the EXIF of a PNG after it, for it may follow the pixels.
+    tags, mode, turn = getattr(picture, "tag_v2", None), picture.mode, 1
+    # All this has to be asked before decoding, for Pillow forgets it then.
     frames, wide, low = count_frames(picture), is_wide(picture), _low_bytes(picture)
-    turn = 1 if tags is None else orientation(picture)
-    picture.load()
-    turn = orientation(picture) if tags is None else turn
-    picture = upright(picture)
     if tags is not None:
-        _require_alpha(picture)
-    told = (mode, frames, turn, is_transparent(picture))
-    if wide:
-        high = np.asarray(picture)[:, :, :3].astype(np.uint16)
-        wide_array = high << 8 | (high if low is None else np.asarray(low)[:, :, :3])
-        return Stored(wide_array, "uint16", 65535, False, *told)
-    array = np.asarray(picture) if tags is None else tiff.true_numbers(np.asarray(picture), tags)
-    if array.dtype == np.uint8 or array.dtype == np.bool_:
-        return Stored(_rgb(picture), "uint8", 255, False, *told)
-    kind = (
-        "uint16" if unsigned and picture.mode != "F" else array.dtype.name if tags is None else tiff.number_type(tags)
-    )
-    white = 1 if picture.mode == "F" else {"int8": 255, "uint12": 4095}.get(kind, 65535)
-    return Stored(array, kind, white, tags is not None and tiff.white_is_zero(tags), *told)
+        turn = orientation(picture)
+    picture.load()
+    # The EXIF of a PNG may follow the pixels.
+    if tags is None:
+        turn = orientation(picture)
+    flat = upright(picture)
+    if tags is not None:
+        _require_alpha(flat)
+    found = _join_bytes(flat, low) if wide else _numbers(flat, tags, picture.format == "PPM")
+    return replace(found, mode=mode, frames=frames, orientation=turn, transparent=is_transparent(flat))
 
 
 def upright(picture: Image.Image) -> Image.Image:
@@ -129,6 +122,28 @@ def file_content(picture: Image.Image) -> bytes:
     content: bytes = file.read()
     file.seek(place)
     return content
+
+
+def _join_bytes(high: Image.Image, low: Image.Image | None) -> Stored:
+    """Colours of 16 bit; where the low bytes are out of reach, as if they were equal to the high ones."""
+    upper = np.asarray(high)[:, :, :3].astype(np.uint16)
+    return Stored(upper << 8 | (upper if low is None else np.asarray(low)[:, :, :3]), "uint16", 65535)
+
+
+def _numbers(picture: Image.Image, tags: tiff.Tags | None, in_ppm: bool) -> Stored:
+    """The numbers of a picture of any mode but colours of 16 bit."""
+    array = np.asarray(picture)
+    if tags is not None:
+        array = tiff.true_numbers(array, tags)
+    if array.dtype in (np.uint8, np.bool_):
+        return Stored(_rgb(picture))
+    if picture.mode == "F":
+        return Stored(array, "float32", 1, tags is not None and tiff.white_is_zero(tags))
+    if tags is None:
+        # What a PGM has is scaled to 16 bit, but comes as 32.
+        return Stored(array, "uint16" if in_ppm else array.dtype.name, 65535)
+    kind = tiff.number_type(tags)
+    return Stored(array, kind, {"int8": 255, "uint12": 4095}.get(kind, 65535), tiff.white_is_zero(tags))
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
