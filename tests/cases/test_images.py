@@ -162,7 +162,7 @@ def test_full_16_bit_is_predicted_as_its_8_bit(scenescope: Run, model: Path, tmp
 
 @pytest.mark.parametrize("orientation", [2, 3, 4])
 def test_images_that_are_turned_while_masks_are_not_are_told(scenescope: Run, tmp_path: Path, orientation: int) -> None:
-    """detectron2#788, X-AnyLabeling#447: labels lie upside down, and no size tells."""
+    """detectron2#788 and #1319, X-AnyLabeling#447: labels lie upside down, and no size tells."""
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": photo()})
     tags = Image.Exif()
     tags[0x0112] = orientation
@@ -185,12 +185,13 @@ def test_depth_of_images_is_told_though_they_are_read(scenescope: Run, tmp_path:
     checked = scenescope("check", f"folder:{root}", "--workers", 0, "--output", tmp_path / "out")
     assert checked.exit_code == 0
     assert "train: images that are not of 8 bit: 1 of 1 band of uint16, values 0 to 65535." in checked.output
-    val, train = sorted(json.loads((tmp_path / "out/check.json").read_text())["splits"], key=lambda s: -len(s["split"]))
-    assert (val["numbers"] or train["numbers"])[0]["high"] == 65535
+    splits = json.loads((tmp_path / "out/check.json").read_text())["splits"]
+    told = {"bands": 1, "type": "uint16", "low": 0, "high": 65535, "images": 1}
+    assert {split["split"]: split["not_8_bit"] for split in splits} == {"train": [told], "val": []}
 
 
 def test_an_optimised_mask_is_not_taken_for_another(scenescope: Run, tmp_path: Path) -> None:
-    """oxipng, ImageMagick and others make {0, 255} a PNG of 1 bit, which is equal in every viewer."""
+    """isic-challenge-scoring#8: optimisers make {0, 255} a PNG of 1 bit, which is equal in every viewer."""
     void = np.zeros(SIZE)
     void[:5] = 255
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": photo()}, void, ignore=255)
@@ -202,7 +203,7 @@ def test_an_optimised_mask_is_not_taken_for_another(scenescope: Run, tmp_path: P
 
 
 def test_palettes_that_disagree_transparency_and_pages_are_told(scenescope: Run, tmp_path: Path) -> None:
-    """Masks of two people, with a palette each: 1 is red to one and green to the other."""
+    """Two people's palettes, 1 is red to one and green to the other; CIL#1356: of a stack one page is read."""
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": photo(), "u.png": photo()})
     for name, colour in (("t", (255, 0, 0)), ("u", (0, 255, 0))):
         path = root / f"masks/train/{name}.png"

@@ -70,6 +70,6 @@ def test_what_is_odd_is_counted_and_told() -> None:
     assert told["oddities"] == [
         {"kind": "image turned", "scenes": 5, "first": [f"s{n}, orientation 3" for n in range(3)]}
     ]
-    assert told["numbers"] == [{"bands": 1, "type": "uint16", "low": 0, "high": 4000, "images": 2}]
-    assert [each["value"] for each in told["palettes"]] == [1]
+    assert told["not_8_bit"] == [{"bands": 1, "type": "uint16", "low": 0, "high": 4000, "images": 2}]
+    assert [each["value"] for each in told["palettes_differ"]] == [1]
     assert OddityCounts().sentences("train") == []

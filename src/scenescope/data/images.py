@@ -63,6 +63,9 @@ _NAMES = {
     b"\xff\x0a": "JPEG XL",
     b"8BPS": "Photoshop's PSD",
     b"v/1\x01": "OpenEXR",
+    b"SIMPLE  =": "FITS",
+    b"\x89HDF": "HDF5",
+    b"\x93NUMPY": "an array of numpy",
     b"%PDF": "PDF",
 }
 """What is not read, by its first bytes."""

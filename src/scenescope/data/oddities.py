@@ -166,11 +166,11 @@ class OddityCounts:
             "oddities": [
                 {"kind": kind, "scenes": len(names), "first": names[:MOST_NAMED]} for kind, names in self.scenes.items()
             ],
-            "numbers": [
+            "not_8_bit": [
                 {**asdict(_joined(bands, type_, numbers)), "images": len(numbers)}
                 for (bands, type_), numbers in self.numbers.items()
             ],
-            "palettes": [
+            "palettes_differ": [
                 {"value": value, "colours": [{"colour": colour, "first": name} for colour, name in colours.items()]}
                 for value, colours in self.contradictions.items()
             ],
