@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scenescope.data.images import opened, read_header, read_image
+from scenescope.data.images import FORMATS, SUFFIXES, UNREAD_SUFFIXES, opened, read_header, read_image
 from scenescope.errors import ImageError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -92,11 +92,11 @@ def test_16_bit_is_scaled_and_not_clipped(tmp_path: Path, png: Callable[..., byt
     assert read_image(tmp_path / "rgb.png").tolist() == [[[0, 128, 255], [1, 1, 127]]]
 
 
-def test_float_pictures_use_the_smallest_range_that_holds_them(tmp_path: Path) -> None:
-    for largest, expected in ((1.0, 255), (255.0, 255), (200.0, 200), (65535.0, 255), (1e6, 255)):
-        values = np.array([[0.0, -5.0, np.nan, np.inf, largest]], dtype=np.float32)
-        path = saved(Image.fromarray(values), tmp_path / "a.tif")
-        assert read_image(path)[0, :, 0].tolist() == [0, 0, 0, 0, expected]
+@pytest.mark.parametrize("largest", [255.0, 200.0, 65535.0, 1e6, 1.0001])
+def test_float_pictures_beyond_0_to_1_are_refused_with_their_range(tmp_path: Path, largest: float) -> None:
+    values = np.array([[0.0, 0.5, largest]], dtype=np.float32)
+    told = refusal(saved(Image.fromarray(values), tmp_path / "a.tif"))
+    assert f"1 band of float32, values 0 to {largest:.7g} (read are 0 to 1); convert all images to 8 bit" in told
 
 
 def test_palette_with_transparency_reads_without_a_warning(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_unusable_paths_say_what_they_are(tmp_path: Path) -> None:
     assert "the file is empty" in refusal(tmp_path / "empty.png")
     assert "not a picture" in refusal(tmp_path / "text.jpg")
     assert "not a picture" in refusal(tmp_path / "vector.png")
-    assert "HEIC and AVIF are not read; save the picture as JPEG or PNG" in refusal(tmp_path / "phone.jpg")
+    assert "HEIC is not read; save the picture as JPEG or PNG" in refusal(tmp_path / "phone.jpg")
     assert "not a regular file" in refusal(tmp_path / "pipe.png")
     assert "check the path" in refusal(tmp_path / ("n" * 300))
 
@@ -185,6 +185,41 @@ def test_a_file_that_may_not_be_opened_is_not_called_damaged(tmp_path: Path, mon
     path = saved(Image.fromarray(PICTURE), tmp_path / "a.png")
     monkeypatch.setattr(Image, "open", refuse)
     assert refusal(path).endswith("Permission denied; check its permissions.")
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51\0\x2f", "JPEG 2000"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xff\x0a\xfa\x7f\x01", "JPEG XL"),
+        (b"\0\0\0\x18ftypmif1", "HEIC"),
+        (b"8BPS\0\x01", "Photoshop's PSD"),
+        (b"v/1\x01\x02", "OpenEXR"),
+    ],
+)
+def test_pictures_that_are_not_read_are_named(tmp_path: Path, start: bytes, name: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(start + bytes(300))
+    assert refusal(tmp_path / "a.jpg").endswith(f"{name} is not read; save the picture as JPEG or PNG.")
+
+
+def test_avif_is_read_where_pillow_has_it(tmp_path: Path) -> None:
+    if "AVIF" not in FORMATS:
+        assert ".avif" in UNREAD_SUFFIXES - SUFFIXES
+        return
+    assert ".avif" in SUFFIXES - UNREAD_SUFFIXES
+    flat = np.full((16, 24, 3), (200, 100, 50), np.uint8)
+    path = saved(Image.fromarray(flat), tmp_path / "a.avif", exif=exif(6))
+    image = read_image(path)
+    assert image.shape == (24, 16, 3)
+    assert np.abs(image.astype(int) - (200, 100, 50)).max() <= 3
+    assert read_header(path).stored_size == (24, 16)
+
+
+def test_what_is_read_and_what_is_not_have_no_ending_in_common() -> None:
+    assert not SUFFIXES & UNREAD_SUFFIXES
+    assert {".heic", ".jxl", ".jp2"} < UNREAD_SUFFIXES
 
 
 def test_formats_outside_the_list_are_refused(tmp_path: Path) -> None:

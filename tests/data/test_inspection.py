@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from scenescope.data.dataset import FileDataset
+from scenescope.data.depth import Numbers
 from scenescope.data.inspection import MOST_UNKNOWN, THUMBNAIL_SIDE, Inspection, inspect_scene
 from scenescope.data.masks import LabelTable, pack
+from scenescope.data.oddities import Oddities
 from scenescope.data.scenes import ScenesDataset
 from scenescope.drawing.overlay import blend
 from scenescope.labels import IGNORE, Classes
@@ -59,6 +61,17 @@ def test_all_faults_of_a_scene_are_told(tmp_path: Path) -> None:
     found = inspected(tmp_path, b"no mask", image=b"no image")
     assert kinds(found) == ["image unreadable", "mask unreadable"]
     assert (found.size, found.digest, found.codes, found.thumbnail) == (None, "", {}, None)
+
+
+def test_what_is_odd_is_found_also_in_an_image_that_is_refused(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = 3
+    Image.fromarray(np.arange(6, dtype=np.uint16).reshape(2, 3) * 700).save(tmp_path / "dark.png", exif=tags)
+    found = inspected(tmp_path, np.zeros((2, 3), np.uint8), image=(tmp_path / "dark.png").read_bytes())
+    assert kinds(found) == ["image unreadable"]
+    assert found.oddities.numbers == Numbers(1, "uint16", 0, 3500)
+    assert [kind for kind, _ in found.oddities.kinds] == ["image turned"]
+    assert inspected(tmp_path, np.array([[0, 1, 1]] * 2, np.uint8)).oddities == Oddities()
 
 
 def test_a_mask_of_another_kind_is_counted_but_has_no_labels(tmp_path: Path) -> None:

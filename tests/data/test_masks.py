@@ -152,6 +152,30 @@ def test_colours_where_numbers_are_expected_and_the_other_way_round(tmp_path: Pa
         decode(number, COLOURS)
 
 
+def test_colours_of_16_bit_have_to_be_some_of_8(tmp_path: Path, png: Callable[..., bytes]) -> None:
+    dark = np.array([[RED, GREEN]], dtype=">u2")
+    (tmp_path / "a.ppm").write_bytes(b"P6 2 1 65535\n" + dark.tobytes())
+    with pytest.raises(DataError, match="colours of 16 bit that are none of 8 bit"):
+        decode(tmp_path / "a.ppm", COLOURS)
+    (tmp_path / "a.png").write_bytes(png(2, 1, 16, 2, b"\0" + dark.tobytes()))
+    with pytest.raises(DataError, match="colours of 16 bit that are none of 8 bit; save the mask in RGB of 8 bit"):
+        decode(tmp_path / "a.png", COLOURS)
+
+
+def test_lossless_webp_is_read_and_the_other_refused(tmp_path: Path) -> None:
+    colours = Image.fromarray(np.array([[RED, GREEN], [BLUE, BLACK]], dtype=np.uint8))
+    for options in ({}, {"exif": Image.Exif(), "icc_profile": b"profile"}):
+        colours.save(tmp_path / "a.webp", lossless=True, **options)
+        assert decode(tmp_path / "a.webp", COLOURS).tolist() == [[0, 1], [1, 255]]
+        colours.save(tmp_path / "b.webp", quality=100, **options)
+        with pytest.raises(DataError, match="masks in WEBP are not read, its compression changes label values"):
+            decode(tmp_path / "b.webp", COLOURS)
+    saved(np.full((4, 4, 3), 10, np.uint8), tmp_path / "c.png")
+    Image.open(tmp_path / "c.png").save(tmp_path / "c.webp", lossless=True)
+    with pytest.raises(DataError, match="red, green and blue are equal: save it as greyscale"):
+        decode(tmp_path / "c.webp", VALUES)
+
+
 def test_float_masks_and_damaged_masks(tmp_path: Path) -> None:
     path = saved(np.ones((2, 2), dtype=np.float32), tmp_path / "a.tif")
     with pytest.raises(DataError, match="pixel type F is not read"):

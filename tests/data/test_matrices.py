@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from scenescope.data.masks import LabelTable, decode
-from scenescope.data.matrices import read_matrix
+from scenescope.data.matrices import MOST_BYTES, read_matrix
 from scenescope.errors import DataError, ImageError
 
 MAP = np.array([[0, 3, 1], [459, 2, 2]])
@@ -72,3 +74,39 @@ def test_damaged_missing_and_large_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF")
     with pytest.raises(ImageError, match=r"MATLAB 7.3 files are not read; save it again with -v7"):
         read_matrix(path)
+
+
+def element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content
+
+
+def announced(rows: int, columns: int) -> bytes:
+    """A file of a few kilobytes whose label map is of this size, and 0 throughout."""
+    dimensions = element(6, struct.pack("<II", 9, 0)) + element(5, struct.pack("<ii", rows, columns))
+    name = struct.pack("<II", 1, 1) + b"S".ljust(8, b"\0")
+    variable = dimensions + name + element(2, bytes(rows * columns))
+    return b"MATLAB 5.0".ljust(124) + b"\0\x01IM" + element(15, zlib.compress(element(14, variable), 9))
+
+
+def test_no_more_is_inflated_than_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    path.write_bytes(announced(1000, 1000))
+    assert read_matrix(path).shape == (1000, 1000)
+    content = announced(5000, 4000)
+    assert len(content) < 30_000
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"its variables take more than 16,777,216 bytes; save the label map alone"):
+        read_matrix(path)
+    # Nothing is compressed here: the file itself is too long, and is not read to its end.
+    with path.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    with pytest.raises(ImageError, match=r"more than 16,777,216 bytes"):
+        read_matrix(path)
+
+
+def test_a_large_field_beside_the_label_map_is_refused_before_scipy_sees_it(tmp_path: Path) -> None:
+    content = {"GTcls": {"Boundaries": np.zeros((5000, 4000), np.uint8), "Segmentation": MAP.astype(np.uint8)}}
+    savemat(tmp_path / "a.mat", content, do_compression=True)
+    assert (tmp_path / "a.mat").stat().st_size < 50_000
+    with pytest.raises(ImageError, match=r"more than 16,777,216 bytes"):
+        read_matrix(tmp_path / "a.mat")

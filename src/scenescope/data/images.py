@@ -6,38 +6,69 @@ The formats are an explicit list: Pillow knows some forty, and its rare readers 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
+import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from scenescope.data import tiff
+from scenescope.data.decoding import file_content, orientation, rgb_array
+from scenescope.data.depth import UnfitError
+from scenescope.data.jpeg import MOST_SCANS, count_scans
 from scenescope.errors import ImageError, ScenescopeError
+
+# What Pillow says of damaged files beside its exceptions is in our own messages.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+tiff.silence_libtiff()
 
 MAX_PIXELS = 200_000_000
 """The largest picture that is decoded, in pixels, unless the caller says otherwise."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_AVIF = ("AVIF",) if importlib.util.find_spec("PIL._avif") is not None else ()
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", *_AVIF)
 """The readers of Pillow that are used; JPEG includes MPO, the format of stereo cameras and many telephones."""
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+    f".{name}"
+    for name in (
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm", "pbm", "pnm"),
+        *(name.lower() for name in _AVIF),
+    )
 )
 """The endings, in lower case, by which a folder is searched for pictures."""
 
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+UNREAD_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("avif", "heic", "heif", "hif", "jxl", "jp2", "j2k", "jpx", "jpf", "psd", "exr", "hdr", "tga", "qoi"),
+        *("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "dcm"),
+    )
+).difference(SUFFIXES)
+"""The endings of pictures that are not read; where a folder has one, that is to be told."""
+
+_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_NAMES = {
+    b"\x00\x00\x00\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"8BPS": "Photoshop's PSD",
+    b"v/1\x01": "OpenEXR",
+    b"SIMPLE  =": "FITS",
+    b"\x89HDF": "HDF5",
+    b"\x93NUMPY": "an array of numpy",
+    b"%PDF": "PDF",
 }
+"""What is not read, by its first bytes."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +82,21 @@ class Header:
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a picture as it is displayed: EXIF rotation applied, the first frame, transparency dropped.
 
-    16-bit grey is scaled to 8 bit; numbers with a fraction are taken as 0..1, 0..255 or 0..65535, whichever is the
-    smallest range that holds them.
+    16-bit numbers are scaled from 0..65535 and numbers with a fraction from 0..1; a picture that does not use that
+    range is refused, since no other is known, see ``Stored.rgb``.
 
     Args:
-        path: JPEG, MPO, PNG, WebP, TIFF, BMP, GIF or PPM.
+        path: JPEG, MPO, PNG, WebP, TIFF, BMP, GIF, PPM, and AVIF where Pillow has it.
         max_pixels: a larger picture is refused from its header, before anything is decoded.
 
     Returns:
         H x W x 3 uint8 RGB, 0..255.
 
     Raises:
-        ImageError: missing, not a picture, damaged, cut short or too large.
+        ImageError: missing, not a picture, damaged, cut short, too large, or of a kind or range that is not read.
     """
     with opened(Path(path), max_pixels) as picture:
-        return rgb_array(upright(picture))
+        return rgb_array(picture)
 
 
 def read_header(path: Path | str, max_pixels: int = MAX_PIXELS) -> Header:
@@ -76,7 +107,7 @@ def read_header(path: Path | str, max_pixels: int = MAX_PIXELS) -> Header:
     """
     with opened(Path(path), max_pixels) as picture:
         width, height = picture.size
-        if _orientation(picture) not in (5, 6, 7, 8):
+        if orientation(picture) not in (5, 6, 7, 8):
             return Header((width, height), (width, height))
         # Pillow reports a rotated TIFF, and only a TIFF, by its size as displayed.
         if picture.format == "TIFF":
@@ -98,18 +129,24 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
         raise ImageError(f"Cannot read {path}: {problem}.")
     source = path if content is None else io.BytesIO(content)
     try:
-        with _without_pillow_limit(), Image.open(source, formats=FORMATS) as picture:
+        start = _start(path) if content is None else content[:12]
+        with _without_pillow_limit(), _opened_as(source, start) as picture:
             width, height = picture.size
             if width * height > max_pixels:
                 raise ImageError(
                     f"Cannot read {path}: {width} x {height} pixels are more than the limit of {max_pixels:,}; "
                     "scale the picture down or raise the limit (--max-pixels, in Python max_pixels)."
                 )
+            if picture.format in ("JPEG", "MPO") and (scans := count_scans(file_content(picture))) > MOST_SCANS:
+                raise UnfitError(
+                    f"a JPEG of {scans} scans, more than {MOST_SCANS}, would take long to decode; save it again"
+                )
             yield picture
     except ScenescopeError:
         raise
+    except UnfitError as error:
+        raise ImageError(f"Cannot read {path}: {error}.") from error
     except UnidentifiedImageError as error:
-        start = _start(path) if content is None else content[:12]
         raise ImageError(f"Cannot read {path}: {_unknown(start)}.") from error
     except MemoryError as error:
         raise ImageError(f"Cannot read {path}: not enough memory to decode it; scale the picture down.") from error
@@ -121,56 +158,8 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
         raise _damaged(path, error) from error
 
 
-def upright(picture: Image.Image) -> Image.Image:
-    """Decode a picture and turn it as its EXIF says."""
-    picture.load()
-    turn = _TURNS.get(_orientation(picture))
-    return picture if turn is None else picture.transpose(turn)
-
-
-def conversions(picture: Image.Image) -> list[str]:
-    """Return in words what is done to a picture that is no upright 8-bit RGB of one frame, before it is decoded."""
-    frames, notes = getattr(picture, "n_frames", 1), []
-    if frames > 1:
-        notes.append(f"the first of {frames} frames")
-    if picture.mode != "RGB":
-        notes.append(f"{picture.mode} made RGB")
-    if _orientation(picture) in _TURNS:
-        notes.append("turned as its EXIF says")
-    return notes
-
-
-def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation 1..8; damaged EXIF counts as upright, as in every viewer."""
-    try:
-        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:
-        return 1
-
-
-def rgb_array(picture: Image.Image) -> np.ndarray:
-    """Return a decoded Pillow picture of any mode as H x W x 3 uint8 RGB; see ``read_image`` for the ranges."""
-    if picture.mode.startswith("I;16"):
-        grey = _to_byte(np.asarray(picture), 65535)
-    elif picture.mode in ("I", "F"):
-        numbers = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0.0, neginf=0.0)
-        largest = float(numbers.max())
-        ranges = (65535.0,) if picture.mode == "I" else (1.0, 255.0, 65535.0)
-        grey = _to_byte(numbers, next((limit for limit in ranges if largest <= limit), largest))
-    elif picture.mode == "RGB":
-        return np.array(picture)
-    elif picture.mode in ("P", "PA"):
-        # By way of RGBA: straight to RGB, Pillow warns about palettes with transparency.
-        return np.array(picture.convert("RGBA").convert("RGB"))
-    else:
-        return np.array(picture.convert("RGB"))
-    return np.repeat(grey[:, :, None], 3, axis=2)
-
-
-def _to_byte(numbers: np.ndarray, largest: float) -> np.ndarray:
-    """Scale 0..largest to 0..255, rounded."""
-    scaled: np.ndarray = np.rint(np.clip(numbers, 0, largest) * (255.0 / largest)).astype(np.uint8)
-    return scaled
+def _opened_as(source: Path | io.BytesIO, start: bytes) -> Image.Image:
+    return tiff.TiffPicture(source) if start.startswith(tiff.STARTS) else Image.open(source, formats=FORMATS)
 
 
 def _not_a_file(path: Path) -> str:
@@ -198,9 +187,18 @@ def _start(path: Path) -> bytes:
 
 
 def _unknown(start: bytes) -> str:
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
-        return "HEIC and AVIF are not read; save the picture as JPEG or PNG"
-    return "not a picture, or damaged at its start; JPEG, PNG, WebP, TIFF, BMP, GIF and PPM are read"
+    """What a file is that no reader knows, by its first bytes."""
+    name = next((name for bytes_, name in _NAMES.items() if start.startswith(bytes_)), "")
+    if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
+        name = "HEIC"
+    if name:
+        return f"{name} is not read; save the picture as JPEG or PNG"
+    if start.startswith(b"\xff\xd8\xff"):
+        return (
+            "a JPEG that is damaged at its start or of a kind that is not read, such as 12 bit or lossless; "
+            "copy or export it again"
+        )
+    return f"not a picture, or damaged at its start; {', '.join(FORMATS)} are read"
 
 
 _limit_lock = threading.Lock()

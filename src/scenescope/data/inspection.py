@@ -11,8 +11,11 @@ import numpy as np
 from PIL import Image
 
 from scenescope.data.dataset import FileDataset, SceneDataset, size_error
-from scenescope.data.images import read_image
+from scenescope.data.decoding import stored
+from scenescope.data.depth import Stored
+from scenescope.data.images import opened
 from scenescope.data.masks import LabelTable, count_codes, read_raw
+from scenescope.data.oddities import Oddities, find_oddities, mask_facts
 from scenescope.drawing.overlay import blend
 from scenescope.errors import DataError, ImageError, LabelError
 from scenescope.labels import IGNORE
@@ -41,6 +44,7 @@ class Inspection:
         codes: each raw value of the mask, or packed colour, with its number of pixels.
         colours: whether the codes are colours.
         faults: kind and sentence of each.
+        oddities: what is odd, but no fault for sure.
         thumbnail: image and labels as a small RGB picture, if asked for and possible.
     """
 
@@ -51,18 +55,22 @@ class Inspection:
     codes: dict[int, int]
     colours: bool
     faults: tuple[tuple[FaultKind, str], ...]
+    oddities: Oddities
     thumbnail: np.ndarray | None
 
 
 def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False) -> Inspection:
     """Read a scene and tell everything that is wrong with it."""
     faults: list[tuple[FaultKind, str]] = []
+    stored_image, facts = None, None
     if isinstance(dataset, FileDataset):
-        image = _read_image(dataset, index, faults)
+        stored_image, image = _read_image(dataset, index, faults)
         mask_path, table = dataset.pairs[index][1], dataset.table
         raw = None if mask_path is None else _read_mask(mask_path, dataset, faults)
         if image is not None and raw is not None and mask_path is not None and raw.shape[:2] != image.shape[:2]:
             faults.append(("mask of another size", str(size_error(dataset.pairs[index][0], mask_path, image, raw))))
+        if raw is not None and mask_path is not None:
+            facts = mask_facts(mask_path, dataset.max_pixels)
     else:
         scene = dataset[index]
         image, raw = scene.image, scene.labels
@@ -86,23 +94,30 @@ def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False)
         codes=codes,
         colours=raw is not None and raw.ndim == 3,
         faults=tuple(faults),
+        oddities=find_oddities(stored_image, image, facts, () if table.colours else codes),
         thumbnail=overlay,
     )
 
 
-def _read_image(dataset: FileDataset, index: int, faults: list[tuple[FaultKind, str]]) -> np.ndarray | None:
+def _read_image(
+    dataset: FileDataset, index: int, faults: list[tuple[FaultKind, str]]
+) -> tuple[Stored | None, np.ndarray | None]:
+    """The image as it is stored and as 8-bit RGB, as far as it can be read."""
+    found = None
     try:
-        return read_image(dataset.pairs[index][0], dataset.max_pixels)
+        with opened(dataset.pairs[index][0], dataset.max_pixels) as picture:
+            found = stored(picture)
+            return found, found.rgb()
     except ImageError as error:
         faults.append(("image unreadable", str(error)))
-        return None
+        return found, None
 
 
 def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, str]]) -> np.ndarray | None:
     """The raw mask, also when it is of the other kind than the table's."""
     table = dataset.table
     try:
-        raw = read_raw(path, table.colours, dataset.max_pixels)
+        raw = read_raw(path, table.colours, dataset.max_pixels, table)
         table.to_labels(raw, path)
     except ImageError as error:
         faults.append(("mask unreadable", str(error)))

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scenescope.data.images import MAX_PIXELS, opened, upright
+from scenescope.data.decoding import is_wide, stored, upright
+from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.data.matrices import read_matrix
+from scenescope.data.samples import as_stored, is_inverted, is_lossy, largest_sample
+from scenescope.data.tiff import true_numbers
 from scenescope.errors import DataError, LabelError
 from scenescope.labels import IGNORE, Colour
 
@@ -130,19 +133,23 @@ class LabelTable:
 def decode(path: Path, table: LabelTable, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a mask as H x W uint8 labels (train ids and IGNORE), at its own size.
 
-    Numbers come from the indices of a palette, from 8- or 16-bit grey, from 1 bit or from a ``.mat`` file; colours
-    from RGB, RGBA (transparency is not looked at) or through a palette.
+    Numbers come from the indices of a palette, from grey as it is stored or from a ``.mat`` file; colours from RGB,
+    RGBA (transparency is not looked at) or through a palette.
 
     Raises:
         ImageError: the file cannot be read.
-        DataError: stored with losses, or colours where numbers are expected, or the other way round.
+        DataError: stored with losses or so that it can be read in two ways, or colours where numbers are expected, or
+            the other way round.
         LabelError: a value that is neither a class nor ignored.
     """
-    return table.to_labels(read_raw(path, table.colours, max_pixels), path)
+    return table.to_labels(read_raw(path, table.colours, max_pixels, table), path)
 
 
-def read_raw(path: Path, colours: bool, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_raw(path: Path, colours: bool, max_pixels: int = MAX_PIXELS, table: LabelTable | None = None) -> np.ndarray:
     """Read a mask as it is stored: H x W numbers, or H x W x 3 uint8 colours where those are expected.
+
+    Args:
+        table: if given, grey of less than 8 bit is refused where the table knows what it stores and what it shows.
 
     Raises:
         ImageError, DataError: as ``decode``.
@@ -152,11 +159,18 @@ def read_raw(path: Path, colours: bool, max_pixels: int = MAX_PIXELS) -> np.ndar
             raise _numbers_refused(path)
         return read_matrix(path, max_pixels)
     with opened(path, max_pixels) as picture:
-        if picture.format in ("JPEG", "MPO", "WEBP") or picture.info.get("compression") == "jpeg":
+        if is_lossy(picture):
             raise DataError(
                 f"{path}: masks in {picture.format} are not read, its compression changes label values; save masks "
                 "as PNG from the original labels (converting this file does not bring them back)."
             )
+        if is_inverted(picture):
+            raise DataError(
+                f"{path}: 0 is white in this {picture.format}, so that its labels can be read in two ways; save the "
+                "mask as a PNG of 8 bit."
+            )
+        largest, tags = largest_sample(picture), getattr(picture, "tag_v2", None)
+        wide, in_ppm = stored(picture).array if is_wide(picture) else None, picture.format == "PPM"
         picture = upright(picture)
         if picture.mode == "RGBX":
             picture = picture.convert("RGB")
@@ -165,16 +179,35 @@ def read_raw(path: Path, colours: bool, max_pixels: int = MAX_PIXELS) -> np.ndar
         raw = np.array(picture)
         mode = picture.mode
     if mode in ("RGB", "RGBA"):
-        if colours:
-            return raw[:, :, :3]
-        _refuse_colours(path, raw)
+        if not colours:
+            _refuse_colours(path, raw)
+        if wide is not None and (in_ppm or (wide % 257).any()):
+            raise DataError(f"{path}: colours of 16 bit that are none of 8 bit; save the mask in RGB of 8 bit.")
+        return raw[:, :, :3]
     if mode in ("LA", "PA"):
         raw = raw[:, :, 0]
     if mode not in ("1", "L", "P", "LA", "PA", "I") and not mode.startswith("I;16"):
         raise DataError(f"{path}: a mask of pixel type {mode} is not read; save it as a PNG of 8 or 16 bit.")
     if colours:
         raise _numbers_refused(path)
-    return raw.astype(np.uint8) if mode == "1" else raw
+    if largest:
+        return _as_stored(raw * np.uint8(255) if mode == "1" else raw, largest, path, table)
+    return raw if tags is None else true_numbers(raw, tags)
+
+
+def _as_stored(shown: np.ndarray, largest: int, path: Path, table: LabelTable | None) -> np.ndarray:
+    """The stored numbers, if the shown ones would not do as well: an optimiser makes 1 bit of {0, 255}."""
+    values = np.unique(shown)
+    if table is not None:
+        as_shown, as_is = (
+            [table.meaning(int(value)) for value in each] for each in (values, as_stored(values, largest))
+        )
+        if None not in (*as_shown, *as_is) and as_shown != as_is:
+            raise DataError(
+                f"{path}: grey of less than 8 bit that stores {as_stored(values, largest)[-1]} and shows {values[-1]}, "
+                "and both have a meaning here; save the mask as a PNG of 8 bit."
+            )
+    return as_stored(shown, largest)
 
 
 def _numbers_refused(path: Path) -> DataError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,11 @@ from scenescope.errors import ImageError, ScenescopeError
 
 VARIABLES = ("GTcls", "LabelMap", "S")
 """The variables that are read; all else in the file is passed over."""
+
+MOST_BYTES = 2**24
+"""A file whose variables take more is refused: those of these data sets take a megabyte or two."""
+
+_HEADER, _COMPRESSED = 128, 15
 
 
 def read_matrix(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -27,8 +35,9 @@ def read_matrix(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     from scipy.io import loadmat, whosmat
 
     try:
-        with path.open("rb") as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            file = io.BytesIO(_inflated(path))
             for name, shape, _ in whosmat(file):
                 if name in VARIABLES and int(np.prod(shape, dtype=object)) > max_pixels:
                     raise _too_large(path, shape, max_pixels)
@@ -56,6 +65,35 @@ def read_matrix(path: Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     if matrix.size > max_pixels:
         raise _too_large(path, matrix.shape, max_pixels)
     return matrix
+
+
+def _inflated(path: Path) -> bytes:
+    """The file with its variables inflated up to a limit: scipy inflates them whatever they grow to.
+
+    Raises:
+        ImageError: they are larger.
+    """
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
+    parts, place = [content], len(content)
+    # MATLAB 4 compresses nothing, and 7.3 is refused.
+    if order is not None:
+        parts, place = [content[:_HEADER]], _HEADER
+    left = MOST_BYTES - place
+    while left >= 0 and place + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, place)
+        part = content[place : place + 8 + size]
+        if kind == _COMPRESSED:
+            part = zlib.decompressobj().decompress(part[8:], left + 1)
+        left -= len(part)
+        parts.append(part)
+        place += 8 + size
+    if left < 0:
+        raise ImageError(
+            f"Cannot read {path}: its variables take more than {MOST_BYTES:,} bytes; save the label map alone."
+        )
+    return b"".join(parts)
 
 
 def _label_map(variables: dict[str, Any]) -> np.ndarray | None:

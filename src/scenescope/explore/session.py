@@ -17,7 +17,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from scenescope.data.images import conversions, opened, rgb_array, upright
+from scenescope.data.decoding import stored
+from scenescope.data.images import opened
 from scenescope.drawing.heatmap import colour_table
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.view import View, attend
@@ -65,8 +66,8 @@ class Session:
         """
         # The name is only said in messages; it is never opened.
         with opened(Path(name or "the picture"), MAX_PIXELS, content) as picture:
-            notes = conversions(picture)
-            image = rgb_array(upright(picture))
+            found = stored(picture)
+            notes, image = found.conversions(), found.rgb()
         height, width = image.shape[:2]
         if max(height, width) > LONGEST_SIDE:
             factor = LONGEST_SIDE / max(height, width)

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from scenescope.checkpoints.model_directory import require_classes
-from scenescope.data.images import MAX_PIXELS, read_image, rgb_array, upright
+from scenescope.data.decoding import rgb_array
+from scenescope.data.depth import UnfitError
+from scenescope.data.images import MAX_PIXELS, read_image
 from scenescope.errors import ImageError
 from scenescope.inference.devices import resolve_device
 from scenescope.inference.exported import load_for_inference
@@ -101,7 +103,9 @@ def _as_array(picture: Picture, max_pixels: int) -> npt.NDArray[np.uint8]:
         return read_image(Path(picture), max_pixels)
     if isinstance(picture, Image.Image):
         try:
-            return rgb_array(upright(picture))
+            return rgb_array(picture)
+        except UnfitError as error:
+            raise ImageError(f"The picture cannot be read: {error}.") from error
         # Pillow decodes an opened file only now, and damage may raise nearly anything (see ``opened``).
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__

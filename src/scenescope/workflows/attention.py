@@ -14,7 +14,8 @@ from PIL import Image
 from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.catalog import DATASETS, open_dataset, parse_source
 from scenescope.data.dataset import SceneDataset, size_error
-from scenescope.data.images import MAX_PIXELS, conversions, opened, rgb_array, upright
+from scenescope.data.decoding import stored
+from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.data.masks import LabelTable, decode
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import present
@@ -162,7 +163,8 @@ def _scene(dataset: SceneDataset, index: int) -> Picture:
 
 def _file(path: Path, truth: Path | None, num_classes: int) -> Picture:
     with opened(path, MAX_PIXELS) as picture:
-        notes, image = conversions(picture), rgb_array(upright(picture))
+        found = stored(picture)
+        notes, image = found.conversions(), found.rgb()
     if truth is None:
         return image, None, notes
     labels = decode(truth, LabelTable.of_values([[label] for label in range(num_classes)], [IGNORE]))

@@ -13,6 +13,7 @@ import numpy as np
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import FileDataset, SceneDataset, notes
 from scenescope.data.inspection import FaultKind, Inspection
+from scenescope.data.oddities import OddityCounts
 from scenescope.data.proposal import propose
 from scenescope.data.scan import scan
 from scenescope.drawing.contact_sheet import contact_sheet
@@ -43,6 +44,7 @@ class SplitFindings:
         unlabelled: scenes without a scored pixel, though nothing else is wrong with them.
         faulty: number of scenes of each kind of fault.
         faults: the first sentences of each kind.
+        oddities: what is odd, but no fault for sure.
         notes: what is no fault, but should be known.
         thumbnails: name and overlay of some scenes.
     """
@@ -55,6 +57,7 @@ class SplitFindings:
     unlabelled: int = 0
     faulty: Counter[FaultKind] = field(default_factory=Counter)
     faults: dict[FaultKind, list[str]] = field(default_factory=dict)
+    oddities: OddityCounts = field(default_factory=OddityCounts)
     notes: list[str] = field(default_factory=list)
     thumbnails: list[tuple[str, np.ndarray]] = field(default_factory=list)
 
@@ -80,6 +83,7 @@ class SplitFindings:
             told = self.faults.setdefault(kind, [])
             if len(told) < MOST_TOLD:
                 told.append(sentence)
+        self.oddities.add(found.name, found.oddities)
         if found.thumbnail is not None:
             self.thumbnails.append((found.name, found.thumbnail))
 
@@ -95,6 +99,7 @@ class SplitFindings:
             "scenes_without_labels": self.unlabelled,
             "faults": [{"kind": kind, "scenes": n, "first": self.faults[kind]} for kind, n in self.faulty.items()],
             "notes": self.notes,
+            **self.oddities.to_json(),
         }
 
 
@@ -188,6 +193,7 @@ def check_dataset(
                     identical.append(f"{name} of {split} is {inspection.name} of {dataset.split}")
             if progress is not None:
                 progress(dataset.split, findings.num_scenes, len(dataset))
+        findings.notes += findings.oddities.sentences(dataset.split)
         found.append(findings)
     if found:
         found[0].notes += remarks
