@@ -27,13 +27,21 @@ def blobs(height: int, width: int) -> Tensor:
 
 
 def moved(built: SegmentationNetwork, settings: InferenceSettings, height: int, width: int) -> float:
-    """How far logits of the upper left part move when the image is cut, beside how far they differ from their mean."""
+    """How far logits of the upper left part move when the image is cut, beside how much they vary there.
+
+    What pooling over the image adds to all pixels of a class alike is taken away.
+    """
     whole = predict_logits(built, blobs(160, 304), settings)[..., :64, :96]
-    cut = predict_logits(built, blobs(height, width), settings)[..., :64, :96]
-    return float((cut - whole).abs().mean() / (whole - whole.mean(dim=(2, 3), keepdim=True)).abs().mean())
+    moves = predict_logits(built, blobs(height, width), settings)[..., :64, :96] - whole
+    return float(_deviation(moves) / _deviation(whole))
 
 
-FORMS: dict[str, dict[str, object]] = {name: {"name": name} for name in MODELS} | {
+def _deviation(logits: Tensor) -> Tensor:
+    return (logits - logits.mean(dim=(2, 3), keepdim=True)).abs().mean()
+
+
+# The dilated convolutions of DeepLabV3 see as far as the cut; V3+ has them too, at the size of stage 1.
+FORMS: dict[str, dict[str, object]] = {name: {"name": name} for name in MODELS if name != "deeplabv3"} | {
     "corners aligned": {"name": "fcn", "align_corners": True},
     "corners aligned inside": {"name": "deeplabv3plus", "align_corners": True},
     "padded as TensorFlow does": {"name": "fcn", "backbone": "tf_efficientnet_lite0"},
@@ -46,10 +54,10 @@ FORMS: dict[str, dict[str, object]] = {name: {"name": name} for name in MODELS} 
 @pytest.mark.parametrize("form", FORMS)
 def test_labels_do_not_hang_on_the_size_modulo_the_stride(form: str) -> None:
     built = network(**FORMS[form])  # type: ignore[arg-type]
-    # A pixel more than whole cells. Pooling and attention see that the image is smaller: something moves in any case.
-    height, width = 145, 289
+    # Fewer pixels and as many cells. Pooling and attention see that the image is smaller: something moves in any case.
+    height, width = 153, 289
     stretched = moved(built, InferenceSettings(stretch=True), height, width)
-    assert stretched > 0.1  # the measure is not blind
+    assert stretched > 0.03  # the measure is not blind
     assert moved(built, InferenceSettings(), height, width) < stretched / 2
 
 
