@@ -1,5 +1,6 @@
 """Writing: all or nothing, and damage is found."""
 
+import contextlib
 import errno
 import subprocess
 import sys
@@ -131,3 +132,37 @@ def test_a_directory_is_held_by_one_process_and_free_after_its_death(tmp_path: P
     with files.held_directory(tmp_path):
         assert (tmp_path / ".lock").exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_staged_files_are_moved_together_or_not_at_all(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("older")
+    with files.staged_files() as staged:
+        staged.write(first, lambda place: place.write_text("new"))
+        staged.write(second, lambda place: place.write_text("new"))
+        assert first.read_text() == "older"
+        assert not second.exists()
+    assert (first.read_text(), second.read_text()) == ("new", "new")
+
+    def fail_at_the_second():
+        with files.staged_files() as staged:
+            staged.write(first, lambda place: place.write_text("newer"))
+            staged.write(second, raise_memory_error)
+
+    with pytest.raises(MemoryError):
+        fail_at_the_second()
+    assert first.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
+
+
+def test_a_staged_file_that_fails_may_be_done_without(tmp_path):
+    with files.staged_files() as staged:
+        staged.write(tmp_path / "kept", lambda place: place.write_text("kept"))
+        with contextlib.suppress(MemoryError):
+            staged.write(tmp_path / "lost", raise_memory_error)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def raise_memory_error(place):
+    place.write_text("half")
+    raise MemoryError

@@ -46,24 +46,60 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+class StagedFiles:
+    """Files that are written under other names beside their places, to be moved there together."""
+
+    def __init__(self) -> None:
+        self.temporaries: dict[Path, Path] = {}
+        """Where each file is meanwhile, by its place."""
+
+    def write(self, path: Path, write: Callable[[Path], object], num_bytes: int | None = None) -> None:
+        """Call ``write`` with a temporary path beside ``path`` and flush it to disk.
+
+        Raises:
+            StorageError: the place cannot be written.
+        """
+        with storage_errors(path, num_bytes):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+            try:
+                write(temporary)
+                _flush(temporary)
+                temporary.chmod(0o666 & ~_umask())
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            self.temporaries[path] = temporary
+
+
+@contextlib.contextmanager
+def staged_files() -> Iterator[StagedFiles]:
+    """Give a ``with`` block files to write, and move all into place when it ends; if it fails, none.
+
+    Raises:
+        StorageError: a file cannot be moved into its place.
+    """
+    files = StagedFiles()
+    try:
+        yield files
+        for path, temporary in files.temporaries.items():
+            with storage_errors(path):
+                temporary.replace(path)
+    finally:
+        for temporary in files.temporaries.values():
+            temporary.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, write: Callable[[Path], object], num_bytes: int | None = None) -> None:
     """Call ``write`` with a temporary path beside ``path``, flush it to disk and move it into place.
 
     Raises:
         StorageError: the place cannot be written; neither a partial nor a temporary file remains.
     """
-    with storage_errors(path, num_bytes):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
-            write(temporary)
-            _flush(temporary)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with staged_files() as files:
+        files.write(path, write, num_bytes)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -123,10 +159,12 @@ def output_directory(path: Path) -> Iterator[Path]:
     """Make a directory for results; if the ``with`` block fails and nothing was written, remove it again.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: it cannot be made, or nothing can be written in it.
     """
     missing = [place for place in (path, *path.parents) if not place.exists()]
     make_directory(path)
+    with storage_errors(path):
+        tempfile.TemporaryFile(dir=path).close()
     try:
         yield path
     except BaseException:

@@ -2,6 +2,7 @@ import csv
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scenescope.errors import StorageError
@@ -66,7 +67,7 @@ def test_two_runs_write_the_same_bytes(strongest, pictures, tmp_path):
             assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
-def test_a_resumed_folder_goes_on_where_it_was_and_ends_the_same(strongest, pictures, tmp_path, answering):
+def test_a_resumed_folder_goes_on_where_it_was_and_ends_the_same(strongest, pictures, tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     predict_files(strongest, find_pictures([str(pictures)], whole), whole)
     found = find_pictures([str(pictures)], resumed)
@@ -80,10 +81,11 @@ def test_a_resumed_folder_goes_on_where_it_was_and_ends_the_same(strongest, pict
     (resumed / "a_overlay.png").unlink()
     predict_files(strongest, found, resumed, resume=True)
     assert (resumed / "a_overlay.png").exists()
-    other = Segmenter(answering(lambda images: images), Classes.named(["blue", "green", "red"]))
-    with pytest.raises(StorageError, match="predictions of another model or other settings"):
-        predict_files(other, found, resumed, resume=True)
-    predict_files(other, found, resumed)
+    other = Segmenter(strongest.network, Classes.named(["blue", "green", "red"]))
+    asked = len(strongest.network.sizes)
+    predict_files(other, found, resumed, resume=True)
+    assert len(strongest.network.sizes) == asked + 2  # both, as their classes are others
+    assert rows(resumed / "summary.csv")[0][4:] == ["blue", "green", "red"]
 
 
 def test_ctrl_c_leaves_a_summary_of_what_was_done(strongest, pictures, tmp_path):
@@ -94,6 +96,36 @@ def test_ctrl_c_leaves_a_summary_of_what_was_done(strongest, pictures, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         predict_files(strongest, interrupted(), tmp_path / "out")
     assert len(rows(tmp_path / "out" / "summary.csv")) == 2
+
+
+def test_an_overlay_that_the_memory_does_not_hold_costs_neither_its_labels_nor_the_next_picture(
+    strongest, pictures, tmp_path, monkeypatch
+):
+    def too_large(image, *_, **__):
+        if image.shape[1] == 4:
+            raise MemoryError
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr("scenescope.inference.prediction.overlaid", too_large)
+    output = tmp_path / "out"
+    found = find_pictures([str(pictures)], output)
+    result = predict_files(strongest, found, output)
+    assert [picture.name for picture in result.done] == ["sub/c"]
+    assert [picture.name for picture, _ in result.failed] == ["a", "b"]
+    assert "the labels are written; leave the overlay out (--no-overlay" in result.failed[0][1]
+    with Image.open(output / "a_labels.png") as labels:
+        assert np.asarray(labels).tolist() == [[0, 0, 0, 2]] * 2
+    assert not (output / "a_overlay.png").exists()
+    asked = len(strongest.network.sizes)
+    assert len(predict_files(strongest, found, output, overlay=False, resume=True).done) == 2
+    assert len(strongest.network.sizes) == asked
+
+
+def test_an_error_names_its_picture(answering, pictures, tmp_path):
+    silent = Segmenter(answering(lambda images: images * torch.nan), Classes.named(["red", "green", "blue"]))
+    result = predict_files(silent, find_pictures([str(pictures)], tmp_path / "out"), tmp_path / "out")
+    assert not result.done
+    assert result.failed[0][1].startswith(f"{pictures / 'a.png'}: The network's answer is no number")
 
 
 def test_an_output_that_cannot_be_written_ends_it(strongest, pictures, tmp_path):

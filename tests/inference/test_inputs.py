@@ -27,13 +27,51 @@ def found(*inputs, output="out"):
 
 
 def test_a_folder_is_searched_with_its_subfolders_in_order(folder):
-    folder("in/b.jpg", "in/a.PNG", "in/notes.txt", "in/sub/deep/c.webp", "in/.partial/d.jpg")
-    assert found("in") == [
-        ("in/a.PNG", "a"),
-        ("in/b.jpg", "b"),
-        ("in/.partial/d.jpg", ".partial/d"),
-        ("in/sub/deep/c.webp", "sub/deep/c"),
+    folder("in/b.jpg", "in/a.PNG", "in/notes.txt", "in/sub/deep/c.webp")
+    assert found("in") == [("in/a.PNG", "a"), ("in/b.jpg", "b"), ("in/sub/deep/c.webp", "sub/deep/c")]
+
+
+def test_what_is_hidden_or_of_a_system_is_passed_over(folder):
+    folder("in/a.jpg", "in/._a.jpg", "in/.partial/d.jpg", "in/@eaDir/a.jpg", "in/sub/__MACOSX/b.jpg")
+    assert found("in") == found("in/*") == [("in/a.jpg", "a")]
+    assert found("in/@eaDir", "in/._a.jpg") == [("in/@eaDir/a.jpg", "a"), ("in/._a.jpg", "._a")]
+
+
+def test_what_is_not_read_has_a_problem_and_takes_no_name(folder):
+    folder("in/a.jpg", "in/a.HEIC", "in/b.cr2", "clip.mov")
+    pictures = find_pictures(["in", "clip.mov"], "out")
+    assert [(picture.name, picture.problem) for picture in pictures] == [
+        ("a", "Cannot read in/a.HEIC: HEIC is not read; save it as JPEG or PNG."),
+        ("a", None),
+        ("b", "Cannot read in/b.cr2: CR2 is not read; save it as JPEG or PNG."),
+        (
+            "clip",
+            "Cannot read clip.mov: it is a video; take pictures out of it, such as with"
+            " ffmpeg -i clip.mov frames/%06d.png.",
+        ),
     ]
+
+
+def test_a_folder_that_cannot_be_searched_is_told(folder, monkeypatch):
+    folder("in/a.jpg", "in/locked/b.jpg")
+    scan = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    pictures = find_pictures(["in"], "out")
+    assert [(str(picture.path), picture.problem) for picture in pictures] == [
+        ("in/a.jpg", None),
+        ("in/locked", "Cannot search in/locked: Permission denied; check its permissions."),
+    ]
+
+
+def test_an_address_is_no_path(folder):
+    with pytest.raises(ImageError, match=r"https://example.org/a.png is an address, and only files are read"):
+        find_pictures(["https://example.org/a.png"], "out")
 
 
 def test_files_keep_their_order_and_come_once(folder):

@@ -1,11 +1,11 @@
+import dataclasses
 import errno
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.errors import StorageError
-from scenescope.files import write_atomically
+from scenescope.errors import ImageError, StorageError
 from scenescope.inference import prediction as module
 from scenescope.inference.prediction import Prediction
 from scenescope.labels import Classes
@@ -52,6 +52,13 @@ def test_without_probabilities_two_files_are_written(prediction, tmp_path):
     assert [file.name for file in bare.save(tmp_path, "a")] == ["a_labels.png", "a_overlay.png"]
 
 
+class FullDisk:
+    """A picture that no disk has space for."""
+
+    def save(self, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize("full_at", ["overlay", "probabilities"])
 def test_a_full_disk_leaves_none_of_a_pictures_files(prediction, tmp_path, monkeypatch, full_at):
     def full(*_, **__):
@@ -60,11 +67,65 @@ def test_a_full_disk_leaves_none_of_a_pictures_files(prediction, tmp_path, monke
     if full_at == "probabilities":
         monkeypatch.setattr(np, "savez_compressed", full)
     else:
-        monkeypatch.setattr(module, "save_png", lambda picture, path: write_atomically(path, full))
+        monkeypatch.setattr(module, "overlaid", lambda *_: FullDisk())
     (tmp_path / "b_labels.png").touch()
+    (tmp_path / "a_overlay.png").write_text("older")
     with pytest.raises(StorageError, match="No space left"):
         prediction.save(tmp_path, "a")
-    assert [file.name for file in tmp_path.iterdir()] == ["b_labels.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a_overlay.png", "b_labels.png"]
+    assert (tmp_path / "a_overlay.png").read_text() == "older"
+
+
+def test_without_an_overlay_none_is_written(prediction, tmp_path):
+    files = prediction.save(tmp_path, "a", overlay=False)
+    assert [file.name for file in files] == ["a_labels.png", "a_probabilities.npz"]
+
+
+def test_too_little_memory_for_the_overlay_leaves_the_rest(prediction, tmp_path, monkeypatch):
+    def too_large(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "overlaid", too_large)
+    with pytest.raises(ImageError, match=r"a_overlay.png needs more memory .* in Python overlay=False"):
+        prediction.save(tmp_path, "a")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a_labels.png", "a_probabilities.npz"]
+
+
+def test_ignored_pixels_are_of_no_class(prediction, tmp_path):
+    """As a threshold makes them: transformers' and PaddleSeg#2987's users."""
+    labels = prediction.labels.copy()
+    labels[0, 0] = labels[1, 1] = 255
+    unsure = dataclasses.replace(prediction, labels=labels)
+    assert unsure.shares() == {"road": 2 / 6, "sky": 2 / 6, "car": 0.0}
+    assert unsure.overlay().getpixel((0, 0)) == (200, 200, 200)
+    assert unsure.overlay().getpixel((1, 0)) == (164, 132, 164)
+    with Image.open(unsure.save(tmp_path, "a")[0]) as saved:
+        assert np.array_equal(np.asarray(saved), labels)
+
+
+@pytest.mark.parametrize("opacity", [-0.1, 1.5, float("nan")])
+def test_an_opacity_outside_0_to_1_is_refused(prediction, opacity):
+    with pytest.raises(ImageError, match=r"opacity=.* give the weight of the colours, 0 to 1"):
+        prediction.overlay(opacity)
+
+
+def test_predictions_lie_in_lists_and_sets(prediction):
+    other = dataclasses.replace(prediction)
+    assert prediction in [other, prediction]
+    assert prediction not in [other]
+    assert len({prediction, other}) == 2
+
+
+def test_bands_change_nothing(monkeypatch):
+    generator = np.random.default_rng(0)
+    labels = generator.choice([0, 1, 2, 255], (37, 23)).astype(np.uint8)
+    whole = Prediction(labels, generator.integers(0, 256, (37, 23, 3), np.uint8), CLASSES)
+    expected, shares = np.asarray(whole.overlay(0.3)), whole.shares()
+    for rows in (1, 5, 36):
+        monkeypatch.setattr("scenescope.drawing.overlay.BAND", 23 * rows)
+        assert np.array_equal(np.asarray(whole.overlay(0.3)), expected)
+        assert whole.shares() == shares
+    assert shares["sky"] == (labels == 1).mean()
 
 
 def test_a_file_in_the_folders_place_is_named(prediction, tmp_path):

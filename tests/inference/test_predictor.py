@@ -7,6 +7,7 @@ import torch.nn.functional as functional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scenescope.errors import ImageError, ModelError
 from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits, window_starts
 
 
@@ -139,3 +140,31 @@ def test_labels_through_windows_are_those_of_the_averaged_logits(answering, data
     assert found.dtype == torch.uint8
     given_logits = expected.gather(1, found[:, None].long())[:, 0]
     torch.testing.assert_close(given_logits, expected.max(dim=1).values, rtol=1e-5, atol=1e-3)
+
+
+def test_a_window_larger_than_the_picture_takes_no_more_memory_than_the_picture(identity, monkeypatch):
+    made = []
+    new_zeros = torch.Tensor.new_zeros
+
+    def watched(tensor, *size, **options):
+        made.append(size)
+        return new_zeros(tensor, *size, **options)
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", watched)
+    images = torch.arange(3 * 6 * 8, dtype=torch.uint8).view(1, 3, 6, 8)
+    labels = predict_labels(identity, images, InferenceSettings(window=4000))
+    assert torch.equal(labels, images.argmax(dim=1).to(torch.uint8))
+    assert made == [(1, 3, 6, 8)]
+
+
+@pytest.mark.parametrize("settings", [InferenceSettings(), InferenceSettings(window=3), InferenceSettings(flip=True)])
+def test_answers_that_are_no_numbers_and_pictures_that_are_none_are_refused(answering, identity, settings):
+    images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    silent = answering(lambda pixels: pixels + torch.nan)
+    for predict in (predict_labels, predict_logits):
+        with pytest.raises(ModelError, match="no number everywhere"):
+            predict(silent, images, settings)
+        with pytest.raises(ImageError, match=r"torch.float32 is no batch of pictures"):
+            predict(identity, images.float(), settings)
+        with pytest.raises(ModelError, match="Conv2d is no network"):
+            predict(torch.nn.Conv2d(3, 3, 1), images, settings)

@@ -1,3 +1,6 @@
+import io
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -27,11 +30,16 @@ def picture():
     return image
 
 
-def test_file_pillow_image_and_array_give_the_same_answer(strongest, picture, tmp_path):
+def test_file_bytes_pillow_image_and_array_give_the_same_answer(strongest, picture, tmp_path):
     Image.fromarray(picture).save(tmp_path / "a.png")
     expected = [[0, 0, 0, 2, 2, 2]] * 4
-    for given in (picture, Image.fromarray(picture), tmp_path / "a.png", str(tmp_path / "a.png")):
-        prediction = strongest.predict(given)
+    content = (tmp_path / "a.png").read_bytes()
+    with (tmp_path / "a.png").open("rb") as file:
+        givens = [picture, Image.fromarray(picture), tmp_path / "a.png", str(tmp_path / "a.png")]
+        givens += [content, bytearray(content), io.BytesIO(content), file]
+        predictions = strongest.predict(givens)
+    assert len(predictions) == len(givens)
+    for prediction in predictions:
         assert prediction.labels.dtype == np.uint8
         assert prediction.labels.tolist() == expected
         assert np.array_equal(prediction.image, picture)
@@ -67,6 +75,90 @@ def test_probabilities_are_those_of_the_logits(strongest, picture):
 def test_other_arrays_are_refused(strongest, array):
     with pytest.raises(ImageError, match="is no picture; give H x W x 3 uint8 RGB"):
         strongest.predict(array)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, "A NoneType is no picture; give a path, the bytes of a file, a file opened with 'rb'"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), "A Tensor is no picture"),
+        (io.StringIO("text"), "A StringIO is no picture"),
+        (b"", "A picture given as bytes is empty, or its file was read to the end before; give a path"),
+        (b"no picture", "Cannot read the bytes given: not a picture"),
+        ("https://example.org/a.png", "https://example.org/a.png is an address, and only files are read"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_line(strongest, given, told):
+    with pytest.raises(ImageError, match=f"^{told}") as refused:
+        strongest.predict(given)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_prediction_keeps_its_picture_when_the_frame_is_used_again(strongest, picture):
+    frame = picture.copy()
+    prediction = strongest.predict(frame)
+    frame[:] = 0
+    assert np.array_equal(prediction.image, picture)
+
+
+def test_bytes_above_the_limit_are_refused(strongest, picture):
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG")
+    with pytest.raises(ImageError, match="6 x 4"):
+        strongest.predict(content.getvalue(), max_pixels=23)
+
+
+def test_four_threads_answer_as_one():
+    torch.manual_seed(0)
+    network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=16)
+    segmenter = Segmenter(network, CLASSES)
+    generator = np.random.default_rng(0)
+    pictures = [generator.integers(0, 256, (32 + 16 * (n % 3), 48 + 16 * (n % 2), 3), np.uint8) for n in range(24)]
+    alone = [segmenter.predict(picture).labels for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(segmenter.predict, pictures))
+    assert all(np.array_equal(each.labels, labels) for each, labels in zip(together, alone, strict=True))
+    assert len({labels.tobytes() for labels in alone}) > 12  # they are not told apart by chance
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_compiled_network_runs_compiled(picture, wrapped):
+    """pytorch#141616: nothing was, as predictions called another method than the compiled one."""
+    torch.manual_seed(0)
+    network = create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=16)
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    expected = Segmenter(network, CLASSES).predict(image).labels
+    ran = []
+
+    def backend(graph, inputs):
+        def run(*arguments):
+            ran.append(graph)
+            return graph.forward(*arguments)
+
+        return run
+
+    torch._dynamo.reset()
+    if wrapped:
+        segmenter = Segmenter(torch.compile(network, backend=backend), CLASSES)
+    else:
+        segmenter = Segmenter(network, CLASSES)
+        segmenter.network.compile(backend=backend)
+    assert np.array_equal(segmenter.predict(image).labels, expected)
+    assert len(ran) == 1
+
+
+def test_a_segmenter_says_what_it_is(strongest):
+    classes = Classes.named(["red", "green", "blue", "more"])
+    network = create_model("fcn", backbone="test_resnet", num_classes=4)
+    text = repr(Segmenter(network, classes, settings=InferenceSettings(flip=True)))
+    assert text.startswith("Segmenter(fcn, 4 classes: red, green, blue, ...; cpu; InferenceSettings(")
+    assert "flip=True" in text
+    assert len(text) < 300
+
+
+def test_networks_of_other_kinds_are_refused():
+    with pytest.raises(ModelError, match="Conv2d is no network of scenescope"):
+        Segmenter(torch.nn.Conv2d(3, 3, 1), CLASSES)
 
 
 def test_a_pillow_image_of_a_file_cut_short_is_refused(strongest, tmp_path):

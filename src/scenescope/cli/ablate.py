@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from scenescope.cli.console import Console
 from scenescope.cli.inference_options import DeviceOption, output_path
 from scenescope.errors import ScenescopeError
 

@@ -38,11 +38,11 @@ def benchmark(
         raise ScenescopeError("--backbone is for a network with random weights; a model has its own. Leave it out.")
     sizes = [_parse_size(each) for each in size or ["512,512"]]
     import torch
-    from rich.console import Console
     from rich.table import Table
 
     from scenescope.benchmark import measure
     from scenescope.checkpoints.model_directory import load_model
+    from scenescope.cli.console import Console
     from scenescope.inference.devices import resolve_device
     from scenescope.models.catalog import create_model
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from scenescope.cli.console import Console
 from scenescope.cli.inference_options import output_path
 
 

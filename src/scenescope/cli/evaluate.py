@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from scenescope.cli.console import Console
 from scenescope.cli.inference_options import (
     BaseSizeOption,
     DeviceOption,
@@ -29,7 +29,7 @@ from scenescope.cli.inference_options import (
     inference_settings,
     output_path,
 )
-from scenescope.errors import ScenescopeError
+from scenescope.errors import ScenescopeError, visible
 
 if TYPE_CHECKING:
     from scenescope.evaluation.boundary import BoundaryCounts
@@ -110,11 +110,15 @@ def evaluate(
     along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
     loaded = load_for_inference(model, device=chosen_device)
     difference = class_difference(loaded.classes.names, dataset.classes.names)
-    with output_directory(output) if output is not None else contextlib.nullcontext():
+    with contextlib.ExitStack() as places:
+        for place in (output, report):
+            # Before the work: that a folder cannot be written is to be known early.
+            if place is not None:
+                places.enter_context(output_directory(place))
         with joined_processes() as (rank, world_size):
             console = Console(quiet=rank != 0)
             if difference and rank == 0:
-                print(f"note: {difference}.", file=sys.stderr)
+                print(visible(f"note: {difference}."), file=sys.stderr)
             with _progress(console) as progress:
                 confusion = evaluate_network(
                     loaded.network,
@@ -134,6 +138,8 @@ def evaluate(
         names = dataset.classes.names
         scores = Scores.from_matrix(confusion, names, absent)
         boundary_scores = None if along is None else BoundaryScores.from_counts(along, names, absent)
+        # Before anything is written: whatever becomes of the files, the numbers are known.
+        _print_scores(console, scores, boundary_scores, f"{source}, {split}, {len(dataset)} images")
         if output is not None:
             stored = {
                 "data": source,
@@ -148,14 +154,10 @@ def evaluate(
                 stored["boundary"] = boundary_scores.to_json()
             write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
             draw_confusion(confusion.counts(), names, output / "confusion.png")
-        page = None
         if report is not None and pictures is not None:
-            with output_directory(report):
-                page = write_evaluation_report(
-                    report, loaded, dataset, scores, pictures, dataclasses.asdict(settings), f"{source}, {split}"
-                )
-        _print_scores(console, scores, boundary_scores, f"{source}, {split}, {len(dataset)} images")
-        if page is not None:
+            page = write_evaluation_report(
+                report, loaded, dataset, scores, pictures, dataclasses.asdict(settings), f"{source}, {split}"
+            )
             console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -198,7 +200,7 @@ def _print_scores(console: Console, scores: Scores, boundary: BoundaryScores | N
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for name, *row in zip(scores.names, *columns.values(), strict=True):
-        table.add_row(Text(name), *row)
+        table.add_row(Text(visible(name)), *row)
     console.print(table, highlight=False)
     for what, value in means.items():
         console.print(f"{what:24}{_shown(value)}", highlight=False)

@@ -28,7 +28,7 @@ from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
 from scenescope.cli.submit import submit
 from scenescope.cli.train import train
-from scenescope.errors import ScenescopeError
+from scenescope.errors import ScenescopeError, visible
 
 app = typer.Typer(
     help="Scene segmentation with attention you can look into.",
@@ -97,7 +97,7 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _refuse(message: str) -> NoReturn:
-    print("error:", " ".join(message.split()), file=sys.stderr)
+    print("error:", visible(" ".join(message.split())), file=sys.stderr)
     sys.exit(2)
 
 

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from scenescope.cli.console import Console
 from scenescope.errors import ScenescopeError
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
+from scenescope.cli.console import Console
 from scenescope.cli.inference_options import (
     BaseSizeOption,
     DeviceOption,
@@ -30,12 +30,15 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write the probability of every class as .npz.")
     ] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay/--no-overlay", help="Write the picture with the classes' colours and a legend.")
+    ] = True,
     max_pixels: Annotated[
         int | None,
         typer.Option(min=1, help="Refuse larger pictures before decoding them.", show_default="200 million"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Leave out pictures that are done already, by this model and settings.")
+        bool, typer.Option("--resume", help="Leave out pictures that are done: unchanged, by this model and settings.")
     ] = False,
     protocol: ProtocolOption = None,
     scales: ScalesOption = None,
@@ -48,20 +51,31 @@ def predict(
     """Segment pictures. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
     from scenescope.data.images import MAX_PIXELS
     from scenescope.files import output_directory
-    from scenescope.inference.batch import SUMMARY, predict_files
+    from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
     from scenescope.inference.inputs import find_pictures
     from scenescope.inference.segmenter import Segmenter
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     pictures = find_pictures(images, output)
+    require_free(pictures, output, wanted_endings(probabilities, overlay))
     segmenter = Segmenter.load(model, device, settings)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     shown = track(pictures, "predicting", console=console, transient=True) if console.is_terminal else pictures
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     with output_directory(output):
-        result = predict_files(segmenter, shown, output, probabilities=probabilities, max_pixels=limit, resume=resume)
+        result = predict_files(
+            segmenter,
+            shown,
+            output,
+            probabilities=probabilities,
+            overlay=overlay,
+            max_pixels=limit,
+            resume=resume,
+        )
     console.print(f"{len(result.done)} of {len(pictures)} pictures predicted; see {output / SUMMARY}.")
+    for note in result.notes:
+        errors.print("note:", note)
     for _, reason in result.failed:
         errors.print("failed:", " ".join(reason.split()))
     if result.failed:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
+from scenescope.cli.console import Console
 from scenescope.cli.inference_options import (
     BaseSizeOption,
     DeviceOption,

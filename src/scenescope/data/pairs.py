@@ -10,6 +10,9 @@ from scenescope.data.dataset import Pair
 from scenescope.data.images import SUFFIXES
 from scenescope.errors import DataError, SplitError
 
+_OF_SYSTEMS = frozenset(("@eaDir", "#recycle", "#snapshot", "__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
+"""Folders that network drives, archives of macOS and Windows add to those of their users."""
+
 
 def pair_directories(images: Path, masks: Path) -> tuple[Pair, ...]:
     """Pair every image with the mask of the same stem, sorted by stem.
@@ -23,6 +26,11 @@ def pair_directories(images: Path, masks: Path) -> tuple[Pair, ...]:
     return tuple((image_of[stem], mask_of[stem]) for stem in sorted(image_of))
 
 
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder of this name is none of the user's: hidden, or put there by a system."""
+    return name.startswith(".") or name in _OF_SYSTEMS
+
+
 def pictures_by_stem(directory: Path) -> dict[str, Path]:
     """Return the pictures directly in a directory by their stem; hidden and other files are passed over.
 
@@ -33,7 +41,7 @@ def pictures_by_stem(directory: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     folded: dict[str, Path] = {}
     for path in sorted(directory.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if is_hidden(path.name) or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         if path.stem in found:
             raise DataError(

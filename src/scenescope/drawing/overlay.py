@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,9 @@ from scenescope.labels import IGNORE, Classes, Colour
 
 IGNORE_COLOUR: Colour = (0, 0, 0)
 """How ignored pixels are painted where nothing lies beneath."""
+
+BAND = 2**18
+"""About so many pixels of a picture are worked on at once: what is needed besides it does not grow with it."""
 
 
 def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
@@ -29,6 +32,12 @@ def colourise(labels: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
     return painted
 
 
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Cut the rows of a picture into bands of about ``BAND`` pixels."""
+    rows = max(1, BAND // max(1, width))
+    return (slice(top, top + rows) for top in range(0, height, rows))
+
+
 def blend(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], opacity: float = 0.5) -> np.ndarray:
     """Lay the colours of the classes over an image; ignored pixels show the image alone.
 
@@ -40,8 +49,11 @@ def blend(image: np.ndarray, labels: np.ndarray, palette: Sequence[Colour], opac
     Returns:
         H x W x 3 uint8 RGB.
     """
-    mixed = _mixed(image, colourise(labels, palette), opacity)
-    return np.where((labels == IGNORE)[..., None], image, mixed)
+    blended = np.empty_like(image)
+    for band in bands(*labels.shape):
+        mixed = _mixed(image[band], colourise(labels[band], palette), opacity)
+        blended[band] = np.where((labels[band] == IGNORE)[..., None], image[band], mixed)
+    return blended
 
 
 def with_legend(
@@ -57,8 +69,30 @@ def with_legend(
     Returns:
         The picture with the legend below, wider only if a single name needs it.
     """
-    entries = _entries(names, palette, shares)
-    height, width = picture.shape[:2]
+    page = _page(picture.shape[0], picture.shape[1], _entries(names, palette, shares))
+    page.paste(Image.fromarray(picture))
+    return page
+
+
+def overlaid(
+    image: np.ndarray, labels: np.ndarray, classes: Classes, shares: Sequence[float], opacity: float = 0.5
+) -> Image.Image:
+    """Return ``blend`` of an image ``with_legend``, in little more memory than the picture that is returned.
+
+    Args:
+        image: H x W x 3 uint8 RGB.
+        labels: H x W uint8 train ids.
+        shares: share of every class, 0 to 1.
+        opacity: weight of the colours, 0 to 1.
+    """
+    page = _page(labels.shape[0], labels.shape[1], _entries(classes.names, classes.palette, shares))
+    for band in bands(*labels.shape):
+        page.paste(Image.fromarray(blend(image[band], labels[band], classes.palette, opacity)), (0, band.start))
+    return page
+
+
+def _page(height: int, width: int, entries: Sequence[tuple[str, Colour]]) -> Image.Image:
+    """Return a white page for a picture, with the legend of the entries below its place."""
     size = min(40, max(11, round(width / 42)))
     font = ImageFont.load_default(size)
     gap, line = round(size * 0.6), round(size * 1.6)
@@ -75,7 +109,6 @@ def with_legend(
     legend = (row + 1) * line + gap if entries else 0
 
     page = Image.new("RGB", (total, height + legend), "white")
-    page.paste(Image.fromarray(picture))
     draw = ImageDraw.Draw(page)
     for (text, colour), (x, y) in zip(entries, places, strict=True):
         middle = y + line // 2
@@ -93,17 +126,19 @@ def present(classes: Classes, *maps: np.ndarray) -> Classes:
 
 
 def save_label_png(labels: np.ndarray, palette: Sequence[Colour], path: Path) -> None:
-    """Save a label map as a palette PNG: its values are the train ids (ignored stays 255), its colours the classes'.
-
-    Args:
-        labels: H x W uint8 train ids.
+    """Save a label map as a palette PNG, see ``label_picture``.
 
     Raises:
         StorageError: the place cannot be written.
     """
+    save_png(label_picture(labels, palette), path)
+
+
+def label_picture(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:
+    """Return H x W uint8 train ids as a picture with a palette: these are its values, ignored stays 255."""
     picture = Image.fromarray(labels)
     picture.putpalette(_table(palette).tobytes())
-    save_png(picture, path)
+    return picture
 
 
 def _mixed(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:

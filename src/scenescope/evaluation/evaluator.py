@@ -15,6 +15,7 @@ from scenescope.data.transforms import whole_sample
 from scenescope.errors import ImageError
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
+from scenescope.inference.checks import require_network
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
 from scenescope.inference.predictor import InferenceSettings, predict_labels
@@ -53,10 +54,12 @@ def evaluate(
         The counts over all processes where ``torch.distributed`` joins them, else of this share of the images.
 
     Raises:
-        ModelError: the network has another class count than the data set.
+        ModelError: the network is none of scenescope's, has another class count than the data set, or answers what is
+            no number.
         DataError: a picture or mask is not fit; the message names the file.
         ImageError: a picture needs more memory than there is.
     """
+    require_network(network)
     require_classes(network, dataset.classes, f"the data set {dataset.root or dataset.split}")
     device = torch.device(device)
     confusion = ConfusionMatrix(network.num_classes, device)

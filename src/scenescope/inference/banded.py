@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from scenescope.cells import Cells
+from scenescope.inference.checks import require_finite
 
 
 def banded_argmax(logits: Tensor, size: tuple[int, int], cells: Cells) -> Tensor:
@@ -30,7 +31,11 @@ def banded_argmax(logits: Tensor, size: tuple[int, int], cells: Cells) -> Tensor
 
     Returns:
         B x H x W uint8.
+
+    Raises:
+        ModelError: a logit is NaN or infinite.
     """
+    require_finite(logits)
     batch, classes, rows, columns = logits.shape
     height, width = size
     left, shares = _lower(cells, 1, width, columns, logits.device)

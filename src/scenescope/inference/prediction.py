@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scenescope.drawing.overlay import blend, save_label_png, with_legend
-from scenescope.drawing.png import save_png
-from scenescope.files import write_atomically
+from scenescope.drawing.overlay import bands, label_picture, overlaid
+from scenescope.errors import ImageError
+from scenescope.files import staged_files
+from scenescope.inference.inputs import LABELS, OVERLAY, PROBABILITIES
+from scenescope.inference.memory import memory_errors
 from scenescope.labels import Classes
 
+_WITHOUT_OVERLAY = "the labels are written; leave the overlay out (--no-overlay, in Python overlay=False)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """A label map and the picture it belongs to.
 
     Attributes:
-        labels: H x W uint8, a class 0..K-1 for every pixel of the picture as displayed.
+        labels: H x W uint8, a class 0..K-1 for every pixel of the picture as displayed; 255 for one that is to have
+            none, as a threshold may make it.
         image: H x W x 3 uint8 RGB, the picture as displayed.
         classes: names and colours of the K classes.
         probabilities: K x H x W float32 that sum to 1 over the classes, where they were asked for.
@@ -33,42 +39,67 @@ class Prediction:
     probabilities: npt.NDArray[np.float32] | None = None
 
     def shares(self) -> dict[str, float]:
-        """Return the share of the pixels, 0 to 1, of every class by name."""
-        counts = np.bincount(self.labels.reshape(-1), minlength=len(self.classes))
-        return {name: int(count) / self.labels.size for name, count in zip(self.classes.names, counts, strict=True)}
+        """Return the share of all pixels, 0 to 1, of every class by name; ignored pixels are of none."""
+        counts = np.zeros(256, np.int64)
+        for band in bands(*self.labels.shape):
+            counts += np.bincount(self.labels[band].reshape(-1), minlength=256)
+        return {name: int(count) / self.labels.size for name, count in zip(self.classes.names, counts, strict=False)}
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """Return the picture with the classes' colours laid over it, and a legend with their shares below."""
-        blended = blend(self.image, self.labels, self.classes.palette, opacity)
-        return with_legend(blended, self.classes.names, self.classes.palette, list(self.shares().values()))
+        """Return the picture with the classes' colours laid over it, and a legend with their shares below.
 
-    def save(self, directory: str | Path, stem: str) -> list[Path]:
-        """Write label map and overlay, and the probabilities where there are any.
+        Args:
+            opacity: weight of the colours, 0 to 1; ignored pixels show the picture alone.
+
+        Raises:
+            ImageError: an opacity outside 0 to 1.
+        """
+        if not 0 <= opacity <= 1:
+            raise ImageError(f"opacity={opacity} is not possible; give the weight of the colours, 0 to 1.")
+        return overlaid(self.image, self.labels, self.classes, list(self.shares().values()), opacity)
+
+    def save(
+        self,
+        directory: str | Path,
+        stem: str,
+        *,
+        overlay: bool = True,
+        before: Callable[[Mapping[Path, Path]], object] | None = None,
+    ) -> list[Path]:
+        """Write label map and overlay, and the probabilities where there are any; older files are replaced.
 
         STEM_labels.png holds the class of every pixel, with the palette; STEM_overlay.png the picture with colours and
         legend; STEM_probabilities.npz ``probabilities`` (K x H x W float16) and ``classes`` (their names).
+
+        Args:
+            overlay: whether to write one.
+            before: called with where each file is, by its place, when all are written and none has been moved there.
 
         Returns:
             The files written.
 
         Raises:
-            StorageError: the place cannot be written; none of the files is left.
+            StorageError: the place cannot be written; older files are then untouched.
+            ImageError: the overlay needs more memory than there is; the other files are then written.
         """
-        files = [Path(directory) / f"{stem}_{what}" for what in ("labels.png", "overlay.png")]
-        try:
-            save_label_png(self.labels, self.classes.palette, files[0])
-            save_png(self.overlay(), files[1])
+        labels, laid_over, probabilities = (
+            Path(directory) / f"{stem}{ending}" for ending in (LABELS, OVERLAY, PROBABILITIES)
+        )
+        lacking: ImageError | None = None
+        with staged_files() as files:
+            files.write(labels, partial(label_picture(self.labels, self.classes.palette).save, format="PNG"))
             if self.probabilities is not None:
-                files.append(Path(directory) / f"{stem}_probabilities.npz")
-                self._save_probabilities(self.probabilities, files[2])
-        except BaseException:
-            # Some of the files would look like all of them.
-            for file in files:
-                with contextlib.suppress(OSError):
-                    file.unlink()
-            raise
-        return files
-
-    def _save_probabilities(self, probabilities: npt.NDArray[np.float32], path: Path) -> None:
-        half, names = probabilities.astype(np.float16), np.array(self.classes.names)
-        write_atomically(path, lambda place: np.savez_compressed(place, probabilities=half, classes=names))
+                half, names = self.probabilities.astype(np.float16), np.array(self.classes.names)
+                files.write(probabilities, partial(np.savez_compressed, probabilities=half, classes=names))
+            if overlay:
+                try:
+                    with memory_errors(ImageError, f"The overlay {laid_over}", _WITHOUT_OVERLAY):
+                        files.write(laid_over, partial(self.overlay().save, format="PNG"))
+                except ImageError as error:
+                    # The labels may be the work of hours: they are kept.
+                    lacking = error
+            if before is not None:
+                before(files.temporaries)
+        if lacking is not None:
+            raise lacking
+        return [path for path in (labels, laid_over, probabilities) if path in files.temporaries]

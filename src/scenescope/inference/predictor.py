@@ -13,6 +13,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from scenescope.inference.banded import banded_argmax
+from scenescope.inference.checks import require_finite, require_images, require_network
 from scenescope.inference.modes import evaluating
 from scenescope.inference.settings import Border, InferenceSettings
 from scenescope.models.network import SegmentationNetwork
@@ -35,7 +36,13 @@ def predict_logits(network: SegmentationNetwork, images: Tensor, settings: Infer
 
     Returns:
         B x K x H x W float32: logits where ``settings`` join no views, else probabilities.
+
+    Raises:
+        ModelError: this is no network of scenescope, or its answer is no number everywhere.
+        ImageError: these are no such pictures.
     """
+    require_network(network)
+    require_images(images)
     settings = settings or InferenceSettings()
     with evaluating(network):
         prepared = network.prepare(images)
@@ -63,11 +70,17 @@ def predict_labels(network: SegmentationNetwork, images: Tensor, settings: Infer
 
     Returns:
         B x H x W uint8.
+
+    Raises:
+        ModelError: this is no network of scenescope, or its answer is no number everywhere.
+        ImageError: these are no such pictures.
     """
+    require_network(network)
+    require_images(images)
     settings = settings or InferenceSettings()
     height, width = images.shape[-2:]
     size = settings.size_at(settings.scales[0], height, width)
-    if settings.averages or size != (height, width):
+    if settings.averages or size != (height, width) or _is_compiled(network):
         return predict_logits(network, images, settings).argmax(dim=1).to(torch.uint8)
     with evaluating(network):
         if settings.window is not None:
@@ -128,6 +141,7 @@ def _windowed_labels(network: SegmentationNetwork, images: Tensor, settings: Inf
     labels = torch.empty(len(images), height, width, dtype=torch.uint8, device=images.device)
     tops = window_starts(height, settings.window, settings.step, settings.border)
     total: Tensor | None = None  # of the rows from the top of the present windows on
+    depth = min(settings.window, height)
     for top, following in zip(tops, [*tops[1:], height], strict=True):
         rows = min(settings.window, height - top)
         for left in window_starts(width, settings.window, settings.step, settings.border):
@@ -136,14 +150,14 @@ def _windowed_labels(network: SegmentationNetwork, images: Tensor, settings: Inf
             view = _fill(network, part, settings.window) if settings.border == "pad" else part
             answers = _logits(network, view, stretch=settings.stretch)[..., : part.shape[-2], : part.shape[-1]]
             if total is None:
-                total = answers.new_zeros(*answers.shape[:2], settings.window, width)
+                total = answers.new_zeros(*answers.shape[:2], depth, width)
             total[..., :rows, columns] += answers
         assert total is not None  # every side has at least one window
         done = following - top
         # How many windows see a pixel is the same for all its classes: the largest sum is the largest mean.
         labels[:, top:following] = total[..., :done, :].max(dim=1).indices
-        total[..., : settings.window - done, :] = total[..., done:, :].clone()
-        total[..., settings.window - done :, :] = 0
+        total[..., : depth - done, :] = total[..., done:, :].clone()
+        total[..., depth - done :, :] = 0
     return labels
 
 
@@ -177,8 +191,14 @@ def _fill(network: SegmentationNetwork, part: Tensor, window: int) -> Tensor:
     return filled
 
 
+def _is_compiled(network: SegmentationNetwork) -> bool:
+    """Tell whether ``torch.compile`` has been here: it compiles the call of a network, and no other method."""
+    return hasattr(network, "_orig_mod") or getattr(network, "_compiled_call_impl", None) is not None
+
+
 def _logits(network: SegmentationNetwork, images: Tensor, *, stretch: bool) -> Tensor:
     output: SegmentationOutput = network(images, stretch=stretch)
+    require_finite(output.logits)
     return output.logits.float()
 
 
