@@ -84,7 +84,7 @@ class Segmenter:
             ImageError: the picture cannot be read, is too large for the limit or for the memory, or is an array of
                 another shape or type.
         """
-        image = _as_array(picture, max_pixels)
+        image = picture_array(picture, max_pixels)
         what = f"A picture of {image.shape[1]} x {image.shape[0]} pixels"
         with memory_errors(ImageError, what, "look at it through a window, such as --window 768"):
             batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(self.device)
@@ -97,8 +97,12 @@ class Segmenter:
             return Prediction(labels, image, self.classes, shares.cpu().numpy())
 
 
-def _as_array(picture: Picture, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Return H x W x 3 uint8 RGB, upright."""
+def picture_array(picture: Picture, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Return a picture as H x W x 3 uint8 RGB, upright.
+
+    Raises:
+        ImageError: it cannot be read, is too large, or is an array of another shape or type.
+    """
     if isinstance(picture, (str, Path)):
         return read_image(Path(picture), max_pixels)
     if isinstance(picture, Image.Image):
