@@ -19,6 +19,7 @@ prints it and ends with exit code 2.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -70,3 +71,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name closest to ``name``, or an empty string."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def visible(text: str) -> str:
+    r"""Return text with what steers a terminal, or is no character, written out: ``\x1b``, ``\udcff``.
+
+    Names of files and classes may hold anything; a terminal obeys it, and SVG has no place for it.
+    """
+    odd = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
+    return re.sub(odd, lambda found: repr(found[0])[1:-1], text)
