@@ -50,6 +50,7 @@ class Session:
     _pictures: OrderedDict[str, npt.NDArray[np.uint8]] = field(default_factory=OrderedDict, repr=False)
     _views: OrderedDict[tuple[str, str], View] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _decoding: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def start(self) -> Json:
         """Return the models, the colours of maps, and the example as an opened picture."""
@@ -64,7 +65,11 @@ class Session:
         Raises:
             ImageError: it cannot be read or is too large.
         """
-        # The name is only said in messages; it is never opened.
+        # The name is only said in messages; it is never opened. One by one: a small file may be a large picture.
+        with self._decoding:
+            return self._opened(content, name)
+
+    def _opened(self, content: bytes, name: str) -> Json:
         with opened(Path(name or "the picture"), MAX_PIXELS, content) as picture:
             found = stored(picture)
             notes, image = found.conversions(), found.rgb()
