@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _from_here(self) -> bool:
         """Refuse what another site makes a browser ask: under another name for this machine, or from its own pages."""
         port = self.server.server_address[1]
-        here = {f"{name}:{port}" for name in (HOST, "localhost")}
+        here = {f"{name}:{port}".removesuffix(":80") for name in (HOST, "localhost")}  # browsers leave 80 out
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         scheme, _, place = (origin or "").rpartition("://")
         known_host = host in here or self.server.named(host)
