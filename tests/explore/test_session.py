@@ -158,3 +158,12 @@ def test_only_the_latest_pictures_are_kept(session):
 def test_a_model_that_is_not_there(session):
     with pytest.raises(ModelError, match="There is no model 'other' on this page; it has danet, sanet"):
         session.look(session.start()["picture"]["id"], "other")
+
+
+def test_pictures_are_decoded_one_by_one(session, monkeypatch):
+    held = []
+    told = sessions.conversions
+    monkeypatch.setattr(sessions, "conversions", lambda each: held.append(session._decoding.locked()) or told(each))
+    session.open(encoded(Image.new("RGB", (8, 8))), "a.png")
+    assert held == [True]
+    assert not session._decoding.locked()

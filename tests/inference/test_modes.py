@@ -32,3 +32,19 @@ def test_modes_come_back_after_an_error():
     with pytest.raises(RuntimeError, match="planted"), evaluating(network):
         raise RuntimeError("planted")
     assert modes(network) == before
+
+
+def test_the_last_of_several_threads_puts_the_modes_back():
+    """One that ends must not wake the norms of a network that another still looks through."""
+    network = mixed()
+    before = modes(network)
+    first, second = evaluating(network), evaluating(network)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not any(modes(network))
+    second.__exit__(None, None, None)
+    assert modes(network) == before
+    with evaluating(network), evaluating(network[2]):
+        pass
+    assert modes(network) == before
