@@ -232,3 +232,31 @@ def test_scenes_of_one_name_in_two_folders_get_a_figure_each(scenescope, models,
     result = scenescope("attend", f"folder:{root}", "--model", models / "a/best", "--output", tmp_path / "out")
     assert result.exit_code == 0, result.errors
     assert len(list((tmp_path / "out").glob("*_figure.png"))) == 2
+
+
+def test_a_whole_network_under_torch_func():
+    """mamba#239, functorch#445: a derivative along a direction, an ensemble, and the gradients of every sample."""
+    network = make_network().eval().double()
+    with torch.no_grad():
+        network.head.position.alpha.fill_(0.7)
+    images, direction = torch.randn(2, 2, 3, 32, 48, dtype=torch.float64)
+
+    def logits(given):
+        return network.low_resolution(given).logits
+
+    found = torch.func.jvp(logits, (images,), (direction,))[1]
+    with torch.no_grad():
+        step = 1e-6 * direction
+        expected = (logits(images + step) - logits(images - step)) / 2e-6
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+        several = torch.func.vmap(logits)(torch.stack([images, direction]))
+        torch.testing.assert_close(several[1], logits(direction))
+    parameters = {name: value.detach() for name, value in network.named_parameters()}
+
+    def loss(given, sample):
+        return torch.func.functional_call(network, given, (sample[None],)).logits.square().mean()
+
+    gradients = torch.func.vmap(torch.func.grad(loss), (None, 0))(parameters, images)
+    network(images[1:]).logits.square().mean().backward()
+    for name, parameter in network.named_parameters():
+        torch.testing.assert_close(gradients[name][1], parameter.grad, rtol=1e-6, atol=1e-10)

@@ -74,6 +74,15 @@ def test_no_path_is_ever_read(ask, path):
     assert ask("POST", path, b"")[0].status == 404
 
 
+def test_a_proxy_may_leave_its_folder_in_the_path(ask):
+    """As JupyterHub does below proxy/absolute, and nginx where proxy_pass has no path (gradio#7659)."""
+    for folder in ("/seg", "/user/me%40example.org/proxy/absolute/7860"):
+        assert b"<canvas" in ask("GET", f"{folder}/")[1]
+        assert ask("POST", f"{folder}/start", b"")[0].status == 200
+    for path in ("/seg", "/seg/page.html", "/../", "/seg/../", "/seg//", "/seg/?x", "http://evil.example/"):
+        assert ask("GET", path)[0].status == 404, path
+
+
 def test_a_name_of_a_picture_is_never_opened(ask, tmp_path):
     (tmp_path / "secret.png").write_bytes(b"")
     Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(tmp_path / "secret.png")

@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Give the page; there is nothing else to get."""
         if not self._from_here():
             return
-        if self.path != "/":
+        if self._asked_for() != "":
             self._refuse(HTTPStatus.NOT_FOUND, "There is only the page itself.")
             return
         nonce = secrets.token_urlsafe(16)
@@ -140,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one of the questions."""
         if not self._from_here():
             return
-        answer = self._questions().get(self.path)
+        answer = self._questions().get(self._asked_for())
         if answer is None:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such question.")
             return
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         if length is None:
             return
         try:
-            with self._room() if self.path == "/open" else contextlib.nullcontext():
+            with self._room() if self._asked_for() == "open" else contextlib.nullcontext():
                 result = answer(self.rfile.read(length))
         except _BusyError as error:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
@@ -159,13 +159,18 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.OK, json.dumps(result).encode(), "application/json")
 
+    def _asked_for(self) -> str:
+        """Return the name of a question, "" for the page itself: the path's end, before which proxies leave folders."""
+        found = re.fullmatch(r"/(?:[\w~@:%-][\w.~@:%-]*/)*([a-z]*)", self.path, re.ASCII)
+        return found[1] if found else self.path
+
     def _length(self) -> int | None:
         """Return how many bytes a question has, or refuse it: more than one length would be read as two questions."""
         lengths = self.headers.get_all("Content-Length", [""])
         if len(lengths) > 1 or len(lengths[0]) > _DIGITS or "Transfer-Encoding" in self.headers:
             self._refuse(HTTPStatus.BAD_REQUEST, "A question comes in one piece and tells its length once.")
             return None
-        limit = MAX_UPLOAD if self.path == "/open" else MAX_QUESTION
+        limit = MAX_UPLOAD if self._asked_for() == "open" else MAX_QUESTION
         if not lengths[0].isdecimal() or int(lengths[0]) > limit:
             told = f"A picture may have {MAX_UPLOAD // 2**20} MB; scale it down."
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
@@ -186,13 +191,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _questions(self) -> dict[str, Callable[[bytes], Json]]:
         session = self.server.session
         return {
-            "/start": lambda body: session.start(),
-            "/open": lambda body: session.open(body, unquote(self.headers.get("X-Name", ""))[:200]),
-            "/look": lambda body: _asked(body, lambda q: session.look(q["picture"], q["model"], q.get("without", ""))),
-            "/ask": lambda body: _asked(
+            "start": lambda body: session.start(),
+            "open": lambda body: session.open(body, unquote(self.headers.get("X-Name", ""))[:200]),
+            "look": lambda body: _asked(body, lambda q: session.look(q["picture"], q["model"], q.get("without", ""))),
+            "ask": lambda body: _asked(
                 body, lambda q: session.ask(q["picture"], q["model"], (int(q["x"]), int(q["y"])), q.get("map", ""))
             ),
-            "/channel": lambda body: _asked(
+            "channel": lambda body: _asked(
                 body, lambda q: session.channel(q["picture"], q["model"], int(q["channel"]))
             ),
         }
