@@ -79,7 +79,7 @@ def test_a_proxy_may_leave_its_folder_in_the_path(ask):
     for folder in ("/seg", "/user/me%40example.org/proxy/absolute/7860"):
         assert b"<canvas" in ask("GET", f"{folder}/")[1]
         assert ask("POST", f"{folder}/start", b"")[0].status == 200
-    for path in ("/seg", "/seg/page.html", "/../", "/seg/../", "/seg//", "/seg/?x", "http://evil.example/"):
+    for path in ("/seg", "/seg/page.html", "/../", "/seg/../", "/seg//", "/seg/?x"):
         assert ask("GET", path)[0].status == 404, path
 
 
