@@ -5,6 +5,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scenescope.attention.position import PositionAttention
 from scenescope.errors import ImageError, ModelError
+from scenescope.explore.points import cells
 from scenescope.explore.view import attend
 from scenescope.inference.optimise import optimise_for_inference
 from scenescope.inference.predictor import predict_labels, predict_logits
@@ -140,7 +141,7 @@ def test_squeeze_and_excitation_weights_are_those_of_the_equation(image):
 
 def test_a_click_resizes_no_logits(network, image, monkeypatch):
     view = attend(network, image)
-    monkeypatch.setattr(network, "resize", None)
+    monkeypatch.setattr(network, "draw", None)
     assert view.probabilities((31, 7)).sum() == pytest.approx(1)
 
 
@@ -152,9 +153,10 @@ def test_queries_and_keys_are_formed_once(network, image):
     hook.remove()
     assert len(formed) == 1
     with torch.inference_mode():
-        rows = network.head.position.rows(view.position.features, [0, 4 * 7 + 6])[0]
+        chosen = cells([(0, 0), (99, 69)], (70, 100), view.position.features)
+        rows = network.head.position.rows(view.position.features, chosen)[0]
     np.testing.assert_allclose(view.position.maps([(0, 0), (99, 69)]).reshape(2, -1), rows, rtol=1e-5)
-    assert maps[0].shape == (1, 5, 7)
+    np.testing.assert_array_equal(view.position.maps([(9, 9)]), maps[0])
 
 
 def test_the_view_outlives_a_buffer_that_is_used_again(network, image):

@@ -82,20 +82,24 @@ def test_one_look_at_the_whole_picture_forms_no_logits_of_full_size(monkeypatch:
     assert network.training  # as it was
 
 
-@pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", [(70, 101), (5, 7), (3, 2), (1, 1)])
-def test_one_pixel_is_read_as_resizing_would_put_it(size, align_corners):
+@pytest.mark.parametrize("kind", ["edges", "corners", "where they look"])
+def test_one_pixel_is_read_as_it_would_be_drawn(size: tuple[int, int], kind: str) -> None:
     logits = torch.randn(2, 3, 5, 7)
-    whole = functional.interpolate(logits, size, mode="bilinear", align_corners=align_corners)
+    cells = Cells.stretched((5, 7), size, align_corners=kind == "corners")
+    if kind == "where they look":
+        cells = Cells.where_they_look(16, (3, 5))
+    whole = cells.draw(logits, size)
     for y in {0, 1, size[0] // 2, size[0] - 1} & set(range(size[0])):
         for x in {0, 1, size[1] // 3, size[1] - 1} & set(range(size[1])):
-            found = logits_at(logits.double(), size, y, x, align_corners=align_corners)
+            found = logits_at(logits.double(), y, x, cells)
             torch.testing.assert_close(found, whole[:, :, y, x], rtol=1e-5, atol=1e-5)
 
 
-def test_one_pixel_by_hand():
+def test_one_pixel_by_hand() -> None:
     """Two cells lie at the pixels 0.5 and 2.5 of four: pixel 1 a quarter of the way between them, pixel 2 three."""
     logits = torch.tensor([[[[0.0, 8.0], [16.0, 24.0]]]])
-    assert logits_at(logits, (4, 4), 0, 1, align_corners=False).tolist() == [[2.0]]
-    assert logits_at(logits, (4, 4), 2, 2, align_corners=False).tolist() == [[6.0 + 12.0]]
-    assert logits_at(logits, (3, 3), 1, 2, align_corners=True).tolist() == [[16.0]]
+    cells = Cells.stretched((2, 2), (4, 4), align_corners=False)
+    assert logits_at(logits, 0, 1, cells).tolist() == [[2.0]]
+    assert logits_at(logits, 2, 2, cells).tolist() == [[6.0 + 12.0]]
+    assert logits_at(logits, 1, 2, Cells.stretched((2, 2), (3, 3), align_corners=True)).tolist() == [[16.0]]

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -38,12 +40,20 @@ def test_the_last_of_several_threads_puts_the_modes_back():
     """One that ends must not wake the norms of a network that another still looks through."""
     network = mixed()
     before = modes(network)
-    first, second = evaluating(network), evaluating(network)
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def look():
+        with evaluating(network):
+            inside.set()
+            assert go_on.wait(60)
+
+    thread = threading.Thread(target=look)
+    with evaluating(network):
+        thread.start()
+        assert inside.wait(60)
     assert not any(modes(network))
-    second.__exit__(None, None, None)
+    go_on.set()
+    thread.join()
     assert modes(network) == before
     with evaluating(network), evaluating(network[2]):
         pass

@@ -125,7 +125,7 @@ class View:
         require_inside(point, width, height)
         x, y = point
         with torch.inference_mode():
-            logits = logits_at(self.logits, (height, width), y, x, align_corners=self.network.align_corners)
+            logits = logits_at(self.logits, y, x, self.network.cells(self.logits, (height, width)))
             probabilities: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
         return probabilities
 
@@ -185,7 +185,7 @@ def attend(network: SegmentationNetwork, image: Picture, *, precision: Precision
     ):
         batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).to(device)
         logits = network.low_resolution(network.prepare(batch)).logits
-        labels = banded_argmax(logits, (height, width), align_corners=network.align_corners)
+        labels = banded_argmax(logits, (height, width), network.cells(logits, (height, width)))
     return View(network, pixels, labels[0].cpu().numpy(), logits, _with_unused_heads(network, inputs, stages))
 
 

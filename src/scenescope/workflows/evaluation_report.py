@@ -192,7 +192,7 @@ def worst_pixel(view: View, truth: npt.NDArray[np.uint8]) -> tuple[int, int] | N
     if not scored.any():
         return None
     with torch.inference_mode():
-        logits = view.network.resize(view.logits, truth.shape)[0].cpu()
+        logits = view.network.draw(view.logits, truth.shape)[0].cpu()
         labels = torch.from_numpy(np.where(scored, truth, 0).astype(np.int64))
         doubt = torch.logsumexp(logits, dim=0) - logits.gather(0, labels[None])[0]
     row, column = np.unravel_index(np.argmax(np.where(scored, doubt.numpy(), -np.inf)), truth.shape)
