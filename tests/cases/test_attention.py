@@ -88,7 +88,7 @@ def test_two_threads_of_a_server_ask_one_network(name, other):
 )
 def test_an_array_that_is_no_picture(given):
     """segment-anything#780: floats of 0 to 1 and 16 bit were taken for 0 to 255, and gave other labels."""
-    with pytest.raises(ImageError, match=r"^An array of shape .* is no picture; give H x W x 3 uint8 RGB\.$"):
+    with pytest.raises(ImageError, match=r" is no picture; .*H x W x 3 uint8 RGB"):
         library.attend(make_network(), given)
 
 

@@ -1,5 +1,6 @@
 import base64
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -161,9 +162,14 @@ def test_a_model_that_is_not_there(session):
 
 
 def test_pictures_are_decoded_one_by_one(session, monkeypatch):
-    held = []
-    told = sessions.conversions
-    monkeypatch.setattr(sessions, "conversions", lambda each: held.append(session._decoding.locked()) or told(each))
-    session.open(encoded(Image.new("RGB", (8, 8))), "a.png")
-    assert held == [True]
-    assert not session._decoding.locked()
+    """All by one thread, whichever asks."""
+    decoding, told = [], sessions.conversions
+    monkeypatch.setattr(sessions, "conversions", lambda each: decoding.append(threading.get_ident()) or told(each))
+    content = encoded(Image.new("RGB", (8, 8)))
+    threads = [threading.Thread(target=session.open, args=(content, "a.png")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(decoding) == 3
+    assert len(set(decoding)) == 1
