@@ -104,3 +104,79 @@ def test_query_width_is_an_eighth_unless_given() -> None:
     assert PositionAttention(512).query.out_channels == 64
     assert PositionAttention(80, 16).key.out_channels == 16
     assert PositionAttention(4).query.out_channels == 1
+
+
+def plainly(module: PositionAttention, features: torch.Tensor) -> torch.Tensor:
+    """Return what the equation says, with the whole matrix."""
+    query, key, value = (part(features).flatten(2) for part in (module.query, module.key, module.value))
+    weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
+    return module.alpha * (value @ weights.transpose(1, 2)).reshape(features.shape) + features
+
+
+def with_parameters(form):  # type: ignore[no-untyped-def]
+    """Return a function of (parameters, features) that sums squares."""
+    module = awake()
+    bound = torch.nn.Module()
+    bound.inner, bound.forward = module, lambda features: form(module, features).square().sum()  # type: ignore[method-assign]
+    return lambda parameters, features: torch.func.functional_call(
+        bound, {f"inner.{name}": value for name, value in parameters.items()}, (features,)
+    )
+
+
+TRANSFORMS = {
+    "jvp": lambda form, x: torch.func.jvp(form, (x,), (torch.ones_like(x),))[1],
+    "vjp": lambda form, x: torch.func.vjp(form, x)[1](torch.ones_like(x))[0],
+    "grad": lambda form, x: torch.func.grad(lambda given: form(given).square().sum())(x),
+    "jacrev": lambda form, x: torch.func.jacrev(form)(x),
+    "jacfwd": lambda form, x: torch.func.jacfwd(form)(x),
+    "hessian": lambda form, x: torch.func.hessian(lambda given: form(given).square().sum())(x),
+    "vmap": lambda form, x: torch.func.vmap(form)(torch.stack([x, x + 1])),
+    "compiled jvp": lambda form, x: torch.compile(TRANSFORMS["jvp"], backend="aot_eager")(form, x),
+}
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_transforms_of_torch_func_are_right(name: str, gradients: bool) -> None:
+    """Operators of one's own are refused by torch under most of them (pytorch#168393); under jvp it dropped terms."""
+    module = awake(8)
+    features = torch.randn(2, 8, 2, 3)
+    with torch.set_grad_enabled(gradients):
+        ours = TRANSFORMS[name](module, features)
+        expected = TRANSFORMS[name](lambda given: plainly(module, given), features)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_every_sample_are_those_of_samples_alone() -> None:
+    parameters = {name: value.detach() for name, value in awake().named_parameters()}
+    samples = torch.randn(3, 1, 16, 2, 3)
+    together = torch.func.vmap(torch.func.grad(with_parameters(PositionAttention.forward)), (None, 0))(
+        parameters, samples
+    )
+    for number, sample in enumerate(samples):
+        alone = torch.func.grad(with_parameters(plainly))(parameters, sample)
+        for name, expected in alone.items():
+            torch.testing.assert_close(together[name][number], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_forward_mode_is_right_with_frozen_parameters_too(frozen: bool) -> None:
+    module = awake().requires_grad_(not frozen)
+    features, tangent = torch.randn(1, 16, 2, 3), torch.randn(1, 16, 2, 3)
+    expected = torch.func.jvp(lambda given: plainly(module, given), (features,), (tangent,))[1]
+    with torch.no_grad() if frozen else torch.enable_grad(), torch.autograd.forward_ad.dual_level():
+        dual = module(torch.autograd.forward_ad.make_dual(features, tangent))
+        found = torch.autograd.forward_ad.unpack_dual(dual).tangent
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_many_maps_without_gradients_form_no_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under vmap too the energies are formed a few rows at a time."""
+    formed: list[tuple[int, ...]] = []
+    softmax = torch.softmax
+    monkeypatch.setattr(torch, "softmax", lambda energies, dim: formed.append(energies.shape) or softmax(energies, dim))
+    module = awake()
+    module.block = 5
+    with torch.no_grad():
+        torch.func.vmap(module)(torch.randn(2, 1, 16, 3, 4))
+    assert [tuple(shape) for shape in formed] == [(1, 5, 12), (1, 5, 12), (1, 2, 12)]

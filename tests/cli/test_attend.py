@@ -43,7 +43,7 @@ def test_a_map_for_every_point_a_figure_and_what_the_points_are(run, models, pho
     points = ["--point", "10,20", "--point", "80,50", "--point", "10,20"]
     result = run(photo, "--model", models / "danet", *points, "--output", out)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert sorted(path.name for path in out.glob("[!.]*")) == [
         "photo_attention_10_20.png",
         "photo_attention_80_50.png",
         "photo_figure.png",

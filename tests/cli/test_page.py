@@ -56,3 +56,14 @@ def test_what_cannot_be_served(scenescope, model, tmp_path):
     missing = scenescope("page", "--model", tmp_path / "none")
     assert missing.exit_code == 2
     assert "There is no model at" in missing.errors
+
+
+def test_the_names_of_a_proxy(scenescope, model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(PageServer, "serve_forever", lambda server: seen.append(server.host_names))
+    named = ["--host-name", "seg.example.org", "--host-name", "localhost:8888"]
+    assert scenescope("page", "--model", model, "--port", 0, *named).exit_code == 0
+    assert seen == [{"seg.example.org", "localhost:8888"}]
+    refused = scenescope("page", "--model", model, "--port", 0, "--host-name", "https://seg.example.org/page")
+    assert refused.exit_code == 2
+    assert refused.errors.startswith("error: 'https://seg.example.org/page' is not the name of a host; write it as in")

@@ -26,9 +26,9 @@ def image():
 
 
 @contextlib.contextmanager
-def served(session):
+def served(session, **options):
     """Serve the page of a session on a free port for the length of a ``with`` block."""
-    with PageServer(session, port=0) as server:
+    with PageServer(session, port=0, **options) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.errors import StorageError
+from scenescope.errors import ScenescopeError, StorageError
 from scenescope.explore import page as pages
 from scenescope.explore.page import PageServer
 from scenescope.explore.session import Session
@@ -72,6 +72,15 @@ def test_no_path_is_ever_read(ask, path):
     assert answer.status == 404
     assert json.loads(content) == {"error": "There is only the page itself."}
     assert ask("POST", path, b"")[0].status == 404
+
+
+def test_a_proxy_may_leave_its_folder_in_the_path(ask):
+    """As JupyterHub does below proxy/absolute, and nginx where proxy_pass has no path (gradio#7659)."""
+    for folder in ("/seg", "/user/me%40example.org/proxy/absolute/7860"):
+        assert b"<canvas" in ask("GET", f"{folder}/")[1]
+        assert ask("POST", f"{folder}/start", b"")[0].status == 200
+    for path in ("/seg", "/seg/page.html", "/../", "/seg/../", "/seg//", "/seg/?x"):
+        assert ask("GET", path)[0].status == 404, path
 
 
 def test_a_name_of_a_picture_is_never_opened(ask, tmp_path):
@@ -164,3 +173,107 @@ def test_a_browser_that_is_closed_leaves_no_stack_trace(server, capsys, error, t
     server.finish_request = fail
     server.process_request_thread(socket.socket(), ("127.0.0.1", 1))
     assert ("Traceback" in capsys.readouterr().err) == told
+
+
+@pytest.fixture
+def proxied(network, image):
+    """Return a function that asks a page which is shown under two outer names."""
+    session = Session({"danet": Segmenter(network, Classes.named(["a", "b", "c", "d"]))}, image)
+    with served(session, host_names=["Seg.example.org", "localhost:8888"]) as server:
+
+        def request(**headers):
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
+            connection.request("POST", "/start", b"", headers)
+            return connection.getresponse().status
+
+        yield request
+
+
+def test_a_proxy_is_named_and_nobody_else_is_let_in(proxied):
+    """The host in the browser's address, as nginx passes it or leaves it out; see gradio#8294."""
+    for headers in (
+        {"Host": "seg.example.org", "Origin": "https://seg.example.org"},
+        {"Host": "seg.example.org:8443", "Origin": "https://seg.example.org:8443"},
+        {"Origin": "http://seg.example.org"},
+        {"Host": "localhost:8888", "Origin": "http://localhost:8888"},
+        {},
+    ):
+        assert proxied(**headers) == 200, headers
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": "seg.example.org.evil.example"},
+        {"Host": "evil-seg.example.org"},
+        {"Host": "localhost:8889"},
+        {"Host": ""},
+        {"Host": "seg.example.org", "Origin": "https://evil.example"},
+        {"Host": "seg.example.org", "Origin": "https://seg.example.org.evil.example"},
+        {"Host": "seg.example.org", "Origin": "seg.example.org"},
+        {"Host": "seg.example.org", "Origin": "file://seg.example.org"},
+        {"Origin": "https://localhost:8889"},
+        {"Origin": "null"},
+    ):
+        assert proxied(**headers) == 403, headers
+
+
+def test_a_refusal_says_how_to_reach_the_page(ask, server):
+    port = server.server_address[1]
+    for headers in ({"Host": "localhost:8888"}, {"Origin": "https://seg.example.org"}):
+        answer, content = ask("GET", "/", **headers)
+        told = json.loads(content)["error"]
+        assert answer.status == 403
+        assert f"Open it as http://127.0.0.1:{port}/" in told
+        assert f"ssh -L {port}:127.0.0.1:{port}" in told
+        assert "--host-name NAME" in told
+
+
+@pytest.mark.parametrize(
+    "name", ["https://seg.example.org", "seg.example.org/page", "*", "", "a b", "seg.example.org:x"]
+)
+def test_what_is_no_name_of_a_host(server, name):
+    with pytest.raises(ScenescopeError, match=r"is not the name of a host; write it as in the browser's address"):
+        PageServer(server.session, 0, [name])
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ("Content-Length: 2\r\nContent-Length: 40", "{}"),
+        ("Content-Length: 2\r\nContent-Length: 2", "{}"),
+        ("Transfer-Encoding: chunked", "2\r\n{}\r\n0\r\n\r\n"),
+        ("Content-Length: 2\r\nTransfer-Encoding: chunked", "2\r\n{}\r\n0\r\n\r\n"),
+        (f"Content-Length: {'9' * 5000}", ""),
+        ("Content-Length: 16000", "[" * 16000),
+        ("Content-Length: 15998", '{"picture":' * 1454 + "1234"),
+    ],
+)
+def test_odd_questions_get_one_line_and_leave_no_stack_trace(server, capfd, headers, body):
+    port = server.server_address[1]
+    with socket.create_connection(server.server_address) as client:
+        client.sendall(f"POST /look HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n\r\n{body}".encode())
+        answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert capfd.readouterr().err == ""
+
+
+def test_pictures_are_received_a_few_at_a_time(server, ask, monkeypatch):
+    class Taken:
+        def acquire(self, timeout):
+            return False
+
+    monkeypatch.setattr(server, "uploads", Taken())
+    answer, content = ask("POST", "/open", b"picture")
+    assert answer.status == 503
+    assert "other pictures are being opened" in json.loads(content)["error"]
+    assert ask("POST", "/start", b"")[0].status == 200
+
+
+def test_more_connections_than_there_is_room_for_are_closed(network, image, monkeypatch):
+    monkeypatch.setattr(pages, "CONNECTIONS", 2)
+    session = Session({"danet": Segmenter(network, Classes.named(["a", "b", "c", "d"]))}, image)
+    with served(session) as server:
+        first, second, third = (socket.create_connection(server.server_address) for _ in range(3))
+        with first, second, third:
+            assert third.recv(1) == b""
+        assert server._connections.acquire(timeout=60)  # both have ended
+        assert server._connections.acquire(timeout=60)

@@ -1,7 +1,10 @@
 """The page in a real browser, where Chromium and its driver are installed (Debian: chromium and chromium-driver)."""
 
+import http.client
 import json
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from scenescope.errors import ImageError
 from scenescope.explore.session import Session
 from scenescope.explore.view import attend
 from scenescope.inference.segmenter import Segmenter
@@ -191,3 +195,93 @@ def test_nothing_is_asked_of_any_other_machine(page, server):
     asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
     assert any(url.endswith("/ask") for url in asked)
     assert all(url.startswith((server.url, "data:", "blob:")) for url in asked), asked
+
+
+def test_an_answer_that_comes_late_is_not_shown_under_another_model(page, server, monkeypatch):
+    """Choose one model and then another: what the first says comes last."""
+    look, answered, go_on = server.session.look, threading.Event(), threading.Event()
+
+    def slow(picture, model, without=""):
+        answer = look(picture, model, without)
+        if model == "fcn":
+            go_on.wait(60)
+            answered.set()
+        return answer
+
+    monkeypatch.setattr(server.session, "look", slow)
+    expected = page.driver.execute_script("return Array.from(state.seen.labels)")
+    Select(page.at("model")).select_by_value("fcn")
+    Select(page.at("model")).select_by_value("danet")
+    page.until("state.model === 'danet' && at('compare-label').hidden === false")
+    go_on.set()
+    assert answered.wait(60)
+    page.idle()
+    assert page.driver.execute_script("return Array.from(state.seen.labels)") == expected
+    assert page.driver.execute_script("return [state.model, at('model').value]") == ["danet", "danet"]
+    assert page.at("channels").is_displayed()
+
+
+def test_a_click_on_the_model_before_is_not_shown_under_the_next(page, server, monkeypatch):
+    ask, go_on = server.session.ask, threading.Event()
+
+    def slow(*arguments):
+        answer = ask(*arguments)
+        go_on.wait(60)
+        return answer
+
+    monkeypatch.setattr(server.session, "ask", slow)
+    page.driver.execute_script("choose(20, 40)")
+    Select(page.at("model")).select_by_value("fcn")
+    page.until("state.model === 'fcn'")
+    go_on.set()
+    page.idle()
+    assert page.driver.execute_script("return state.points.length") == 0
+    assert page.at("answer").text == "No pixel chosen yet."
+
+
+def test_a_model_that_fails_leaves_the_one_that_is_shown(page, server, monkeypatch):
+    def fails(picture, model, without=""):
+        raise ImageError("This picture is no longer kept; open it again.")
+
+    monkeypatch.setattr(server.session, "look", fails)
+    page.choose("model", "fcn")
+    assert page.at("error").text == "This picture is no longer kept; open it again."
+    assert page.driver.execute_script("return [state.model, at('model').value]") == ["danet", "danet"]
+    page.driver.get_log("browser")  # it notes the refusal
+
+
+def test_behind_a_proxy_that_shows_it_below_a_folder(driver, network, image):
+    """As JupyterHub does; the browser knows another host, another port and a folder."""
+    classes = Classes.named(["road", "sky", "car", "tree"])
+    with served(Session({"danet": Segmenter(network, classes)}, image), host_names=["localhost"]) as inner:
+
+        class Proxy(BaseHTTPRequestHandler):
+            def pass_on(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                connection = http.client.HTTPConnection(*inner.server_address)
+                connection.request(self.command, self.path.removeprefix("/user/me/proxy/1"), body, dict(self.headers))
+                answer = connection.getresponse()
+                content = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def do_GET(self):
+                self.pass_on()
+
+            def do_POST(self):
+                self.pass_on()
+
+            def log_message(self, *arguments):
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+            thread = threading.Thread(target=proxy.serve_forever)
+            thread.start()
+            page = Page(driver, f"http://localhost:{proxy.server_address[1]}/user/me/proxy/1/")
+            page.click(50, 13)
+            assert page.at("answer").text.startswith("Pixel 50, 13:")
+            proxy.shutdown()
+            thread.join()

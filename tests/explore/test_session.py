@@ -1,5 +1,6 @@
 import base64
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -158,3 +159,17 @@ def test_only_the_latest_pictures_are_kept(session):
 def test_a_model_that_is_not_there(session):
     with pytest.raises(ModelError, match="There is no model 'other' on this page; it has danet, sanet"):
         session.look(session.start()["picture"]["id"], "other")
+
+
+def test_pictures_are_decoded_one_by_one(session, monkeypatch):
+    """All by one thread, whichever asks."""
+    decoding, told = [], sessions.conversions
+    monkeypatch.setattr(sessions, "conversions", lambda each: decoding.append(threading.get_ident()) or told(each))
+    content = encoded(Image.new("RGB", (8, 8)))
+    threads = [threading.Thread(target=session.open, args=(content, "a.png")) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(decoding) == 3
+    assert len(set(decoding)) == 1

@@ -3,10 +3,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from scenescope.attention.position import PositionAttention
 from scenescope.errors import ImageError, ModelError
+from scenescope.explore.points import cells
 from scenescope.explore.view import attend
 from scenescope.inference.optimise import optimise_for_inference
 from scenescope.inference.predictor import predict_labels, predict_logits
+from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 
 
@@ -133,3 +137,49 @@ def test_squeeze_and_excitation_weights_are_those_of_the_equation(image):
         hidden = (mean @ first.weight.t() + first.bias).clamp(min=0)
         expected = 1 / (1 + (-(hidden @ second.weight.t() + second.bias)).exp())
     np.testing.assert_allclose(found, expected[0], rtol=1e-5)
+
+
+def test_a_click_resizes_no_logits(network, image, monkeypatch):
+    view = attend(network, image)
+    monkeypatch.setattr(network, "draw", None)
+    assert view.probabilities((31, 7)).sum() == pytest.approx(1)
+
+
+def test_queries_and_keys_are_formed_once(network, image):
+    view = attend(network, image)
+    formed = []
+    hook = network.head.position.key.register_forward_hook(lambda *_: formed.append(1))
+    maps = [view.position.maps([(9, 9)]), view.position.maps([(70, 50)]), view.position.received([(9, 9)])]
+    hook.remove()
+    assert len(formed) == 1
+    with torch.inference_mode():
+        chosen = cells([(0, 0), (99, 69)], (70, 100), view.position.features)
+        rows = network.head.position.rows(view.position.features, chosen)[0]
+    np.testing.assert_allclose(view.position.maps([(0, 0), (99, 69)]).reshape(2, -1), rows, rtol=1e-5)
+    np.testing.assert_array_equal(view.position.maps([(9, 9)]), maps[0])
+
+
+def test_the_view_outlives_a_buffer_that_is_used_again(network, image):
+    frame = image.copy()
+    view = attend(network, frame)
+    frame[:] = 0
+    assert (view.image == image).all()
+
+
+@pytest.mark.parametrize("wrapped", [torch.nn.DataParallel, lambda network: torch.compile(network, backend="eager")])
+def test_what_torch_wraps_around_a_network_is_seen_through(network, image, wrapped):
+    expected = attend(network, image).position.maps([(9, 9)])
+    np.testing.assert_array_equal(attend(wrapped(network), image).position.maps([(9, 9)]), expected)
+
+
+def test_what_is_no_network_of_the_catalogue_is_named(network, image):
+    class Mine(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = PositionAttention(8)
+
+    with pytest.raises(ModelError, match=r"^Mine is a network of your own; .* ask that module for rows\(features, pos"):
+        attend(Mine(), image)
+    for other in (torch.nn.Linear(2, 2), Segmenter(network, Classes.named(list("abcd"))), "runs/first/best"):
+        with pytest.raises(ModelError, match=rf"^{type(other).__name__} cannot be looked into; give .*Segmenter.load"):
+            attend(other, image)

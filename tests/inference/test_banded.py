@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scenescope.cells import Cells
 from scenescope.inference import predictor
-from scenescope.inference.banded import banded_argmax
+from scenescope.inference.banded import banded_argmax, logits_at
 from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits
 from scenescope.models.catalog import create_model
 
@@ -80,3 +80,26 @@ def test_one_look_at_the_whole_picture_forms_no_logits_of_full_size(monkeypatch:
     images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     assert predict_labels(network, images).shape == (1, 32, 32)
     assert network.training  # as it was
+
+
+@pytest.mark.parametrize("size", [(70, 101), (5, 7), (3, 2), (1, 1)])
+@pytest.mark.parametrize("kind", ["edges", "corners", "where they look"])
+def test_one_pixel_is_read_as_it_would_be_drawn(size: tuple[int, int], kind: str) -> None:
+    logits = torch.randn(2, 3, 5, 7)
+    cells = Cells.stretched((5, 7), size, align_corners=kind == "corners")
+    if kind == "where they look":
+        cells = Cells.where_they_look(16, (3, 5))
+    whole = cells.draw(logits, size)
+    for y in {0, 1, size[0] // 2, size[0] - 1} & set(range(size[0])):
+        for x in {0, 1, size[1] // 3, size[1] - 1} & set(range(size[1])):
+            found = logits_at(logits.double(), y, x, cells)
+            torch.testing.assert_close(found, whole[:, :, y, x], rtol=1e-5, atol=1e-5)
+
+
+def test_one_pixel_by_hand() -> None:
+    """Two cells lie at the pixels 0.5 and 2.5 of four: pixel 1 a quarter of the way between them, pixel 2 three."""
+    logits = torch.tensor([[[[0.0, 8.0], [16.0, 24.0]]]])
+    cells = Cells.stretched((2, 2), (4, 4), align_corners=False)
+    assert logits_at(logits, 0, 1, cells).tolist() == [[2.0]]
+    assert logits_at(logits, 2, 2, cells).tolist() == [[6.0 + 12.0]]
+    assert logits_at(logits, 1, 2, Cells.stretched((2, 2), (3, 3), align_corners=True)).tolist() == [[16.0]]

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -31,4 +33,28 @@ def test_modes_come_back_after_an_error():
     before = modes(network)
     with pytest.raises(RuntimeError, match="planted"), evaluating(network):
         raise RuntimeError("planted")
+    assert modes(network) == before
+
+
+def test_the_last_of_several_threads_puts_the_modes_back():
+    """One that ends must not wake the norms of a network that another still looks through."""
+    network = mixed()
+    before = modes(network)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def look():
+        with evaluating(network):
+            inside.set()
+            assert go_on.wait(60)
+
+    thread = threading.Thread(target=look)
+    with evaluating(network):
+        thread.start()
+        assert inside.wait(60)
+    assert not any(modes(network))
+    go_on.set()
+    thread.join()
+    assert modes(network) == before
+    with evaluating(network), evaluating(network[2]):
+        pass
     assert modes(network) == before

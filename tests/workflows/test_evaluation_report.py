@@ -1,15 +1,18 @@
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scenescope.checkpoints.model_directory import LoadedModel
 from scenescope.data.dataset import Scene
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.view import attend
+from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE, Classes
 from scenescope.models.catalog import create_model
 from scenescope.workflows import evaluation_report
@@ -118,3 +121,41 @@ def test_large_pictures_are_shown_small(loaded, tmp_path):
     scores = Scores.from_matrix(np.eye(3), Few.classes.names)
     page = write_evaluation_report(tmp_path, loaded, Large(), scores, pictures, {}, "large")
     assert page.stat().st_size < 10_000_000
+
+
+class Tall(Few):
+    """Taller than a report shows."""
+
+    def __getitem__(self, index):
+        scene = super().__getitem__(index)
+        return Scene(scene.image.repeat(6, 0).repeat(6, 1), scene.labels.repeat(6, 0).repeat(6, 1), scene.name)
+
+
+@pytest.mark.parametrize("data", [Few, Tall])
+def test_what_is_shown_is_the_prediction_that_was_scored(loaded, tmp_path, monkeypatch, data):
+    """And not one plain look at a picture scaled down: so the errors of the picture give its score."""
+    settings = InferenceSettings(scales=(0.5, 0.75), flip=True)
+    dataset, pictures = data(), PictureScores(Few.classes.names)
+    seen = {}
+
+    def see(position, labels, predictions):
+        pictures.see(position, labels, predictions)
+        seen[position] = labels.numpy(), predictions.numpy()
+
+    scores = Scores.from_matrix(evaluate(loaded.network, dataset, settings, each=see), Few.classes.names)
+    sections = []
+    monkeypatch.setattr(evaluation_report, "write_report", lambda *arguments: sections.extend(arguments[-1]))
+    write_evaluation_report(tmp_path, loaded, dataset, scores, pictures, dataclasses.asdict(settings), "few")
+    shown = {section.heading: section for section in sections if section.heading.startswith("The ")}
+    assert len(shown) == 3
+    for which, position in pictures.examples().items():
+        section = shown[f"The {which} picture"]
+        truth, predicted = seen[position]
+        assert (attend(loaded.network, dataset[position].image).labels != predicted).any()
+        errors = next(each.image for each in section.pictures if each.caption.startswith("errors"))
+        small = Image.fromarray(np.where(predicted == truth, 0, 255).astype(np.uint8)).resize(
+            errors.shape[1::-1], Image.Resampling.NEAREST
+        )
+        assert ((errors == evaluation_report.WRONG).all(axis=2) == (np.asarray(small) == 255)).all()
+        assert "Prediction and errors are as they were scored." in section.text
+        assert "One plain look at the whole picture" in section.text

@@ -16,7 +16,8 @@ The gradients need S once more. It is not kept but formed again, block by block:
     dQ = K dE^T                   dK = Q dE
 
 Both directions are operators of torch, ``scenescope::attend`` and ``scenescope::attend_backward``, so that compilation,
-export and distributed training see one node and not a loop.
+export and distributed training see one node and not a loop. The transforms of ``torch.func`` and forward-mode
+derivatives do not see into operators, and some silently: they get the same blocks as plain arithmetic.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 BUFFER_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
 """Most numbers of S that exist at a time, by device."""
@@ -43,7 +45,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) 
     """Return softmax(Q^T K) applied to the values, in O(N) memory, forwards and backwards.
 
     Energies, softmax and their gradients are computed in float32 (float64 for float64), also under autocast; products
-    with the values in the format of the values. There is no 1/sqrt(D). A second derivative is refused.
+    with the values in the format of the values. There is no 1/sqrt(D). A second derivative is refused, but for those of
+    ``torch.func``, which keep all of S.
 
     Args:
         query: B x D x N.
@@ -57,8 +60,27 @@ def attend(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) 
     Raises:
         RuntimeError: a second derivative is asked for.
     """
+    if transformed(query, key, value):
+        return _plainly(query, key, value, block or block_rows(key.shape[2], key.device.type))
     attended: Tensor = torch.ops.scenescope.attend(query, key, value, block or 0)
     return attended
+
+
+def transformed(*tensors: Tensor) -> bool:
+    """Tell whether a transform of ``torch.func`` or a forward-mode derivative is at work."""
+    if torch._C._are_functorch_transforms_active():
+        return True
+    return any(forward_ad.unpack_dual(tensor).tangent is not None for tensor in tensors)  # type: ignore[no-untyped-call]
+
+
+def _plainly(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
+    with torch.autocast(query.device.type, enabled=False):
+        query, key = _exact(query), _exact(key)
+        attended = [
+            value @ torch.softmax(query[:, :, rows].transpose(1, 2) @ key, dim=-1).to(value.dtype).transpose(1, 2)
+            for rows in _blocks(query.shape[2], block)
+        ]
+    return torch.cat(attended, dim=2)
 
 
 @torch.library.custom_op("scenescope::attend", mutates_args=())
@@ -158,7 +180,8 @@ def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, 
 
 def _refuse(ctx: Any, *gradients: Tensor) -> None:
     raise RuntimeError(
-        "The second derivative of blockwise attention is not implemented; use scenescope's attention_map and a product."
+        "The second derivative of blockwise attention is not implemented; take it with torch.func, such as"
+        " torch.func.hessian, which keeps the whole N x N map."
     )
 
 

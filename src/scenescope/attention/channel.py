@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from scenescope.attention.shapes import require_batch
 from scenescope.errors import ModelError
 
 ChannelForm = Literal["official", "paper", "scaled"]
@@ -49,12 +50,13 @@ class ChannelAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape, B x C x H x W."""
-        flat = features.flatten(2)  # B x C x N
-        attended = self.map(features).to(flat.dtype) @ flat  # B x C x N
+        weights, flat = self.map(features), features.flatten(2)  # B x C x C, B x C x N
+        attended = weights.to(flat.dtype) @ flat  # B x C x N
         return self.beta * attended.reshape(features.shape) + features
 
     def map(self, features: Tensor) -> Tensor:
         """Return the B x C x C attention map X in float32; every row sums to 1."""
+        require_batch(features)
         with torch.autocast(features.device.type, enabled=False):
             flat = features.flatten(2).float()
             gram = flat @ flat.transpose(1, 2)

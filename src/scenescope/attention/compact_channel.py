@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from scenescope.attention.shapes import require_batch
+
 
 class CompactChannelAttention(nn.Module):
     """Add to each channel M = C / 16 channel centres, weighted by their similarity.
@@ -39,12 +41,14 @@ class CompactChannelAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape, B x C x H x W."""
+        require_batch(features)
         centres: Tensor = self.centres(features).flatten(2)  # B x M x N
         attended = _map(features.flatten(2), centres).to(centres.dtype) @ centres  # B x C x N
         return self.beta * attended.reshape(features.shape) + features
 
     def map(self, features: Tensor) -> Tensor:
         """Return the B x C x M attention map in float32; every row sums to 1."""
+        require_batch(features)
         return _map(features.flatten(2), self.centres(features).flatten(2))
 
 

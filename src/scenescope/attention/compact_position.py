@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scenescope.attention.position import attention_map
+from scenescope.attention.shapes import require_batch
 
 SIZES = (1, 2, 3, 6)
 """Sides of the grids that centres are gathered on: 1 + 4 + 9 + 36 = 50 centres."""
@@ -58,6 +59,7 @@ class CompactPositionAttention(nn.Module):
 
     def centres(self, features: Tensor) -> Tensor:
         """Return Y, B x 50 x C: the cells of the 1 x 1 grid, then those of 2 x 2, 3 x 3 and 6 x 6, row by row."""
+        require_batch(features)
         return torch.cat([grid(features).flatten(2) for grid in self.grids], dim=2).transpose(1, 2)
 
     def map(self, features: Tensor) -> Tensor:

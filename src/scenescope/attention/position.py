@@ -5,10 +5,13 @@ Fu et al., "Dual Attention Network for Scene Segmentation", CVPR 2019, section 3
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from scenescope.attention.blockwise import attend
+from scenescope.attention.blockwise import attend, transformed
+from scenescope.attention.shapes import numbered, require_batch
 
 
 class PositionAttention(nn.Module):
@@ -18,6 +21,12 @@ class PositionAttention(nn.Module):
 
         s_ji = exp(q_j . k_i) / sum_i exp(q_j . k_i)        no 1/sqrt(d)
         E_j  = alpha * sum_i s_ji v_i + A_j                 alpha learned, starts at 0
+
+    To see what it attends to inside a network of your own, keep its input by a hook and ask for ``rows``:
+
+        module.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
+        network(images)
+        maps = module.rows(seen[0], [row * W + column])  # B x 1 x N
 
     The paper describes batch norm and ReLU after the query and key convolutions; the released code has neither
     and neither has this. Energies and softmax are computed in float32 whatever the number format around them. The N x N
@@ -39,7 +48,12 @@ class PositionAttention(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return features of the same shape, B x C x H x W."""
+        """Return features of the same shape, B x C x H x W.
+
+        Raises:
+            ModelError: the features have another number of axes.
+        """
+        require_batch(features)
         query, key = self.query(features).flatten(2), self.key(features).flatten(2)  # B x C/8 x N
         # v_i = W a_i + b and the weights of a row sum to 1, so sum_i s_ji v_i = W (sum_i s_ji a_i) + b: the same sum,
         # and the values of all positions need no memory.
@@ -47,9 +61,10 @@ class PositionAttention(nn.Module):
         attended = self.value(attended.reshape(features.shape))
         # Without gradients nobody needs the attended values any more, and the sum may take their place.
         free = not torch.is_grad_enabled() and attended.dtype == features.dtype
+        free = free and not transformed(features, attended, self.alpha)
         return torch.addcmul(features, self.alpha, attended, out=attended if free else None)
 
-    def rows(self, features: Tensor, positions: Tensor) -> Tensor:
+    def rows(self, features: Tensor, positions: Tensor | Sequence[int]) -> Tensor:
         """Return what chosen positions attend to: rows of S, each in O(N).
 
         Args:
@@ -58,8 +73,12 @@ class PositionAttention(nn.Module):
 
         Returns:
             B x P x N weights in float32; every row sums to 1.
+
+        Raises:
+            ModelError: the features have another number of axes, or there is no such position.
         """
-        query = self.query(features).flatten(2)[:, :, positions].transpose(1, 2)  # B x P x C/8
+        require_batch(features)
+        query = self.query(features).flatten(2)[:, :, numbered(positions, features)].transpose(1, 2)  # B x P x C/8
         key = self.key(features).flatten(2)  # B x C/8 x N
         return attention_map(query, key)
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from scenescope.attention.shapes import require_batch
 from scenescope.errors import ModelError, nearest
 
 Pool = Literal["average", "max"]
@@ -126,12 +127,14 @@ class SqueezeAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return B x out_channels x h x w from B x C x h x w features."""
+        require_batch(features)
         main: Tensor = self.main(features)
         attention = self.attention_channel(features)
         return attention * main + (attention if self.added == "attention" else main)
 
     def attention_channel(self, features: Tensor) -> Tensor:
         """Return X_attn, B x out_channels x h x w."""
+        require_batch(features)
         height, width = features.shape[-2:]
         square = (min(self.ratio, height), min(self.ratio, width))
         squeeze = functional.avg_pool2d if self.pool == "average" else functional.max_pool2d

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from scenescope.attention.shapes import require_batch
+
 
 class SqueezeExcitation(nn.Module):
     """Multiply each channel by a weight between 0 and 1.
@@ -36,5 +38,6 @@ class SqueezeExcitation(nn.Module):
 
     def weights(self, features: Tensor) -> Tensor:
         """Return w, B x C, each from 0 to 1."""
+        require_batch(features)
         weights: Tensor = self.excitation(features.mean(dim=(2, 3)))
         return weights

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from scenescope.cli.inference_options import DeviceOption, ModelOption, output_path
-from scenescope.errors import ImageError, ScenescopeError, nearest
+from scenescope.errors import ImageError, ScenescopeError, nearest, visible
 
 if TYPE_CHECKING:
     from scenescope.explore.points import Point
@@ -69,16 +69,17 @@ def attend(
     from scenescope.explore.attention_figure import HEADS
     from scenescope.files import output_directory
     from scenescope.inference.segmenter import Segmenter
-    from scenescope.workflows.attention import Wish, draw_attention, find_subjects, require_same_classes
+    from scenescope.workflows.attention import Wish, draw_attention, find_subjects, require_free, require_same_classes
 
     if form not in FORMATS:
         raise ScenescopeError(f"--format {form!r} is not known.{nearest(form, FORMATS)} Known: {', '.join(FORMATS)}.")
     points = list(dict.fromkeys(_parse_point(text) for text in point or []))
     segmenter = Segmenter.load(model, device)
-    others = {Path(name).name: Segmenter.load(name, device) for name in against or []}
+    others = {shown: Segmenter.load(name, device) for name, shown in _short_names(against or []).items()}
     require_same_classes(segmenter, others)
     subjects = find_subjects(images, output, segmenter, split=split, scenes=scene or [], truth=truth)
     wish = Wish(points, channel or (), head or HEADS, received, form, arrays, others)
+    require_free(subjects, wish, output)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     failed = []
     with output_directory(output):
@@ -91,15 +92,26 @@ def attend(
                 failed.append(str(error))
                 continue
             if len(subjects) > 1:
-                console.print(f"{subject.name}:")
+                console.print(visible(f"{subject.name}:"))
             for line in lines:
-                console.print(line)
-        console.print(f"Pictures are in {output}.")
+                console.print(visible(line))
+        console.print(visible(f"Pictures are in {output}."))
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     for reason in failed:
-        errors.print("failed:", " ".join(reason.split()))
+        errors.print("failed:", visible(" ".join(reason.split())))
     if failed:
         raise typer.Exit(1)
+
+
+def _short_names(names: list[str]) -> dict[str, str]:
+    """Return for each name its last parts, as many for all as tell them apart: every model may be called best."""
+    parts = {name: Path(name).parts for name in names}
+    longest = max(map(len, parts.values()), default=1)
+    for count in range(1, longest + 1):
+        short = {name: "/".join(each[-count:]) for name, each in parts.items()}
+        if len(set(short.values())) == len(short):
+            return short
+    return {name: name for name in names}
 
 
 def _parse_point(text: str) -> Point:

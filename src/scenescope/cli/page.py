@@ -23,6 +23,14 @@ def page(
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 takes any free one.")] = 7860,
+    host_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Host under which a proxy or forwarded port shows the page, such as seg.example.org; may be repeated.",
+            show_default="this machine alone",
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -43,7 +51,7 @@ def page(
         names = [str(DEMO_MODEL)]
     segmenters = {name: Segmenter.load(name, device) for name in names}
     session = Session(segmenters, open_dataset("scenes", "", "test")[0].image)
-    with PageServer(session, port) as server:
+    with PageServer(session, port, host_name or ()) as server:
         print(f"The page is at {server.url}; Ctrl-C ends it.", flush=True)
         if show:
             import webbrowser

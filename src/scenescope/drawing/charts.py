@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenescope.errors import visible
 from scenescope.files import write_atomically
 from scenescope.labels import Colour
 
@@ -191,9 +192,10 @@ def save_figure(figure: Figure, path: Path, dots_per_inch: int = 110) -> None:
     """
     from matplotlib.text import Text
 
-    # A name is no formula, whatever dollars stand in it.
+    # A name is no formula, whatever dollars stand in it, and may hold what is no character.
     for text in figure.findobj(Text):
         text.set_parse_math(False)
+        text.set_text(visible(text.get_text()))
     with warnings.catch_warnings():
         # A letter that the font lacks is drawn as a box; nobody need hear of each.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")

@@ -8,11 +8,15 @@ with forbids the browser to ask anyone else.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
+import io
 import json
+import re
 import secrets
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +24,7 @@ from urllib.parse import unquote
 
 from scenescope.errors import ScenescopeError, StorageError
 from scenescope.explore.session import Json, Session
+from scenescope.explore.timed import Timed
 
 HOST = "127.0.0.1"
 PORT = 7860
@@ -27,8 +32,16 @@ MAX_UPLOAD = 32 * 2**20
 """Bytes of a picture."""
 MAX_QUESTION = 2**14
 """Bytes of any other question."""
+UPLOADS = 4
+"""Pictures that are received at a time; they are decoded one by one."""
+CONNECTIONS = 256
+"""At a time; further ones are closed."""
 _TIMEOUT = 60
-"""Seconds after which a connection that sends nothing is closed."""
+"""Seconds within which a question has come and its answer is taken, else the connection is closed."""
+
+_DIGITS = 15
+"""Of a length that is still read as a number."""
+_NAME = r"(?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+|\[[0-9A-Fa-f:]+\]"
 
 
 class PageServer(ThreadingHTTPServer):
@@ -37,25 +50,55 @@ class PageServer(ThreadingHTTPServer):
     Args:
         session: answers.
         port: 0 takes any free one.
+        host_names: under which a proxy or a forwarded port shows the page, such as seg.example.org or localhost:8888;
+            without a port, on any.
 
     Raises:
         StorageError: the port is taken.
+        ScenescopeError: what is given is no name.
     """
 
     daemon_threads = True
 
-    def __init__(self, session: Session, port: int = PORT) -> None:
+    def __init__(self, session: Session, port: int = PORT, host_names: Collection[str] = ()) -> None:
+        for name in host_names:
+            if not re.fullmatch(rf"(?:{_NAME})(?::[0-9]+)?", name):
+                raise ScenescopeError(
+                    f"{name!r} is not the name of a host; write it as in the browser's address, without https:// and"
+                    " without a path, such as seg.example.org or localhost:8888."
+                )
         self.session = session
+        self.host_names = frozenset(name.lower() for name in host_names)
+        self.uploads = threading.Semaphore(UPLOADS)
+        self._connections = threading.Semaphore(CONNECTIONS)
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise StorageError(f"Port {port} cannot be used ({reason}); give another --port, or 0 for any.") from error
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, as long as there are not too many."""
+        if not self._connections.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Make room for another connection at the end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._connections.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell an error of ours; a browser that was closed is none."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
+
+    def named(self, place: str) -> bool:
+        """Tell whether a host, with its port or without, is one of the names under which the page is shown."""
+        return not self.host_names.isdisjoint({place.lower(), re.sub(r":[0-9]+$", "", place.lower())})
 
     @property
     def url(self) -> str:
@@ -63,16 +106,30 @@ class PageServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_address[1]}/"
 
 
+class _BusyError(ScenescopeError):
+    """Too much is asked at once."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
-    timeout = _TIMEOUT
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        """Read with a limit in time."""
+        super().setup()
+        self._sent = Timed(self.connection, _TIMEOUT)
+        self.rfile = io.BufferedReader(self._sent)
+
+    def handle_one_request(self) -> None:
+        """Give every question its own time."""
+        self._sent.begin()
+        super().handle_one_request()
 
     def do_GET(self) -> None:
         """Give the page; there is nothing else to get."""
         if not self._from_here():
             return
-        if self.path != "/":
+        if self._asked_for() != "":
             self._refuse(HTTPStatus.NOT_FOUND, "There is only the page itself.")
             return
         nonce = secrets.token_urlsafe(16)
@@ -83,46 +140,86 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer one of the questions."""
         if not self._from_here():
             return
-        answer = self._questions().get(self.path)
+        answer = self._questions().get(self._asked_for())
         if answer is None:
             self._refuse(HTTPStatus.NOT_FOUND, "There is no such question.")
             return
-        limit = MAX_UPLOAD if self.path == "/open" else MAX_QUESTION
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > limit:
-            told = f"A picture may have {MAX_UPLOAD // 2**20} MB; scale it down."
-            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+        length = self._length()
+        if length is None:
             return
         try:
-            result = answer(self.rfile.read(int(length)))
+            with self._room() if self._asked_for() == "open" else contextlib.nullcontext():
+                result = answer(self.rfile.read(length))
+        except _BusyError as error:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except ScenescopeError as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(str(error).split()))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             self._refuse(HTTPStatus.BAD_REQUEST, "This is not a question of the page.")
         else:
             self._send(HTTPStatus.OK, json.dumps(result).encode(), "application/json")
 
+    def _asked_for(self) -> str:
+        """Return the name of a question, "" for the page itself: the path's end, before which proxies leave folders."""
+        found = re.fullmatch(r"/(?:[\w~@:%-][\w.~@:%-]*/)*([a-z]*)", self.path, re.ASCII)
+        return found[1] if found else self.path
+
+    def _length(self) -> int | None:
+        """Return how many bytes a question has, or refuse it: more than one length would be read as two questions."""
+        lengths = self.headers.get_all("Content-Length", [""])
+        if len(lengths) > 1 or len(lengths[0]) > _DIGITS or "Transfer-Encoding" in self.headers:
+            self._refuse(HTTPStatus.BAD_REQUEST, "A question comes in one piece and tells its length once.")
+            return None
+        limit = MAX_UPLOAD if self._asked_for() == "open" else MAX_QUESTION
+        if not lengths[0].isdecimal() or int(lengths[0]) > limit:
+            told = f"A picture may have {MAX_UPLOAD // 2**20} MB; scale it down."
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+            return None
+        return int(lengths[0])
+
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """Wait until less than ``UPLOADS`` other pictures are received; what is sent meanwhile is not yet read."""
+        if not self.server.uploads.acquire(timeout=_TIMEOUT):
+            raise _BusyError(f"{UPLOADS} other pictures are being opened; open this one again in a moment.")
+        try:
+            self._sent.begin()
+            yield
+        finally:
+            self.server.uploads.release()
+
     def _questions(self) -> dict[str, Callable[[bytes], Json]]:
         session = self.server.session
         return {
-            "/start": lambda body: session.start(),
-            "/open": lambda body: session.open(body, unquote(self.headers.get("X-Name", ""))[:200]),
-            "/look": lambda body: _asked(body, lambda q: session.look(q["picture"], q["model"], q.get("without", ""))),
-            "/ask": lambda body: _asked(
+            "start": lambda body: session.start(),
+            "open": lambda body: session.open(body, unquote(self.headers.get("X-Name", ""))[:200]),
+            "look": lambda body: _asked(body, lambda q: session.look(q["picture"], q["model"], q.get("without", ""))),
+            "ask": lambda body: _asked(
                 body, lambda q: session.ask(q["picture"], q["model"], (int(q["x"]), int(q["y"])), q.get("map", ""))
             ),
-            "/channel": lambda body: _asked(
+            "channel": lambda body: _asked(
                 body, lambda q: session.channel(q["picture"], q["model"], int(q["channel"]))
             ),
         }
 
     def _from_here(self) -> bool:
         """Refuse what another site makes a browser ask: under another name for this machine, or from its own pages."""
-        here = {f"{name}:{self.server.server_address[1]}" for name in (HOST, "localhost")}
-        origin = self.headers.get("Origin")
-        if self.headers.get("Host") in here and (origin is None or origin.removeprefix("http://") in here):
+        port = self.server.server_address[1]
+        here = {f"{name}:{port}".removesuffix(":80") for name in (HOST, "localhost")}  # browsers leave 80 out
+        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
+        scheme, _, place = (origin or "").rpartition("://")
+        known_host = host in here or self.server.named(host)
+        known_origin = (scheme == "http" and place in here) or (
+            scheme in ("http", "https") and self.server.named(place)
+        )
+        if known_host and (origin is None or known_origin):
             return True
-        self._refuse(HTTPStatus.FORBIDDEN, "Only the page itself may ask.")
+        self._refuse(
+            HTTPStatus.FORBIDDEN,
+            f"Only the page itself may ask. Open it as {self.server.url}; from another machine forward the same port"
+            f" (ssh -L {port}:{HOST}:{port}), and behind a proxy start it with --host-name NAME, the host in the"
+            " browser's address.",
+        )
         return False
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
@@ -147,6 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
+        self.connection.settimeout(_TIMEOUT)  # of sending all of it
         self.end_headers()
         self.wfile.write(body)
 

@@ -49,7 +49,9 @@ class PositionView:
             ImageError: a point lies outside the image.
         """
         with torch.inference_mode():
-            rows = self.module.rows(self.features, cells(points, self.image_size, self.features))[0]
+            query, key = self._query_and_key
+            chosen = query[:, cells(points, self.image_size, self.features)]  # D x P
+            rows = torch.softmax(chosen.t() @ key, dim=1)
         return self._shaped(rows)
 
     def received(self, points: Sequence[Point]) -> Map:

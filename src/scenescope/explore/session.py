@@ -8,7 +8,9 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,9 @@ class Session:
     _pictures: OrderedDict[str, npt.NDArray[np.uint8]] = field(default_factory=OrderedDict, repr=False)
     _views: OrderedDict[tuple[str, str], View] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    # One by one, since a small file may be a large picture; and in one thread, since the C library keeps what it frees
+    # for the thread that had it.
+    _decoder: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1), repr=False)
 
     def start(self) -> Json:
         """Return the models, the colours of maps, and the example as an opened picture."""
@@ -64,6 +69,9 @@ class Session:
         Raises:
             ImageError: it cannot be read or is too large.
         """
+        return self._decoder.submit(self._opened, content, name).result()
+
+    def _opened(self, content: bytes, name: str) -> Json:
         # The name is only said in messages; it is never opened.
         with opened(Path(name or "the picture"), MAX_PIXELS, content) as picture:
             found = stored(picture)

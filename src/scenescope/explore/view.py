@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -23,10 +26,11 @@ from scenescope.explore.channel import ChannelView
 from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.explore.position import PositionView
 from scenescope.explore.squeeze import HeadView
-from scenescope.inference.banded import banded_argmax
+from scenescope.inference.banded import banded_argmax, logits_at
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
 from scenescope.inference.precision import Precision
+from scenescope.inference.segmenter import Picture, picture_array
 from scenescope.models.network import SegmentationNetwork
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -39,6 +43,7 @@ _NETWORKS_WITH = {
     CompactPositionAttention: "dranet has them",
     CompactChannelAttention: "dranet has them",
 }
+_hooking = threading.Lock()
 
 
 @dataclass
@@ -120,8 +125,8 @@ class View:
         require_inside(point, width, height)
         x, y = point
         with torch.inference_mode():
-            logits = self.network.resize(self.logits, (height, width))[0, :, y, x]
-            probabilities: npt.NDArray[np.float32] = torch.softmax(logits, dim=0).cpu().numpy()
+            logits = logits_at(self.logits, y, x, self.network.cells(self.logits, (height, width)))
+            probabilities: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
         return probabilities
 
     def kinds(self) -> set[str]:
@@ -151,48 +156,88 @@ class View:
         return self._all(kind, what)[0]
 
 
-def attend(network: SegmentationNetwork, image: npt.NDArray[np.uint8], *, precision: Precision = "float32") -> View:
+def attend(network: SegmentationNetwork, image: Picture, *, precision: Precision = "float32") -> View:
     """Look at a picture once, and keep what the attention of the network saw.
 
-    No N x N matrix is formed, here or in what is asked of the view later.
+    No N x N matrix is formed, here or in what is asked of the view later. Several threads may look through one network
+    at once, beside others that predict with it.
 
     Args:
-        network: any of the catalogue; those without attention give their labels only.
-        image: H x W x 3 uint8 RGB.
+        network: any of the catalogue; those without attention give their labels only. What ``torch.compile`` or a
+            ``DataParallel`` made of one is looked into without it.
+        image: H x W x 3 uint8 RGB, or a file or Pillow image as ``Segmenter.predict`` takes it.
         precision: of the heavy operations of this one pass; energies and maps are float32 in any case.
 
     Raises:
-        ImageError: the picture needs more memory than there is.
+        ImageError: the picture cannot be read, is an array of another shape or type, or too large for the memory.
+        ModelError: the network is none of scenescope's.
     """
-    height, width = image.shape[:2]
-    inputs: dict[nn.Module, Tensor] = {}
-    stages: list[Tensor] = []
-
-    def keep(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        # Under autocast features are bfloat16 and weights float32; what is asked later runs without autocast.
-        inputs[module] = arguments[0].to(next(module.parameters()).dtype)
-
-    hooks = [
-        module.register_forward_pre_hook(keep)
-        for module in network.modules()
-        if isinstance(module, tuple(_NETWORKS_WITH))
-    ]
-    hooks.append(network.backbone.register_forward_hook(lambda module, arguments, output: stages.extend(output)))
+    network = _own_network(network)
+    pixels = picture_array(image).copy()  # the view outlives what the caller does with the array
+    height, width = pixels.shape[:2]
     device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
     what = f"The attention in a picture of {width} x {height} pixels"
+    with (
+        memory_errors(ImageError, what, "scale the picture down"),
+        _inputs_kept(network) as (inputs, stages),
+        evaluating(network),
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+    ):
+        batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).to(device)
+        logits = network.low_resolution(network.prepare(batch)).logits
+        labels = banded_argmax(logits, (height, width), network.cells(logits, (height, width)))
+    return View(network, pixels, labels[0].cpu().numpy(), logits, _with_unused_heads(network, inputs, stages))
+
+
+def _own_network(network: nn.Module) -> SegmentationNetwork:
+    """Return the network within what torch wraps around one, or refuse what is none of the catalogue."""
+    inner = getattr(network, "_orig_mod", getattr(network, "module", network))
+    if isinstance(inner, SegmentationNetwork):
+        return inner
+    name = type(network).__name__
+    if isinstance(network, nn.Module) and any(isinstance(part, PositionAttention) for part in network.modules()):
+        raise ModelError(
+            f"{name} is a network of your own; keep what its PositionAttention is given by a forward pre-hook, and ask"
+            " that module for rows(features, positions)."
+        )
+    raise ModelError(
+        f"{name} cannot be looked into; give a network of scenescope, such as create_model(...),"
+        " load_model(...).network or Segmenter.load(...).network."
+    )
+
+
+@contextlib.contextmanager
+def _inputs_kept(network: SegmentationNetwork) -> Iterator[tuple[dict[nn.Module, Tensor], list[Tensor]]]:
+    """Give what the attention modules and the head are given in this thread within a ``with`` block.
+
+    Modules are shared by all threads, and so are their hooks: each keeps the passes of its own thread alone.
+    """
+    inputs: dict[nn.Module, Tensor] = {}
+    stages: list[Tensor] = []
+    thread = threading.get_ident()
+
+    def keep(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        if threading.get_ident() == thread:
+            # Under autocast features are bfloat16 and weights float32; what is asked later runs without autocast.
+            inputs[module] = arguments[0].to(next(module.parameters()).dtype)
+
+    def keep_stages(module: nn.Module, arguments: tuple[Tensor, ...], output: list[Tensor]) -> None:
+        if threading.get_ident() == thread:
+            stages.extend(output)
+
+    with _hooking:  # torch numbers hooks without a lock
+        hooks = [
+            module.register_forward_pre_hook(keep)
+            for module in network.modules()
+            if isinstance(module, tuple(_NETWORKS_WITH))
+        ]
+        hooks.append(network.backbone.register_forward_hook(keep_stages))
     try:
-        with (
-            memory_errors(ImageError, what, "scale the picture down"),
-            evaluating(network),
-            torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
-        ):
-            batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)
-            logits = network.low_resolution(network.prepare(batch)).logits
-            labels = banded_argmax(logits, (height, width), network.cells(logits, (height, width)))
+        yield inputs, stages
     finally:
-        for hook in hooks:
-            hook.remove()
-    return View(network, image, labels[0].cpu().numpy(), logits, _with_unused_heads(network, inputs, stages))
+        with _hooking:
+            for hook in hooks:
+                hook.remove()
 
 
 def _with_unused_heads(

@@ -58,6 +58,28 @@ def banded_argmax(logits: Tensor, size: tuple[int, int], cells: Cells) -> Tensor
     return labels
 
 
+def logits_at(logits: Tensor, y: int, x: int, cells: Cells) -> Tensor:
+    """Return what ``cells.draw`` would put at one pixel, from the four numbers around it.
+
+    Args:
+        logits: B x K x h x w, of any float type; computed in float32.
+        y, x: the pixel, from 0.
+        cells: where the logits lie on the image.
+
+    Returns:
+        B x K.
+    """
+    rows, columns = logits.shape[-2:]
+    (top, down), (left, across) = (
+        [each[pixel].item() for each in _lower(cells, axis, pixel + 1, count, torch.device("cpu"))]
+        for axis, (pixel, count) in enumerate(((y, rows), (x, columns)))
+    )
+    bottom, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
+    corners = logits[..., [top, top, bottom, bottom], [left, right, left, right]].float()
+    upper, lower = (torch.lerp(corners[..., first], corners[..., first + 1], across) for first in (0, 2))
+    return torch.lerp(upper, lower, down)
+
+
 def _lower(cells: Cells, axis: int, pixels: int, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return for each pixel along an axis the cell above or left of it, and how far from that it lies."""
     places = cells.places(axis, torch.arange(pixels, dtype=torch.float32, device=device), count)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,16 +23,16 @@ from scenescope.data.masks import LabelTable, decode
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import present
 from scenescope.drawing.panels import Legend, save_panels
-from scenescope.drawing.png import save_png
 from scenescope.errors import DataError, nearest
 from scenescope.explore.attention_figure import HEADS, Question, answer, describe
 from scenescope.explore.points import Point, chosen_points, require_inside
 from scenescope.explore.view import attend
-from scenescope.files import make_directory, write_atomically
 from scenescope.inference.inputs import find_pictures
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import IGNORE
+from scenescope.workflows.own_files import OwnFiles
 
+COMMAND = "attend"
 NUM_POINTS = 3
 """Of a picture where none are given."""
 NUM_SCENES = 3
@@ -41,9 +44,18 @@ Picture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, list[str]]
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture to look at: the name of what is written about it, and how to read it."""
+    """A picture to look at.
+
+    Attributes:
+        name: of what is written about it.
+        source: tells it from every other picture.
+        files: those that it is read from.
+        read: reads it.
+    """
 
     name: str
+    source: str
+    files: Sequence[Path]
     read: Callable[[], Picture]
 
 
@@ -92,13 +104,47 @@ def find_subjects(
             raise DataError(f"{source} is a data set with a truth of its own; give it alone, without --truth.")
         dataset = open_dataset(*parse_source(source), split)
         require_classes(segmenter.network, dataset.classes, f"the data set {source}")
-        return [Subject(dataset.name(index), partial(_scene, dataset, index)) for index in _chosen(dataset, scenes)]
+        names = _scene_names(dataset)
+        return [
+            Subject(
+                names[index],
+                f"the scene {names[index]} of {source}, {split}",
+                dataset.files(index),
+                partial(_scene, dataset, index),
+            )
+            for index in _chosen(dataset, scenes)
+        ]
     if scenes:
         raise DataError("--scene names scenes of a data set; give one, such as camvid:DIR, in place of files.")
     pictures = find_pictures(inputs, output)
     if truth is not None and len(pictures) > 1:
         raise DataError(f"--truth is the mask of one picture and {len(pictures)} are given; give one, or a data set.")
-    return [Subject(picture.name, partial(_file, picture.path, truth, len(segmenter.classes))) for picture in pictures]
+    return [
+        Subject(
+            picture.name,
+            os.path.abspath(picture.path),
+            [picture.path, *([truth] if truth is not None else [])],
+            partial(_file, picture.path, truth, len(segmenter.classes)),
+        )
+        for picture in pictures
+    ]
+
+
+def require_free(subjects: Sequence[Subject], wish: Wish, output: Path) -> None:
+    """Refuse an output where a file would be replaced that is read, or that ``attend`` has not written.
+
+    Raises:
+        StorageError: naming the file.
+    """
+    own = OwnFiles(output, COMMAND)
+    inputs = [path for subject in subjects for path in subject.files]
+    for subject in subjects:
+        place = output / subject.name
+        # Which pixels will be asked about may not be known yet.
+        maps = re.compile(re.escape(place.name) + r"_attention_\d+_\d+\.png")
+        drawn = [path for path in place.parent.glob("*_attention_*.png") if maps.fullmatch(path.name)]
+        for path in (Path(f"{place}_figure.{wish.format}"), Path(f"{place}_arrays.npz"), *drawn):
+            own.require_free(path, subject.source, inputs)
 
 
 def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: Path) -> list[str]:
@@ -110,7 +156,7 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
     Raises:
         ImageError: the picture cannot be read, or a point lies outside it.
         ModelError: the network has no attention, or not the channels or heads that are asked for.
-        StorageError: the output cannot be written.
+        StorageError: the output cannot be written, or holds a file in the way that ``attend`` has not written.
     """
     image, truth, notes = subject.read()
     for point in wish.points:
@@ -120,16 +166,18 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
     others = {name: other.predict(image).labels for name, other in wish.others.items()}
     question = Question(points, wish.channels, wish.received, wish.heads, truth, others)
     shown = answer(view, segmenter.classes, question)
-    place = output / subject.name
-    make_directory(place.parent)
+    place, own = output / subject.name, OwnFiles(output, COMMAND)
     seen = present(segmenter.classes, *(labels for labels in (view.labels, truth) if labels is not None))
-    save_panels(shown.rows, Path(f"{place}_figure.{wish.format}"), Legend(seen.names, seen.palette))
+    legend = Legend(seen.names, seen.palette)
+    own.write(Path(f"{place}_figure.{wish.format}"), subject.source, lambda path: save_panels(shown.rows, path, legend))
     for point, values in zip(points, shown.arrays.get("position", []), strict=False):
-        drawn = mark_points(over(image, values), [point])
-        save_png(Image.fromarray(drawn), Path(f"{place}_attention_{point[0]}_{point[1]}.png"))
+        drawn = Image.fromarray(mark_points(over(image, values), [point]))
+        own.write(
+            Path(f"{place}_attention_{point[0]}_{point[1]}.png"), subject.source, partial(drawn.save, format="PNG")
+        )
     if wish.arrays:
         # Through a file, as numpy adds its own ending to a name.
-        write_atomically(Path(f"{place}_arrays.npz"), partial(_save_arrays, shown.arrays))
+        own.write(Path(f"{place}_arrays.npz"), subject.source, partial(_save_arrays, shown.arrays))
     scales = [f"{name}, the learned scale: {scale:.4f}" for name, scale in view.scales.items()]
     done = [f"note: {', '.join(notes)}"] if notes else []
     return done + [describe(view, segmenter.classes, point) for point in points] + scales
@@ -149,11 +197,18 @@ def _chosen(dataset: SceneDataset, scenes: Sequence[str]) -> list[int]:
     if not scenes:
         count = min(NUM_SCENES, len(dataset))
         return [(2 * number + 1) * len(dataset) // (2 * count) for number in range(count)]
-    index = {dataset.name(number): number for number in range(len(dataset))}
+    names = [dataset.name(number) for number in range(len(dataset))]
     for name in scenes:
-        if name not in index:
-            raise DataError(f"Split {dataset.split!r} has no scene {name!r}.{nearest(name, index)}")
-    return [index[name] for name in scenes]
+        if name not in names:
+            raise DataError(f"Split {dataset.split!r} has no scene {name!r}.{nearest(name, names)}")
+    return [number for asked in dict.fromkeys(scenes) for number, name in enumerate(names) if name == asked]
+
+
+def _scene_names(dataset: SceneDataset) -> list[str]:
+    """Return a name for each scene that no other has: files in several folders may share theirs."""
+    names = [dataset.name(number) for number in range(len(dataset))]
+    count = Counter(names)
+    return [f"{name}_{number}" if count[name] > 1 else name for number, name in enumerate(names)]
 
 
 def _scene(dataset: SceneDataset, index: int) -> Picture:

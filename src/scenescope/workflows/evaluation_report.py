@@ -14,14 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from scenescope.checkpoints.model_directory import LoadedModel
-from scenescope.data.dataset import Scene, SceneDataset
+from scenescope.data.dataset import SceneDataset
 from scenescope.drawing.charts import draw_class_scores, draw_confusion, draw_curves
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import blend, colourise, present, with_legend
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.view import View, attend
+from scenescope.inference.predictor import InferenceSettings, predict_labels
 from scenescope.labels import IGNORE
+from scenescope.models.network import SegmentationNetwork
 from scenescope.training.log import read_log
 from scenescope.workflows.report import Picture, Section, Table, write_report
 
@@ -76,7 +78,7 @@ def write_evaluation_report(
         loaded: the model, on its device.
         scores: over the whole data set.
         pictures: those of single pictures.
-        settings: how pictures were looked at.
+        settings: how pictures were scored, by the names of ``InferenceSettings``.
         title: what was scored on what.
 
     Raises:
@@ -91,7 +93,7 @@ def write_evaluation_report(
         ),
         Section("Confusion", pictures=[Picture(directory / "confusion.png", "true classes in rows", wide=True)]),
         *[
-            _picture(loaded, dataset, position, pictures.mean_iou[position], which)
+            _picture(loaded, dataset, position, pictures.mean_iou[position], which, InferenceSettings(**settings))
             for which, position in pictures.examples().items()
         ],
         *_curves(loaded, directory),
@@ -117,37 +119,64 @@ def _table(scores: Scores) -> Table:
     return Table(("class", "IoU", "accuracy", "share of pixels"), rows)
 
 
-def _picture(loaded: LoadedModel, dataset: SceneDataset, position: int, mean_iou: float, which: str) -> Section:
-    """Show a picture, what is wrong in it, and what its worst pixel attends to."""
-    scene, classes = _shown(dataset[position]), dataset.classes
-    view = attend(loaded.network, scene.image)
-    seen = present(classes, view.labels, scene.labels)
-    shown = {
-        "image": scene.image,
-        "prediction": with_legend(blend(scene.image, view.labels, classes.palette), seen.names, seen.palette),
-        "truth": with_legend(colourise(scene.labels, classes.palette), seen.names, seen.palette),
-        "errors in red; black is not scored": error_map(scene.image, view.labels, scene.labels),
+def _picture(
+    loaded: LoadedModel,
+    dataset: SceneDataset,
+    position: int,
+    mean_iou: float,
+    which: str,
+    settings: InferenceSettings,
+) -> Section:
+    """Show a picture and what is wrong in it as it was scored, and what its worst pixel attends to."""
+    scene, classes = dataset[position], dataset.classes
+    labels = _predicted(loaded.network, scene.image, settings)
+    errors = error_map(scene.image, labels, scene.labels)
+    size = _shown_size(scene.labels)
+    image, labels, truth = (
+        _resized(scene.image, size, smoothly=True),
+        _resized(labels, size),
+        _resized(scene.labels, size),
+    )
+    seen = present(classes, labels, truth)
+    shown: dict[str, npt.NDArray[np.uint8] | Image.Image] = {
+        "image": image,
+        "prediction": with_legend(blend(image, labels, classes.palette), seen.names, seen.palette),
+        "truth": with_legend(colourise(truth, classes.palette), seen.names, seen.palette),
+        "errors in red; black is not scored": _resized(errors, size),
     }
-    size = f"{scene.labels.shape[1]} x {scene.labels.shape[0]}"
-    text = f"{scene.name}: mean IoU {mean_iou:.3f}. Shown, and looked at once, at {size} pixels."
-    worst = worst_pixel(view, scene.labels)
+    text = f"{scene.name}: mean IoU {mean_iou:.3f}. Prediction and errors are as they were scored."
+    view = attend(loaded.network, image)
+    # Among what was scored as wrong, if anything was.
+    worst = worst_pixel(view, np.where(labels == truth, IGNORE, truth).astype(np.uint8)) or worst_pixel(view, truth)
     if worst is not None:
         x, y = worst
-        probability = view.probabilities(worst)[scene.labels[y, x]]
+        right, taken = classes.names[truth[y, x]], classes.names[labels[y, x]]
         text += (
-            f" The pixel {x},{y} is {classes.names[scene.labels[y, x]]} and has the lowest probability for it,"
-            f" {probability:.3g}; it was taken for {classes.names[view.labels[y, x]]}."
+            f" The pixel {x},{y} is {right} and was taken for {taken}. One plain look at the whole picture, at"
+            f" {size[0]} x {size[1]} pixels and whatever way it was scored, gives {right} the lowest probability there,"
+            f" {view.probabilities(worst)[truth[y, x]]:.3g}; the attention is that of this look."
         )
         if "position" in view.kinds():
             attention = view.position.maps([worst])[0]
-            shown[f"what {x},{y} attends to"] = mark_points(over(scene.image, attention), [worst])
+            shown[f"what {x},{y} attends to"] = mark_points(over(image, attention), [worst])
     pictures = [Picture(picture, caption, photograph=True) for caption, picture in shown.items()]
     return Section(f"The {which} picture", text, pictures=pictures)
 
 
-def error_map(image: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> Any:
+def _predicted(
+    network: SegmentationNetwork, image: npt.NDArray[np.uint8], settings: InferenceSettings
+) -> npt.NDArray[np.uint8]:
+    device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
+    batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)
+    labels: npt.NDArray[np.uint8] = predict_labels(network, batch, settings)[0].cpu().numpy()
+    return labels
+
+
+def error_map(
+    image: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
     """Return the picture in grey with wrong pixels red; what is not scored is black. H x W x 3 uint8."""
-    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    grey: npt.NDArray[np.uint8] = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     grey[labels != truth] = WRONG
     grey[truth == IGNORE] = 0
     return grey
@@ -163,22 +192,22 @@ def worst_pixel(view: View, truth: npt.NDArray[np.uint8]) -> tuple[int, int] | N
     if not scored.any():
         return None
     with torch.inference_mode():
-        logits = view.network.resize(view.logits, truth.shape)[0].cpu()
+        logits = view.network.draw(view.logits, truth.shape)[0].cpu()
         labels = torch.from_numpy(np.where(scored, truth, 0).astype(np.int64))
         doubt = torch.logsumexp(logits, dim=0) - logits.gather(0, labels[None])[0]
     row, column = np.unravel_index(np.argmax(np.where(scored, doubt.numpy(), -np.inf)), truth.shape)
     return int(column), int(row)
 
 
-def _shown(scene: Scene) -> Scene:
-    """Scale a scene down to the height of the report."""
-    height, width = scene.labels.shape
-    if height <= SHOWN_HEIGHT:
-        return scene
-    size = (max(round(width * SHOWN_HEIGHT / height), 1), SHOWN_HEIGHT)
-    image = Image.fromarray(scene.image).resize(size, Image.Resampling.LANCZOS)
-    labels = Image.fromarray(scene.labels).resize(size, Image.Resampling.NEAREST)
-    return Scene(np.asarray(image), np.asarray(labels), scene.name)
+def _shown_size(labels: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Return width and height of a picture in the report."""
+    height, width = labels.shape
+    return (width, height) if height <= SHOWN_HEIGHT else (max(round(width * SHOWN_HEIGHT / height), 1), SHOWN_HEIGHT)
+
+
+def _resized(picture: npt.NDArray[np.uint8], size: tuple[int, int], *, smoothly: bool = False) -> npt.NDArray[np.uint8]:
+    how = Image.Resampling.LANCZOS if smoothly else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(picture).resize(size, how))
 
 
 def _curves(loaded: LoadedModel, directory: Path) -> list[Section]:
