@@ -70,6 +70,12 @@ def test_a_smaller_image_is_the_same_drawing_cut(remainder: tuple[int, int]) -> 
         torch.testing.assert_close(cells.draw(logits, (height, width)), whole[..., :height, :width])
 
 
+def test_cells_lie_in_pixels_as_worked_out_by_hand() -> None:
+    assert Cells.where_they_look(8, (0, 0)).extent((2, 3)) == (0, 0, 24, 16)
+    assert Cells.where_they_look(8, (1, 1)).extent((2, 3)) == (-3.5, -3.5, 20.5, 12.5)  # about pixels 0, 8 and 16
+    assert Cells.where_they_look(8, (0, 0), magnify=2).extent((2, 3)) == (0, 0, 12, 8)
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30), st.booleans())
 def test_stretched_cells_are_those_of_interpolate(
     rows: int, columns: int, height: int, width: int, align_corners: bool

@@ -54,6 +54,14 @@ class Cells:
         """Return where pixels see the ``count`` cells of an axis (0 rows, 1 columns), within 0 and count - 1."""
         return ((pixels + 0.5) * self.scale[axis] - self.offset[axis]).clamp(0, count - 1)
 
+    def extent(self, counts: Sequence[int]) -> tuple[float, float, float, float]:
+        """Return left, upper, right and lower edge of h x w cells in pixels of the image, which they may go past."""
+        (top, bottom), (left, right) = (
+            ((offset - 0.5) / scale, (count + offset - 0.5) / scale)
+            for count, offset, scale in zip(counts, self.offset, self.scale, strict=True)
+        )
+        return left, top, right, bottom
+
     def draw(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Return B x K x H x W logits from B x K x h x w, bilinear, in float32."""
         logits = logits.float()

@@ -60,3 +60,10 @@ def test_marks_surround_their_points_only() -> None:
     assert near_second.any()
     assert (near_first | near_second).all()
     assert marked[20, 30].tolist() == [255, 255, 255]
+
+
+def test_a_map_that_goes_past_the_picture_is_cut_and_not_squeezed():
+    values = np.array([[0.0, 1.0, 2.0]])
+    whole = heat(values, (24, 8))
+    np.testing.assert_array_equal(heat(values, (18, 8), (0, 0, 24, 8)), whole[:, :18])
+    np.testing.assert_array_equal(heat(values, (20, 8), (-4, 0, 20, 8)), whole[:, 4:])

@@ -21,8 +21,8 @@ def whole(network, image):
     return (energy.exp() / energy.exp().sum(1, keepdim=True)).numpy()
 
 
-POINTS = [(0, 0), (99, 69), (50, 13), (14, 14), (15, 14)]
-CELLS = [0, 34, 3, 0 + 1 * 7, 1 + 1 * 7]  # floor(y 5 / 70) * 7 + floor(x 7 / 100), by hand
+POINTS = [(0, 0), (99, 69), (50, 13), (15, 16), (16, 16)]
+CELLS = [0, 34, 3, 7, 8]  # floor(y / 16) * 7 + floor(x / 16), by hand
 
 
 def test_maps_are_the_rows_of_the_whole_map(network, image, whole):
@@ -47,7 +47,7 @@ def test_attention_between_classes_is_the_mean_of_sums(network, image, whole, mo
     view = attend(network, image)
     view.position.labels = np.repeat(np.arange(3, dtype=np.uint8), [20, 33, 47])[None].repeat(70, axis=0)
     between = view.position.between_classes()
-    labels = cell_labels(view.position.labels, 5, 7).ravel()
+    labels = cell_labels(view.position.labels, view.position.cells, (5, 7)).ravel()
     assert set(labels) == {0, 1, 2}
     for row in range(3):
         for column in range(3):

@@ -76,10 +76,12 @@ def test_several_scales_average_probabilities_worked_out_slowly(identity):
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-def test_resizing_follows_the_network(identity, align_corners):
-    identity.align_corners = align_corners
+def test_resizing_follows_the_network_where_logits_are_stretched(identity, align_corners):
     images = pictures(2, 1, 3, 9, 9)
-    logits = predict_logits(identity, images, InferenceSettings(scales=(2.0,)))
+    plain = predict_logits(identity, images, InferenceSettings(scales=(2.0,)))
+    identity.align_corners = align_corners
+    assert torch.equal(predict_logits(identity, images, InferenceSettings(scales=(2.0,))), plain)
+    logits = predict_logits(identity, images, InferenceSettings(scales=(2.0,), stretch=True))
     up = functional.interpolate(images.float(), (18, 18), mode="bilinear", align_corners=align_corners)
     assert torch.equal(logits, functional.interpolate(up, (9, 9), mode="bilinear", align_corners=align_corners))
 

@@ -7,23 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+Extent = tuple[float, float, float, float]
+"""Left, upper, right and lower edge."""
 COLOURS = "inferno"
 """matplotlib's name of the colours: perceptually even, from dark to bright also in print."""
 
 
-def heat(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def heat(values: np.ndarray, size: tuple[int, int], extent: Extent | None = None) -> np.ndarray:
     """Paint a map from dark (its minimum) to bright (its maximum); a constant map is dark.
 
     Args:
         values: h x w of any finite numbers.
         size: width and height of the result in pixels; values between the cells are interpolated.
+        extent: left, upper, right and lower edge of the map in pixels of the result, at or past its edges; None: these.
 
     Returns:
         height x width x 3 uint8 RGB.
     """
     low, high = float(values.min()), float(values.max())
     level = (values.astype(np.float32) - low) / ((high - low) or 1.0)
-    smooth = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+    left, top, right, bottom = extent or (0, 0, *size)
+    across, down = values.shape[1] / (right - left), values.shape[0] / (bottom - top)  # cells in a pixel
+    seen = (-left * across, -top * down, (size[0] - left) * across, (size[1] - top) * down)
+    smooth = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box=seen))
     painted: np.ndarray = colour_table()[(np.clip(smooth, 0, 1) * 255).round().astype(np.uint8)]
     return painted
 
@@ -36,14 +42,17 @@ def colour_table() -> np.ndarray:
     return table
 
 
-def over(image: np.ndarray, values: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+def over(image: np.ndarray, values: np.ndarray, opacity: float = 0.6, extent: Extent | None = None) -> np.ndarray:
     """Lay the heat map of ``values`` (h x w) over an image (H x W x 3 uint8 RGB); same size as the image.
 
     Args:
         opacity: weight of the heat map, 0 to 1.
+        extent: where the map lies, see ``heat``.
     """
     height, width = image.shape[:2]
-    mixed = image.astype(np.float32) * (1 - opacity) + heat(values, (width, height)).astype(np.float32) * opacity
+    mixed = (
+        image.astype(np.float32) * (1 - opacity) + heat(values, (width, height), extent).astype(np.float32) * opacity
+    )
     return mixed.round().astype(np.uint8)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scenescope.drawing.charts import save_figure
-from scenescope.drawing.heatmap import COLOURS
+from scenescope.drawing.heatmap import COLOURS, Extent
 from scenescope.labels import Colour
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Panel:
         picture: H x W x 3 uint8 RGB.
         values: h x w, painted over the picture with a scale below; None leaves the picture as it is.
         points: (x, y) pixels of the picture to mark, each with its number.
+        extent: left, upper, right and lower edge of the values in pixels of the picture; None: those of the picture.
         first: the number of the first of them.
         bars: numbers drawn as bars in place of a picture.
     """
@@ -44,6 +45,7 @@ class Panel:
     values: npt.NDArray[np.float32] | None = None
     points: Sequence[tuple[int, int]] = ()
     first: int = 1
+    extent: Extent | None = None
     bars: npt.NDArray[np.float32] | None = None
 
 
@@ -106,7 +108,9 @@ def _draw(figure: Figure, axes: Axes, panel: Panel) -> None:
     # A picture without values has an unseen scale, so that all pictures of a row stand at one height.
     values = np.zeros((1, 1), np.float32) if panel.values is None else panel.values
     seen = panel.values is not None
-    painted = axes.imshow(values, extent=extent, cmap=COLOURS, interpolation="bilinear", alpha=0.7 * seen)
+    left, top, right, bottom = panel.extent or (0, 0, width, height)
+    place = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
+    painted = axes.imshow(values, extent=place, cmap=COLOURS, interpolation="bilinear", alpha=0.7 * seen)
     _scale(figure.colorbar(painted, ax=axes, orientation="horizontal", fraction=0.06, pad=0.02, aspect=40), seen)
     for number, (x, y) in enumerate(panel.points, start=panel.first):
         axes.plot(x, y, marker="o", markersize=8, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.4)

@@ -74,10 +74,17 @@ def answer(view: View, classes: Classes, question: Question) -> Answer:
     rows: list[list[Panel]] = []
     last: list[Panel] = []
     if "position" in kinds:
-        maps = view.position.maps(points)
+        maps, extent = view.position.maps(points), view.extent(view.position)
         arrays["position"] = maps
         first += [
-            Panel(f"attention of {number}: {_name(view, classes, point)}", image, maps[number - 1], [point], number)
+            Panel(
+                f"attention of {number}: {_name(view, classes, point)}",
+                image,
+                maps[number - 1],
+                [point],
+                number,
+                extent,
+            )
             for number, point in enumerate(points, start=1)
         ]
         if question.received:
@@ -85,23 +92,28 @@ def answer(view: View, classes: Classes, question: Question) -> Answer:
             arrays["received"] = columns
             rows.append(
                 [
-                    Panel(f"who attends to {number}", image, columns[number - 1], [point], number)
+                    Panel(f"who attends to {number}", image, columns[number - 1], [point], number, extent)
                     for number, point in enumerate(points, start=1)
                 ]
             )
         arrays["between_classes"] = view.position.between_classes()
     if "centres" in kinds:
-        maps = view.position_centres.spread(points)
+        maps, extent = view.position_centres.spread(points), view.extent(view.position_centres)
         arrays |= {"centres": maps, "centre_weights": view.position_centres.weights(points)}
         first += [
-            Panel(f"centres of {number}: {_name(view, classes, point)}", image, maps[number - 1], [point], number)
+            Panel(
+                f"centres of {number}: {_name(view, classes, point)}", image, maps[number - 1], [point], number, extent
+            )
             for number, point in enumerate(points, start=1)
         ]
     if "channel" in kinds:
         channels = list(question.channels) or _responsive(view, points)
-        maps = view.channel.maps(channels)
+        maps, extent = view.channel.maps(channels), view.extent(view.channel)
         arrays |= {"channels": np.array(channels), "channel_maps": maps, "channel_rows": view.channel.rows(channels)}
-        last += [Panel(f"channel {channel}", image, each) for channel, each in zip(channels, maps, strict=True)]
+        last += [
+            Panel(f"channel {channel}", image, each, extent=extent)
+            for channel, each in zip(channels, maps, strict=True)
+        ]
     if "excitation" in kinds:
         arrays["excitation"] = view.excitation
         last.append(Panel("weights of the channels", bars=view.excitation))
@@ -137,16 +149,16 @@ def _head_rows(
     if not 1 <= stage <= len(view.heads):
         raise ModelError(f"There is no head {stage}; this network has the heads 1 to {len(view.heads)}.")
     head, image = view.heads[stage - 1], view.image
-    distances = head.distances(points)
+    distances, extent = head.distances(points), view.extent(head)
     arrays[f"head{stage}_distance"] = distances
     rows = []
     for number, (point, distance) in enumerate(zip(points, distances, strict=True), start=1):
-        row = [Panel(f"head {stage}, attention: distance from {number}", image, distance, [point], number)]
+        row = [Panel(f"head {stage}, attention: distance from {number}", image, distance, [point], number, extent)]
         for part in ("main", "output"):
             channel = head.most_active(part, point=point)[0]
             values = head.channels(part)[channel]
             arrays[f"head{stage}_{part}_{number}"] = values
-            row.append(Panel(f"head {stage}, {part}: channel {channel}", image, values, [point], number))
+            row.append(Panel(f"head {stage}, {part}: channel {channel}", image, values, [point], number, extent))
         rows.append(row)
     return rows
 

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from scenescope.attention.compact_channel import CompactChannelAttention
 from scenescope.attention.compact_position import SIZES, CompactPositionAttention
+from scenescope.cells import Cells
 from scenescope.explore.channel import require_channels
-from scenescope.explore.points import Point, cells
+from scenescope.explore.points import Point, cell_numbers
 from scenescope.inference.modes import evaluating
 
 Map = npt.NDArray[np.float32]
@@ -31,11 +32,13 @@ class PositionCentres:
         module: the attention.
         features: 1 x C x h x w, its input.
         image_size: height and width of the picture.
+        cells: where the positions lie on it.
     """
 
     module: CompactPositionAttention
     features: Tensor
     image_size: tuple[int, int]
+    cells: Cells
 
     def weights(self, points: Sequence[Point]) -> Map:
         """Return how much every centre counts for each point: P x M, rows sum to 1.
@@ -43,7 +46,7 @@ class PositionCentres:
         Raises:
             ImageError: a point lies outside the image.
         """
-        chosen = cells(points, self.image_size, self.features).cpu().numpy()
+        chosen = cell_numbers(points, self.image_size, self.cells, self.features).cpu().numpy()
         return np.ascontiguousarray(self._map[chosen])
 
     def maps(self) -> Map:

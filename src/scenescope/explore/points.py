@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scenescope.cells import Cells
 from scenescope.errors import ImageError
 
 Point = tuple[int, int]
@@ -29,25 +30,30 @@ def require_inside(point: Point, width: int, height: int) -> None:
         )
 
 
-def cells(points: Sequence[Point], image_size: tuple[int, int], features: Tensor) -> Tensor:
-    """Return the cell of each point, floor(y h / H) * w + floor(x w / W), for h x w features of an H x W image.
+def cell_numbers(points: Sequence[Point], image_size: tuple[int, int], cells: Cells, features: Tensor) -> Tensor:
+    """Return the number, row * w + column, of the one of h x w cells that is nearest to each point of an H x W image.
 
     Raises:
         ImageError: a point lies outside the image.
     """
-    (height, width), (rows, columns) = image_size, features.shape[-2:]
+    height, width = image_size
     for point in points:
         require_inside(point, width, height)
-    numbers = [(y * rows // height) * columns + x * columns // width for x, y in points]
-    return torch.tensor(numbers, dtype=torch.long, device=features.device)
+    columns, rows = (
+        (cells.places(axis, torch.tensor(pixels), features.shape[2 + axis]) + 0.5).long()
+        for axis, pixels in zip((1, 0), zip(*points, strict=True), strict=True)
+    )
+    return (rows * features.shape[-1] + columns).to(features.device)
 
 
-def cell_labels(labels: npt.NDArray[np.uint8], rows: int, columns: int) -> npt.NDArray[np.uint8]:
-    """Return the label under the centre of each of rows x columns cells of an H x W label map."""
-    height, width = labels.shape
-    at_rows = (2 * np.arange(rows) + 1) * height // (2 * rows)
-    at_columns = (2 * np.arange(columns) + 1) * width // (2 * columns)
-    return labels[np.ix_(at_rows, at_columns)]
+def cell_labels(labels: npt.NDArray[np.uint8], cells: Cells, counts: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Return the label under the centre of each of h x w cells, ``counts``, of an H x W label map."""
+    rows, columns = (
+        ((np.arange(count) + offset) / scale).astype(int).clip(max=pixels - 1)
+        for count, offset, scale, pixels in zip(counts, cells.offset, cells.scale, labels.shape, strict=True)
+    )
+    under: npt.NDArray[np.uint8] = labels[np.ix_(rows, columns)]
+    return under
 
 
 def chosen_points(labels: npt.NDArray[np.uint8], count: int) -> list[Point]:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from scenescope.attention.blockwise import block_rows
 from scenescope.attention.position import PositionAttention
-from scenescope.explore.points import Point, cell_labels, cells
+from scenescope.cells import Cells
+from scenescope.explore.points import Point, cell_labels, cell_numbers
 
 Map = npt.NDArray[np.float32]
 
@@ -31,6 +32,7 @@ class PositionView:
         image_size: height and width of the picture.
         labels: H x W, the class of every pixel.
         num_classes: K.
+        cells: where the positions lie on the picture.
     """
 
     module: PositionAttention
@@ -38,6 +40,7 @@ class PositionView:
     image_size: tuple[int, int]
     labels: npt.NDArray[np.uint8]
     num_classes: int
+    cells: Cells
 
     def maps(self, points: Sequence[Point]) -> Map:
         """Return how much every position counts for each point: row j of S, where j is the cell of the point.
@@ -50,7 +53,7 @@ class PositionView:
         """
         with torch.inference_mode():
             query, key = self._query_and_key
-            chosen = query[:, cells(points, self.image_size, self.features)]  # D x P
+            chosen = query[:, cell_numbers(points, self.image_size, self.cells, self.features)]  # D x P
             rows = torch.softmax(chosen.t() @ key, dim=1)
         return self._shaped(rows)
 
@@ -65,7 +68,7 @@ class PositionView:
         """
         with torch.inference_mode():
             query, key = self._query_and_key
-            chosen = key[:, cells(points, self.image_size, self.features)]  # D x P
+            chosen = key[:, cell_numbers(points, self.image_size, self.cells, self.features)]  # D x P
             columns = torch.exp(chosen.t() @ query - self._normalisers)
         return self._shaped(columns)
 
@@ -78,7 +81,9 @@ class PositionView:
             K x K: row a, column b is the mean over the positions of class a of the weight that all positions of class b
             have for it. Rows sum to 1; the row of an absent class is NaN.
         """
-        labels = torch.from_numpy(cell_labels(self.labels, *self.features.shape[-2:]).astype(np.int64)).flatten()
+        labels = torch.from_numpy(
+            cell_labels(self.labels, self.cells, self.features.shape[-2:]).astype(np.int64)
+        ).flatten()
         labels = labels.to(self.features.device)
         members = torch.nn.functional.one_hot(labels, self.num_classes).float()  # N x K
         totals = torch.zeros(self.num_classes, self.num_classes, dtype=torch.float64)

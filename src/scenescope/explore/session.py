@@ -21,8 +21,11 @@ from PIL import Image
 
 from scenescope.data.decoding import stored
 from scenescope.data.images import opened
-from scenescope.drawing.heatmap import colour_table
+from scenescope.drawing.heatmap import Extent, colour_table
 from scenescope.errors import ImageError, ModelError
+from scenescope.explore.centres import PositionCentres
+from scenescope.explore.position import PositionView
+from scenescope.explore.squeeze import HeadView
 from scenescope.explore.view import View, attend
 from scenescope.inference.modes import evaluating
 from scenescope.inference.predictor import predict_labels
@@ -129,7 +132,7 @@ class Session:
                 "channels": _channel_order(view, label),
             }
             if kind:
-                answer["map"] = _map(self._values(view, point, kind))
+                answer["map"] = _map(*self._values(view, point, kind))
         return answer
 
     def channel(self, picture: str, model: str, channel: int) -> Json:
@@ -140,7 +143,8 @@ class Session:
             ModelError: there is no such model or channel.
         """
         with self._lock:
-            return {"map": _map(self._view(picture, model).channel.maps([channel])[0])}
+            view = self._view(picture, model)
+            return {"map": _map(view.channel.maps([channel])[0], view.extent(view.channel))}
 
     def _keep(self, image: npt.NDArray[np.uint8], note: str) -> Json:
         key = secrets.token_hex(8)
@@ -174,21 +178,22 @@ class Session:
             labels: npt.NDArray[np.uint8] = predict_labels(view.network, images.to(device))[0].cpu().numpy()
         return labels
 
-    def _values(self, view: View, point: tuple[int, int], kind: str) -> npt.NDArray[np.float32]:
+    def _values(self, view: View, point: tuple[int, int], kind: str) -> tuple[npt.NDArray[np.float32], Extent]:
         maps = _maps(view)
+        part: PositionView | PositionCentres | HeadView
         if kind not in maps:
             raise ModelError(f"There is no map {kind!r}; this model has {', '.join(maps) or 'none'}.")
         if kind == "attends to":
-            values = view.position.maps([point])
+            values, part = view.position.maps([point]), view.position
         elif kind == "attended by":
-            values = view.position.received([point])
+            values, part = view.position.received([point]), view.position
         elif kind == "centres":
-            values = view.position_centres.spread([point])
+            values, part = view.position_centres.spread([point]), view.position_centres
         else:
             # Near is bright, as with attention.
-            values = -view.heads[int(kind.removeprefix("alike in head ")) - 1].distances([point])
-        found: npt.NDArray[np.float32] = values[0]
-        return found
+            part = view.heads[int(kind.removeprefix("alike in head ")) - 1]
+            values = -part.distances([point])
+        return values[0], view.extent(part)
 
 
 @contextlib.contextmanager
@@ -231,9 +236,9 @@ def _channel_order(view: View, label: int) -> list[list[float]]:
     return [[int(channel), round(float(responses[channel]), 3)] for channel in np.argsort(-responses, kind="stable")]
 
 
-def _map(values: npt.NDArray[np.float32]) -> Json:
+def _map(values: npt.NDArray[np.float32], extent: Extent) -> Json:
     rows, columns = values.shape
-    return {"rows": rows, "columns": columns, "values": _packed(values.astype("<f4"))}
+    return {"rows": rows, "columns": columns, "extent": extent, "values": _packed(values.astype("<f4"))}
 
 
 def _packed(array: npt.NDArray[Any]) -> str:

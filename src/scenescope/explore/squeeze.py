@@ -16,7 +16,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from scenescope.attention.squeeze import SqueezeAttention
-from scenescope.explore.points import Point, cells
+from scenescope.cells import Cells
+from scenescope.explore.points import Point, cell_numbers
 from scenescope.inference.modes import evaluating
 
 Map = npt.NDArray[np.float32]
@@ -31,11 +32,13 @@ class HeadView:
         module: the head's attention.
         features: 1 x C x h x w, its input.
         image_size: height and width of the picture.
+        cells: where the positions lie on it.
     """
 
     module: SqueezeAttention
     features: Tensor
     image_size: tuple[int, int]
+    cells: Cells
 
     def distances(self, points: Sequence[Point]) -> Map:
         """Return how far the attention of every position is from that of each point: P x h x w.
@@ -47,7 +50,7 @@ class HeadView:
             ImageError: a point lies outside the image.
         """
         attention = self._parts["attention"]
-        chosen = cells(points, self.image_size, self.features).cpu().numpy()
+        chosen = cell_numbers(points, self.image_size, self.cells, self.features).cpu().numpy()
         flat = attention.reshape(len(attention), -1)
         return np.stack([np.linalg.norm(attention - flat[:, cell, None, None], axis=0) for cell in chosen])
 
@@ -66,7 +69,7 @@ class HeadView:
         if point is None:
             activity = flat.mean(axis=1)
         else:
-            activity = flat[:, int(cells([point], self.image_size, self.features)[0])]
+            activity = flat[:, int(cell_numbers([point], self.image_size, self.cells, self.features)[0])]
         return [int(channel) for channel in np.argsort(-activity, kind="stable")[:count]]
 
     @cached_property

@@ -20,6 +20,8 @@ from scenescope.attention.compact_position import CompactPositionAttention
 from scenescope.attention.position import PositionAttention
 from scenescope.attention.squeeze import SqueezeAttention
 from scenescope.attention.squeeze_excitation import SqueezeExcitation
+from scenescope.cells import Cells
+from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centres import ChannelCentres, PositionCentres
 from scenescope.explore.channel import ChannelView
@@ -71,19 +73,21 @@ class View:
     def position(self) -> PositionView:
         """Position attention: what a pixel attends to, who attends to it, what classes pay each other."""
         module, features = self._one(PositionAttention, "position attention")
-        return PositionView(module, features, self.image.shape[:2], self.labels, self.network.num_classes)
+        size = self.image.shape[:2]
+        return PositionView(module, features, size, self.labels, self.network.num_classes, self._cells(features))
 
     @cached_property
     def channel(self) -> ChannelView:
         """Channel attention: what a channel attends to, attended maps, channels that respond to a class."""
         module, features = self._one(ChannelAttention, "channel attention")
-        return ChannelView(module, features, cell_labels(self.labels, *features.shape[-2:]))
+        return ChannelView(module, features, cell_labels(self.labels, self._cells(features), features.shape[-2:]))
 
     @cached_property
     def heads(self) -> list[HeadView]:
         """The squeeze-and-attention heads, stage 1 first."""
         found = self._all(SqueezeAttention, "squeeze-and-attention heads")
-        return [HeadView(module, features, self.image.shape[:2]) for module, features in found]
+        size = self.image.shape[:2]
+        return [HeadView(module, features, size, self._cells(features)) for module, features in found]
 
     @cached_property
     def excitation(self) -> npt.NDArray[np.float32]:
@@ -97,7 +101,7 @@ class View:
     def position_centres(self) -> PositionCentres:
         """Compact position attention: the 50 centres, and what a pixel attends to among them."""
         module, features = self._one(CompactPositionAttention, "centres of position attention")
-        return PositionCentres(module, features, self.image.shape[:2])
+        return PositionCentres(module, features, self.image.shape[:2], self._cells(features))
 
     @cached_property
     def channel_centres(self) -> ChannelCentres:
@@ -129,6 +133,10 @@ class View:
             probabilities: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
         return probabilities
 
+    def extent(self, part: PositionView | ChannelView | HeadView | PositionCentres) -> Extent:
+        """Return where the maps of a part of this view lie: left, upper, right, lower edge in pixels of the image."""
+        return self._cells(part.features).extent(part.features.shape[-2:])
+
     def kinds(self) -> set[str]:
         """Return which of "position", "channel", "heads", "excitation" and "centres" the network has."""
         names = {
@@ -145,6 +153,9 @@ class View:
         if next(self.network.parameters(), None) is None:
             return ModelError("An exported file cannot be looked into; name the model directory that it was made of.")
         return ModelError(f"This {self.network.config.get('name', 'network')} {why}.")
+
+    def _cells(self, features: Tensor) -> Cells:
+        return self.network.cells(features, self.image.shape[:2])
 
     def _all(self, kind: type[_Module], what: str) -> list[tuple[_Module, Tensor]]:
         found = [(module, features) for module, features in self.inputs.items() if isinstance(module, kind)]

@@ -171,7 +171,7 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
     legend = Legend(seen.names, seen.palette)
     own.write(Path(f"{place}_figure.{wish.format}"), subject.source, lambda path: save_panels(shown.rows, path, legend))
     for point, values in zip(points, shown.arrays.get("position", []), strict=False):
-        drawn = Image.fromarray(mark_points(over(image, values), [point]))
+        drawn = Image.fromarray(mark_points(over(image, values, extent=view.extent(view.position)), [point]))
         own.write(
             Path(f"{place}_attention_{point[0]}_{point[1]}.png"), subject.source, partial(drawn.save, format="PNG")
         )

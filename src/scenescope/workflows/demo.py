@@ -172,13 +172,17 @@ def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, d
         point, name = _point(scene, unseen.classes.names, index)
         save_png(Image.fromarray(scene.image), scenes / f"{scene.name}.png")
         prediction = segmenter.predict(scene.image)
-        (attention,) = attend(loaded.network, scene.image).position.maps([point])
+        view = attend(loaded.network, scene.image)
+        (attention,) = view.position.maps([point])
         figure = side_by_side(
             [
                 ("image", mark_points(scene.image, [point])),
                 ("prediction", blend(scene.image, prediction.labels, palette)),
                 ("truth", colourise(scene.labels, palette)),
-                (f"attention of the {name}", mark_points(over(scene.image, attention), [point])),
+                (
+                    f"attention of the {name}",
+                    mark_points(over(scene.image, attention, extent=view.extent(view.position)), [point]),
+                ),
             ]
         )
         save_png(figure, drawn / f"{scene.name}.png")

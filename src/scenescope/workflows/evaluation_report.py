@@ -158,7 +158,9 @@ def _picture(
         )
         if "position" in view.kinds():
             attention = view.position.maps([worst])[0]
-            shown[f"what {x},{y} attends to"] = mark_points(over(image, attention), [worst])
+            shown[f"what {x},{y} attends to"] = mark_points(
+                over(image, attention, extent=view.extent(view.position)), [worst]
+            )
     pictures = [Picture(picture, caption, photograph=True) for caption, picture in shown.items()]
     return Section(f"The {which} picture", text, pictures=pictures)
 
