@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -251,10 +252,16 @@ def _with_openvino(content: bytes, precision: str) -> tuple[_Run, dict[str, str]
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = core.compile_model(model, "CPU", settings)
     facts = model.get_rt_info()["framework"]
-    # A request for each call: the one that ``compiled(images)`` keeps would be shared by threads.
-    return (lambda images: compiled.create_infer_request().infer(images)[OUTPUT]), {
-        key: facts[key].value for key in facts
-    }
+    # One call at a time: its one request would mix the answers of several threads, and requests of several threads
+    # may wait for each other without end.
+    lock = threading.Lock()
+
+    def run(images: _Array) -> _Array:
+        with lock:
+            logits: _Array = compiled(images)[OUTPUT]
+        return logits
+
+    return run, {key: facts[key].value for key in facts}
 
 
 _OPENERS: dict[Runtime, Callable[[bytes, str], tuple[_Run, dict[str, str]]]] = {
