@@ -27,7 +27,7 @@ pytest.importorskip("onnxruntime")
 
 from tests.inference import handmade  # noqa: E402
 
-# Importing it here would load its telemetry.
+# Found and not imported, which would load its telemetry.
 RUNTIMES = ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
 CLASSES = Classes.named(["road", "sky", "tree"], [(1, 2, 3), (4, 5, 6), (7, 8, 9)])
 
@@ -207,6 +207,13 @@ def test_a_forked_process_opens_the_file_again(monkeypatch):
     monkeypatch.setattr(os, "getpid", lambda: 0)
     torch.testing.assert_close(network(torch.ones(1, 3, 8, 8)).logits, torch.ones(1, 3, 8, 8))
     assert network.backbone.run._run is not ours
+
+
+def test_a_file_that_is_larger_than_any_is_not_read(tmp_path):
+    with (tmp_path / "sparse.onnx").open("wb") as sparse:
+        sparse.truncate(2**40)
+    with pytest.raises(CheckpointError, match=r"sparse.onnx is larger than an ONNX file can be"):
+        load_for_inference(tmp_path / "sparse.onnx")
 
 
 def test_an_unknown_or_missing_runtime_is_told(file, monkeypatch):

@@ -27,6 +27,8 @@ from scenescope.outputs import SegmentationOutput
 
 SUFFIX = ".onnx"
 FORMAT = 1
+LARGEST_FILE = 2**31
+"""Bytes that a protocol buffer can have."""
 TRIAL = (64, 64)
 """Height and width of the picture that a file is tried with when it is opened."""
 INPUT, OUTPUT = "images", "logits"
@@ -107,6 +109,8 @@ def load_exported(path: Path, runtime: Runtime = "onnxruntime", precision: str =
     """
     if not path.is_file():
         raise CheckpointError(f"There is no exported model {path}; make one with scenescope export MODEL {path}.")
+    if path.stat().st_size > LARGEST_FILE:
+        raise CheckpointError(f"{path} is larger than an ONNX file can be, 2 GiB; export the model again.")
     return open_exported(path.read_bytes(), path, runtime, precision)
 
 
