@@ -6,12 +6,15 @@ BIN := $(VENV)/bin
 READY_TO_RUN := $(VENV)/.ready-to-run
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 UNFINISHED := $(VENV)/.unfinished
+OLDEST := $(VENV)/oldest
+PACKAGES := "import sysconfig; print(sysconfig.get_path('purelib'))"
 
-.PHONY: help demo test browser-test reliability fuzz check style types floors format
+.PHONY: help demo test minimum browser-test reliability fuzz check style types floors format
 
 help:
 	@echo "make demo     train, evaluate and look: generated scenes, minutes on a laptop; the report is demo/report.html"
 	@echo "make test     run the tests"
+	@echo "make minimum  run the tests of commands and recipes with the oldest versions that pyproject.toml allows"
 	@echo "make browser-test  run those of the page alone, in Chromium (Debian: chromium and chromium-driver)"
 	@echo "make reliability  try every promise as often as it is made, and write benchmarks/reliability.md"
 	@echo "make fuzz     ten minutes of coverage-guided fuzzing of the readers of settings, palettes and lists"
@@ -23,6 +26,14 @@ demo: $(READY_TO_RUN)
 
 test: $(READY_TO_DEVELOP)
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+# A lower bound that nobody installs is a guess. torch, which is large, stays that of .venv.
+minimum: $(READY_TO_DEVELOP)
+	$(BIN)/python -m venv --clear $(OLDEST)
+	echo "import site; site.addsitedir('$$($(BIN)/python -c $(PACKAGES))')" > "$$($(OLDEST)/bin/python -c $(PACKAGES))/rest.pth"
+	sed -n '/^dependencies/,/^]/s/.*"\([a-z_-]*\)>=\([0-9.]*\)".*/\1==\2/p' pyproject.toml | grep -v '^torch' > $(OLDEST)/list
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(OLDEST)/list
+	$(OLDEST)/bin/python -m pytest tests/cli tests/recipes tests/backbones $(PYTEST_OPTIONS)
 
 browser-test: $(READY_TO_DEVELOP)
 	$(BIN)/python -m pytest tests/explore/test_page_browser.py $(PYTEST_OPTIONS)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -112,12 +113,40 @@ def test_no_file_is_longer_than_400_lines() -> None:
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
+def build(kind: str, source: Path, folder: Path) -> Path:
+    """Build a distribution, a "wheel" or an "sdist", without the network."""
+    built = run(sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", folder, source, cwd=folder)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return next(folder.glob("scenescope*.whl" if kind == "wheel" else "scenescope*.tar.gz"))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
-    assert build.returncode == 0, build.stdout + build.stderr
-    return next(folder.glob("*.whl"))
+    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_source_distribution_holds_code_tests_and_pages_and_nothing_under_another_licence(tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", ROOT, tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    pages = {page.name for page in ROOT.glob("*.md")}
+    others = {"LICENSE", "Makefile", "PKG-INFO", "pyproject.toml", ".gitignore"}
+    assert {name for name in names if "/" not in name} == pages | others
+    assert {name.partition("/")[0] for name in names if "/" in name} == {"src", "tests", "docs", "benchmarks"}
+    assert {Path(name).suffix for name in names if name.startswith("benchmarks/")} == {".py", ".md"}  # no photographs
+    assert not [name for name in names if name.endswith((".safetensors", ".onnx", ".pth"))]
+    for folder in ("src/scenescope", "tests", "benchmarks"):  # so its tests run
+        files = {file.relative_to(ROOT).as_posix() for file in (ROOT / folder).rglob("*.py")}
+        assert {name for name in names if name.startswith(f"{folder}/") and name.endswith(".py")} == files
+
+
+@pytest.mark.skipif(not (ROOT / "box").is_dir(), reason="the box is another distribution")
+def test_the_models_in_the_box_come_with_their_licence_and_its_notice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build("wheel", ROOT / "box", tmp_path)) as archive:
+        names = {name.partition(".dist-info/")[2] or name for name in archive.namelist()}
+        notice = archive.read(next(name for name in archive.namelist() if name.endswith("/NOTICE")))
+    assert names >= {"licenses/LICENSE", "licenses/NOTICE"}
+    assert sum(name.endswith("/model.safetensors") for name in names) == 2
+    assert notice == (ROOT / "box/NOTICE").read_bytes()
 
 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:

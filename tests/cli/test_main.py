@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -111,6 +113,68 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "argv", ["scenescope", "recipes"])
     with pytest.raises(ZeroDivisionError):
         main()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
+        (MemoryError(), "more memory than there is"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\nto allocate"),
+            "more memory than there is",
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory."), "more memory than there is"),
+        (OSError(errno.EIO, os.strerror(errno.EIO), "photo.jpg"), "Cannot use 'photo.jpg': Input/output error"),
+    ],
+)
+def test_what_the_machine_has_not_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, told: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(reader, "list_recipes", fail)
+    assert call(monkeypatch, "recipes") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert told in line
+
+
+@pytest.mark.parametrize("bug", [RuntimeError("expected 3 channels"), OSError("no number"), OSError(errno.ENOTTY, "x")])
+def test_other_errors_of_the_same_kinds_keep_their_traceback(monkeypatch: pytest.MonkeyPatch, bug: Exception) -> None:
+    def fail() -> None:
+        raise bug
+
+    monkeypatch.setattr(reader, "list_recipes", fail)
+    monkeypatch.setattr(sys, "argv", ["scenescope", "recipes"])
+    with pytest.raises(type(bug)) as raised:
+        main()
+    assert raised.value is bug
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("command", "code", "lines"),
+    [
+        ("recipes > /dev/full", 2, 1),
+        ("--help > /dev/full", 2, 1),
+        ("--version > /dev/full", 2, 1),
+        ("recipes nonsense 2> /dev/full", 2, 0),
+        ("recipes >&-", 0, 0),
+        ("recipes nonsense >&-", 2, 1),
+        ("recipes nonsense 2>&-", 2, 0),
+        ("recipes nonsense <&- >&- 2>&-", 2, 0),
+    ],
+)
+def test_output_that_is_closed_or_full_is_at_most_one_line(command: str, code: int, lines: int) -> None:
+    done = subprocess.run(
+        f"'{sys.executable}' -m scenescope {command}", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == lines, done.stderr
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -246,7 +246,7 @@ def test_a_picture_cut_short_is_refused(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SAVED_AS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_bytes_never_raise_anything_but_an_image_error(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     content = bytearray(encoded(kind))

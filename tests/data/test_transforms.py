@@ -66,7 +66,7 @@ class Generated:
 @given(
     st.integers(1, 40), st.integers(1, 40), st.integers(1, 30), st.integers(1, 30), st.integers(0, 99), st.booleans()
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_at_scale_1_the_window_is_cut_out_and_padded(
     height: int, width: int, crop_height: int, crop_width: int, seed: int, flip: bool
 ) -> None:
@@ -90,7 +90,7 @@ def test_at_scale_1_the_window_is_cut_out_and_padded(
 
 
 @given(st.integers(0, 10_000), st.sampled_from([(40, 60), (100, 150), (200, 130)]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_image_and_labels_stay_in_step(seed: int, size: tuple[int, int]) -> None:
     scene = blocks(*size)
     settings = AugmentSettings(crop=(64, 80), scale=(0.5, 3.0), flip=0.5)

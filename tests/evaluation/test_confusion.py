@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassConfusionMatrix
 
@@ -25,7 +25,6 @@ def scored_pixels(draw):
     return num_classes, pixels, draw(st.integers(1, 7))
 
 
-@settings(deadline=None)
 @given(scored_pixels())
 def test_counts_equal_a_loop_for_any_split_into_batches(drawn):
     num_classes, pixels, batch = drawn

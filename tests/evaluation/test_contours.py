@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -31,7 +31,6 @@ def upper(found):
     return first
 
 
-@settings(deadline=None)
 @given(drawn=maps(), reach=st.integers(0, 9))
 def test_filling_equals_a_search_for_the_nearest(drawn, reach):
     known, _ = drawn
@@ -45,7 +44,6 @@ def test_filling_equals_a_search_for_the_nearest(drawn, reach):
     assert (upper(fill_unknown(batch(known), reach)) == expected).all()
 
 
-@settings(deadline=None)
 @given(drawn=maps(), reach=st.integers(1, 20))
 def test_near_another_class_equals_a_distance_transform(drawn, reach):
     known, _ = drawn
@@ -65,7 +63,6 @@ def test_near_the_edge_equals_a_distance_transform(size, reach):
     assert (near_edge(torch.ones(1, *size, dtype=torch.uint8), reach).numpy() == expected).all()
 
 
-@settings(deadline=None)
 @given(drawn=maps(), reach=st.integers(0, 20), seed=st.integers(0, 99))
 def test_near_the_same_class_equals_a_distance_transform(drawn, reach, seed):
     asked, num_classes = drawn

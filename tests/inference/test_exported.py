@@ -1,8 +1,12 @@
 """Exported files that are read: the same predictions, and files that are none."""
 
+import copy
 import importlib.util
 import json
+import os
+import pickle
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -21,6 +25,10 @@ from scenescope.models.catalog import create_model
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from tests.inference import handmade  # noqa: E402
+
+# Found and not imported, which would load its telemetry.
+RUNTIMES = ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
 CLASSES = Classes.named(["road", "sky", "tree"], [(1, 2, 3), (4, 5, 6), (7, 8, 9)])
 
 
@@ -55,9 +63,8 @@ def test_the_file_predicts_as_the_network_does(network, file):
         assert theirs.classes == CLASSES
 
 
+@pytest.mark.skipif("openvino" not in RUNTIMES, reason="openvino is not installed")
 def test_openvino_runs_the_same_file(network, file):
-    if importlib.util.find_spec("openvino") is None:  # importing it here would load its telemetry
-        pytest.skip("openvino is not installed")
     images = torch.randn(2, 3, 65, 97)
     with torch.inference_mode():
         answer = exported.load_exported(file, "openvino").network(images).logits
@@ -110,18 +117,103 @@ def test_facts_that_cannot_be_are_refused(file, key, value, told):
         open_exported(changed(file, edit), "file")
 
 
-def test_weights_that_a_file_says_are_elsewhere_are_not_read(file, tmp_path):
-    outside = tmp_path / "secret"
-    outside.write_bytes(bytes(4_000_000))
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"names": ["road", "sky", "car", "tree", "person"]},
+        {"names": ["road", "sky"]},
+        {"std": ["a", "b", "c"]},
+        {"std": [0.2, 0.2, 0.0]},
+        {"std": [0.2, 0.2, -0.2]},
+        {"mean": [0.5, 0.5, 0.5, 0.5]},
+        {"mean": [0.5, 0.5, float("nan")]},
+        {"mean": "0.5"},
+        {"model": [1]},
+        {"palette": [[1, 2, 3]]},
+        {"scenescope": "one"},
+    ],
+)
+def test_facts_that_do_not_fit_the_answer_are_refused_when_the_file_is_opened(facts):
+    with pytest.raises(CheckpointError, match=r"^file was not written by scenescope export \(.*\); export") as refused:
+        open_exported(handmade.model(**facts).SerializeToString(), "file")
+    assert "\n" not in str(refused.value)
 
-    def edit(model):
-        weight = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+
+def test_an_answer_of_another_size_is_refused_whenever_it_comes():
+    """Pictures of up to 64 pixels are answered at their size, larger ones are cut to 64."""
+    ends, cut = handmade.numbers("ends", [64], np.int64), onnx.helper.make_node
+    model = handmade.model(
+        weights=(ends, handmade.numbers("zero", [0], np.int64), handmade.numbers("side", [2], np.int64))
+    )
+    model.graph.node[0].output[0] = "conv"
+    model.graph.node.append(cut("Slice", ["conv", "zero", "ends", "side"], ["logits"]))
+    network = open_exported(model.SerializeToString(), "file").network
+    assert network(torch.zeros(1, 3, 64, 70)).logits.shape == (1, 3, 64, 70)
+    with pytest.raises(CheckpointError, match=r"answers float32 \(1, 3, 64, 70\) where .* float32 \(1, 3, 65, 70\)"):
+        network(torch.zeros(1, 3, 65, 70))
+
+
+def test_what_a_file_has_no_answer_to_is_told(monkeypatch):
+    """A file of pictures of 64 x 64 alone."""
+    model = handmade.model(onnx.helper.make_node("ReduceMax", ["row"], ["extra"], keepdims=0))
+    model.graph.node.insert(0, onnx.helper.make_node("Reshape", ["images", "shape"], ["row"]))
+    model.graph.initializer.append(handmade.numbers("shape", [3, 64, 64], np.int64))
+    network = open_exported(model.SerializeToString(), "file").network
+    with pytest.raises(CheckpointError, match=r"^file has no answer to 1 pictures of 70 x 64 \(.*Reshape"):
+        network(torch.zeros(1, 3, 64, 70))
+
+
+def test_weights_that_a_file_says_are_elsewhere_are_not_read(tmp_path, monkeypatch):
+    """Beside it, in the working directory, by an absolute path: the file is refused, and never given to a runtime."""
+    monkeypatch.setattr(exported, "_OPENERS", {})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.bin").write_bytes(handmade.WEIGHT.tobytes())
+    for location in ("secret.bin", "./secret.bin", str(tmp_path / "secret.bin"), "*/_ORT_MEM_ADDR_/*"):
+        model = handmade.model()
+        weight = model.graph.initializer[0]
         weight.ClearField("raw_data")
         weight.data_location = onnx.TensorProto.EXTERNAL
-        weight.external_data.add(key="location", value=str(outside))
+        weight.external_data.add(key="location", value=location)
+        for runtime in RUNTIMES:
+            with pytest.raises(CheckpointError, match="file holds weights that are in another file"):
+                open_exported(model.SerializeToString(), "file", runtime)
 
-    with pytest.raises(CheckpointError, match="is not a whole ONNX file"):
-        open_exported(changed(file, edit), "file")
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_one_file_answers_several_threads_as_it_answers_one(runtime):
+    network = open_exported(handmade.model().SerializeToString(), "file", runtime).network
+    pictures = [torch.full((1, 3, 20 + number, 90), float(number)) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda number: network(pictures[number % 8]).logits, range(160)))
+    for number, answer in enumerate(answers):
+        torch.testing.assert_close(answer, pictures[number % 8])
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_copies_open_the_file_again(runtime, copied):
+    network = open_exported(handmade.model(names=["a", "b", "c"]).SerializeToString(), "file", runtime).network
+    again = copied(network)
+    assert again.backbone.run is not network.backbone.run
+    images = torch.randn(2, 3, 33, 65)
+    torch.testing.assert_close(again(images).logits, images)
+    assert again.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_opens_the_file_again(monkeypatch):
+    network = open_exported(handmade.model().SerializeToString(), "file").network
+    ours = network.backbone.run._run
+    monkeypatch.setattr(os, "getpid", lambda: 0)
+    torch.testing.assert_close(network(torch.ones(1, 3, 8, 8)).logits, torch.ones(1, 3, 8, 8))
+    assert network.backbone.run._run is not ours
+
+
+def test_a_file_that_is_larger_than_any_is_not_read(tmp_path):
+    with (tmp_path / "sparse.onnx").open("wb") as sparse:
+        sparse.truncate(2**40)
+    with pytest.raises(CheckpointError, match=r"sparse.onnx is larger than an ONNX file can be"):
+        load_for_inference(tmp_path / "sparse.onnx")
 
 
 def test_an_unknown_or_missing_runtime_is_told(file, monkeypatch):

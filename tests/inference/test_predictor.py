@@ -37,7 +37,7 @@ def test_filled_windows_cover_every_pixel_from_multiples_of_the_step(length, win
     assert len(starts) == 1 or starts[-2] + window < length  # no window more than needed
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_network_that_returns_its_input_gives_the_input_back(answering, data):
     from_one = st.integers(1, 23)
@@ -122,7 +122,7 @@ def test_a_network_in_training_is_asked_in_eval_mode_and_stays_in_training(ident
     assert identity.training
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_labels_through_windows_are_those_of_the_averaged_logits(answering, data):
     height, width, window = (data.draw(st.integers(1, 40)) for _ in range(3))

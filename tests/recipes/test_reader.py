@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scenescope.data.settings import AugmentSettings, DataSettings
@@ -181,7 +181,6 @@ RECIPES = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(RECIPES)
 def test_what_is_written_reads_back_equal(recipe: Recipe) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -35,7 +35,7 @@ overrides = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SCRATCH)
+@settings(max_examples=EXAMPLES, suppress_health_check=SCRATCH)
 @given(overrides)
 def test_a_resolved_recipe_loads_as_itself(tmp_path_factory, chosen):
     given_as = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in chosen.items()]
@@ -56,7 +56,7 @@ labels = st.lists(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SCRATCH)
+@settings(max_examples=EXAMPLES, suppress_health_check=SCRATCH)
 @given(labels, st.data())
 def test_a_label_table_means_what_was_written(tmp_path_factory, names, data):
     count = len(names)
@@ -80,7 +80,7 @@ def test_a_label_table_means_what_was_written(tmp_path_factory, names, data):
         assert table.meaning(packed) == (number if number < count else IGNORE)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=SCRATCH)
+@settings(max_examples=EXAMPLES, suppress_health_check=SCRATCH)
 @given(st.text(max_size=200) | st.binary(max_size=200))
 def test_any_text_in_the_place_of_settings_is_one_line(tmp_path_factory, content):
     place = tmp_path_factory.getbasetemp() / "any.yaml"

@@ -73,3 +73,9 @@ def test_what_is_not_done_or_failed_leaves_a_gap_and_its_reason() -> None:
     text = as_markdown(ABLATION, rows, outcome.failures)
     assert "| FCN | 0 |  |" in text
     assert text.endswith("Failed: FCN, seed 0: The loss of step 3 is nan.\n")
+
+
+def test_a_class_whose_name_is_markup_stays_in_its_cell() -> None:
+    scores = {name: {0: {**score(0.5), "iou": {"a|b\n| c |": 0.25}}} for name in ("FCN", "PAM", "new")}
+    text = as_markdown(ABLATION, summarise(ABLATION, Outcome(scores, [])))
+    assert r"| a\|b \| c \| | 25.0 | 25.0 | 25.0 |" in text.splitlines()

@@ -110,14 +110,44 @@ def test_ade20k_knows_no_0(archive) -> None:
         assert archive({"ADE_test_00000001.png": png((3, 2), value)}, server, sizes) == told
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+UNSAFE = [
+    (BERLIN, stat.S_IFLNK),
+    (BERLIN, stat.S_IFIFO),
+    (BERLIN, stat.S_IFCHR),
+    (BERLIN, stat.S_IFBLK),
+    (BERLIN, stat.S_IFSOCK),
+    (BERLIN, stat.S_IFDIR),
+    ("results/", stat.S_IFREG),
+    ("results/", stat.S_IFLNK),
+    ("../evil/", stat.S_IFDIR),
+    ("../evil/", 0),
+    ("/etc/", stat.S_IFDIR),
+    ("a/./b/", stat.S_IFDIR),
+    ("a//", stat.S_IFDIR),
+    ("C:/", stat.S_IFDIR),
+    ("\x1b[31m/", stat.S_IFDIR),
+    ("/", stat.S_IFDIR),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), UNSAFE)
+def test_what_would_be_unpacked_elsewhere_or_as_no_plain_file_is_unsafe(tmp_path: Path, name: str, kind: int) -> None:
     with zipfile.ZipFile(tmp_path / "out.zip", "w") as written:
-        link = zipfile.ZipInfo(BERLIN)
-        link.external_attr = (stat.S_IFLNK | 0o777) << 16
-        written.writestr(link, "/etc/passwd")
-        written.writestr(BONN, GOOD[BONN])
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = (kind | 0o777) << 16
+        written.writestr(entry, "/etc/passwd")
+        for each, content in GOOD.items():
+            if each != name:
+                written.writestr(each, content)
     faults = check_submission(SERVERS["cityscapes"], SIZES, tmp_path / "out.zip")
-    assert faults["unsafe name or kind of file"] == [repr(BERLIN)]
+    assert faults["unsafe name or kind of file"] == [repr(name)]
+
+
+def test_a_name_that_goes_on_behind_a_nul_is_unsafe(archive, tmp_path: Path) -> None:
+    archive({BERLIN: GOOD[BERLIN], f"{BONN}.txt": GOOD[BONN]})
+    path = tmp_path / "out.zip"
+    path.write_bytes(path.read_bytes().replace(b".png.txt", b".png\0txt"))
+    assert check_submission(SERVERS["cityscapes"], SIZES, path)["unsafe name or kind of file"] == [repr(BONN)]
 
 
 def test_a_file_that_unpacks_to_more_than_it_says_is_cut_off(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ and saved. No command imports torch before it is called, so that help is quick.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import sys
@@ -59,6 +61,7 @@ for command in (
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    _fill_closed_streams()
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
@@ -73,19 +76,22 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
-        # Whoever read the output (head, less) has gone. What is left unwritten would fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # whoever read it (head, less) has gone
         sys.exit(1)
     except Exception as error:
-        # Typer's usage errors, which some of its versions take from click and some from a copy of their own.
-        if hasattr(error, "format_message") and hasattr(error, "ctx"):
-            command = error.ctx.command_path if error.ctx is not None else "scenescope"
-            _refuse(f"{error.format_message().rstrip('.')}. See {command} --help.")
-        # Nearly always a name that no file can have.
-        if isinstance(error, OSError) and error.filename is not None:
-            _refuse(f"Cannot use {str(error.filename)[:80]!r}: {error.strerror}; check the path.")
-        raise
+        told = _told(error)
+        if told is None:
+            raise
+        if isinstance(error, OSError) and error.filename is None:
+            _give_up_output()
+        _refuse(told)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_LACKING = {
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ENOMEM", "EBADF")
+}
+"""What the machine has not, or no longer."""
 
 
 class _Terminated(BaseException):
@@ -96,8 +102,38 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated
 
 
+def _told(error: Exception) -> str | None:
+    """Return what to tell of an error that no fault of ours causes: usage, and what the machine has not; else None."""
+    # Typer's usage errors, which some of its versions take from click and some from a copy of their own.
+    if hasattr(error, "format_message") and hasattr(error, "ctx"):
+        command = error.ctx.command_path if error.ctx is not None else "scenescope"
+        return f"{error.format_message().rstrip('.')}. See {command} --help."
+    if isinstance(error, OSError) and error.filename is not None:  # nearly always a name that no file can have
+        return f"Cannot use {str(error.filename)[:80]!r}: {error.strerror}; check the path."
+    if isinstance(error, OSError) and error.errno in _LACKING:
+        return f"Cannot go on: {error.strerror}; look where the output goes, and at what else the machine does."
+    if isinstance(error, RecursionError):
+        return "A file that was given is nested too deeply to be read; give the one that scenescope wrote."
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
+        return "This needs more memory than there is; give smaller files or pictures, or stop other programs."
+    return None
+
+
+def _fill_closed_streams() -> None:
+    """Let streams that are closed lead nowhere; else the next file to be opened would stand in their place."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115
+
+
+def _give_up_output() -> None:
+    """Let what could not be printed lead nowhere; it would fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _refuse(message: str) -> NoReturn:
-    print("error:", visible(" ".join(message.split())), file=sys.stderr)
+    with contextlib.suppress(OSError):  # there is no other place to tell it
+        print("error:", visible(" ".join(message.split())), file=sys.stderr)
     sys.exit(2)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,12 +20,18 @@ from torch import Tensor, nn
 from scenescope.backbones.build import Backbone
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.errors import CheckpointError, ScenescopeError, nearest
+from scenescope.inference.memory import lacks_memory
+from scenescope.inference.onnx_file import refuse_more_than_layers, try_once
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
 SUFFIX = ".onnx"
 FORMAT = 1
+LARGEST_FILE = 2**31
+"""Bytes that a protocol buffer can have."""
+TRIAL = (64, 64)
+"""Height and width of the picture that a file is tried with when it is opened."""
 INPUT, OUTPUT = "images", "logits"
 FACTS = ("scenescope", "model", "names", "palette", "mean", "std", "align_corners")
 """What a file must tell besides its weights, as JSON; "scenescope" is the version of this list."""
@@ -45,20 +53,29 @@ class ExportedNetwork(SegmentationNetwork):
     """
 
     def __init__(self, run: _Run, mean: Any, std: Any, *, num_classes: int, align_corners: bool) -> None:
-        super().__init__(_Ran(run, mean, std), _Answered(), num_classes=num_classes, align_corners=align_corners)
+        super().__init__(
+            _Ran(run, mean, std, num_classes), _Answered(), num_classes=num_classes, align_corners=align_corners
+        )
 
 
 class _Ran(Backbone):
     """In the place of a backbone: what is normalised how, and the file's answer."""
 
-    def __init__(self, run: _Run, mean: Any, std: Any) -> None:
+    def __init__(self, run: _Run, mean: Any, std: Any, num_classes: int) -> None:
         nn.Module.__init__(self)
-        self.run, self.mean, self.std = run, tuple(mean), tuple(std)
+        self.run, self.mean, self.std, self.num_classes = run, tuple(mean), tuple(std), num_classes
         self.strides = (1,)  # it answers at the size of its images
 
     def forward(self, images: Tensor) -> list[Tensor]:
         # The file runs on the processor, wherever the pictures are.
-        return [torch.from_numpy(self.run(images.cpu().contiguous().numpy())).to(images.device)]
+        answer = self.run(images.cpu().contiguous().numpy())
+        expected = (images.shape[0], self.num_classes, *images.shape[2:])
+        if answer.shape != expected or answer.dtype != np.float32:
+            raise CheckpointError(
+                f"The exported model answers {answer.dtype} {answer.shape} where its names and the pictures ask for "
+                f"float32 {expected}; export the model again."
+            )
+        return [torch.from_numpy(answer).to(images.device)]
 
 
 class _Answered(nn.Module):
@@ -93,7 +110,8 @@ def load_exported(path: Path, runtime: Runtime = "onnxruntime", precision: str =
     """
     if not path.is_file():
         raise CheckpointError(f"There is no exported model {path}; make one with scenescope export MODEL {path}.")
-    # Read here and not by the runtime: weights that a file says are elsewhere are not looked for.
+    if path.stat().st_size > LARGEST_FILE:
+        raise CheckpointError(f"{path} is larger than an ONNX file can be, 2 GiB; export the model again.")
     return open_exported(path.read_bytes(), path, runtime, precision)
 
 
@@ -109,28 +127,41 @@ def open_exported(
     if runtime not in get_args(Runtime):
         known = get_args(Runtime)
         raise ScenescopeError(f"There is no runtime {runtime!r}.{nearest(runtime, known)} Known: {', '.join(known)}.")
-    require_packages(runtime)
-    open_file = _with_onnxruntime if runtime == "onnxruntime" else _with_openvino
+    require_packages("onnxruntime", runtime)
+    refuse_more_than_layers(content, path)
     try:
-        run, facts = open_file(content, precision)
+        answer = try_once(content, {INPUT: np.zeros((1, 3, *TRIAL), np.float32)}, OUTPUT)
+        run = OpenedFile(content, path, runtime, precision)
     except Exception as error:  # each runtime has errors of its own
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path} is not a whole ONNX file ({reason}); export the model again.") from error
     try:
-        told = {key: json.loads(value) for key, value in facts.items() if key in FACTS}
+        told = {key: json.loads(value) for key, value in run.facts.items() if key in FACTS}
         if told["scenescope"] > FORMAT:
             raise CheckpointError(f"{path} was written by a newer scenescope; upgrade this one.")
         classes = Classes.named(told["names"], told["palette"])
         align_corners = bool(told["align_corners"])
-        network = ExportedNetwork(run, told["mean"], told["std"], num_classes=len(classes), align_corners=align_corners)
+        mean, std = _per_channel(told["mean"]), _per_channel(told["std"])
+        network = ExportedNetwork(run, mean, std, num_classes=len(classes), align_corners=align_corners)
         network.config = dict(told["model"])
+        if answer.shape != (1, len(classes), *TRIAL) or answer.dtype != np.float32 or not min(std) > 0:
+            raise ValueError(f"{len(classes)} names, an answer of {answer.dtype} {answer.shape}, std {std}")
         # The file is the weights: what tells networks apart by their state must find it there.
         network.register_buffer("file", torch.tensor(list(hashlib.sha256(content).digest()), dtype=torch.uint8))
     except CheckpointError:
         raise
     except Exception as error:  # anything may stand in a file
-        raise CheckpointError(f"{path} was not written by scenescope export ({error!r:.160}).") from error
+        reason = " ".join(repr(error).split())[:160]
+        raise CheckpointError(f"{path} was not written by scenescope export ({reason}); export the model.") from error
     return LoadedModel(network.eval(), classes, {}, Path(path))
+
+
+def _per_channel(numbers: Any) -> tuple[float, float, float]:
+    """Return what a file tells for red, green and blue."""
+    red, green, blue = map(float, numbers)
+    if not np.isfinite([red, green, blue]).all():
+        raise ValueError(f"{numbers} for red, green and blue")
+    return red, green, blue
 
 
 def facts_of(network: SegmentationNetwork, classes: Classes, written_by: str) -> dict[str, str]:
@@ -154,11 +185,52 @@ def require_packages(*packages: str) -> None:
     Raises:
         ScenescopeError: one is not installed.
     """
-    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    missing = [package for package in dict.fromkeys(packages) if importlib.util.find_spec(package) is None]
     if missing:
+        extras = "export,openvino" if "openvino" in missing else "export"
         raise ScenescopeError(
-            f"Exported models need {' and '.join(missing)}, which is not installed: pip install 'scenescope[export]'."
+            f"Exported models need {' and '.join(missing)}, which is not installed: pip install 'scenescope[{extras}]'."
         )
+
+
+class OpenedFile:
+    """An exported file in a runtime, for any number of threads; its pickles and copies open it again.
+
+    Attributes:
+        facts: what the file tells besides its weights.
+    """
+
+    def __init__(self, content: bytes, path: str | Path, runtime: Runtime, precision: str) -> None:
+        self._arguments = (content, path, runtime, precision)
+        self._open()
+
+    def _open(self) -> None:
+        content, self._path, runtime, precision = self._arguments
+        self._run, self.facts = _OPENERS[runtime](content, precision)
+        self._process = os.getpid()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenedFile, self._arguments
+
+    def __call__(self, images: _Array) -> _Array:
+        """Map B x 3 x H x W prepared pixels to B x K x H x W logits.
+
+        Raises:
+            CheckpointError: the file has no answer to pictures of this size.
+            MemoryError: there is too little memory for it.
+        """
+        if self._process != os.getpid():  # forked: the runtime's threads stayed behind
+            self._open()
+        try:
+            return self._run(images)
+        except Exception as error:  # each runtime has errors of its own
+            if lacks_memory(error):
+                raise MemoryError from error
+            reason = " ".join(str(error).split())[:160]
+            raise CheckpointError(
+                f"{self._path} has no answer to {images.shape[0]} pictures of {images.shape[3]} x {images.shape[2]} "
+                f"({reason}); export the model again."
+            ) from error
 
 
 def _with_onnxruntime(content: bytes, precision: str) -> tuple[_Run, dict[str, str]]:
@@ -166,7 +238,8 @@ def _with_onnxruntime(content: bytes, precision: str) -> tuple[_Run, dict[str, s
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors; warnings speak of the graph and not to its user
+    options.log_severity_level = 4  # what is wrong is in the exception; warnings speak of the graph and not to its user
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(images: _Array) -> _Array:
@@ -186,4 +259,19 @@ def _with_openvino(content: bytes, precision: str) -> tuple[_Run, dict[str, str]
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = core.compile_model(model, "CPU", settings)
     facts = model.get_rt_info()["framework"]
-    return (lambda images: compiled(images)[OUTPUT]), {key: facts[key].value for key in facts}
+    # One call at a time: its one request would mix the answers of several threads, and requests of several threads
+    # may wait for each other without end.
+    lock = threading.Lock()
+
+    def run(images: _Array) -> _Array:
+        with lock:
+            logits: _Array = compiled(images)[OUTPUT]
+        return logits
+
+    return run, {key: facts[key].value for key in facts}
+
+
+_OPENERS: dict[Runtime, Callable[[bytes, str], tuple[_Run, dict[str, str]]]] = {
+    "onnxruntime": _with_onnxruntime,
+    "openvino": _with_openvino,
+}

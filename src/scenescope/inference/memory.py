@@ -31,5 +31,6 @@ def memory_errors(error_class: type[ScenescopeError], what: str, remedy: str) ->
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Tell whether an error is a lack of memory; torch's allocator for the CPU raises a plain RuntimeError."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
+    """Tell whether an error is a lack of memory; torch's allocator for the CPU and runtimes say it in words only."""
+    words = ("allocate memory", "bad_alloc", "bad allocation")
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)

@@ -37,6 +37,7 @@ from scenescope.training.checkpoint import (
     set_generator_states,
 )
 from scenescope.training.depthwise import FastDepthwiseGradients
+from scenescope.training.engine import refuse_other_engines
 from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, prepare_norms
@@ -364,6 +365,7 @@ def require_divisible(settings: TrainSettings, num_processes: int) -> None:
 
 def create_accelerator(device: torch.device) -> Accelerator:
     """Return accelerate's engine; the launcher's environment tells it of further processes."""
+    refuse_other_engines()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     join_after_restart(device)

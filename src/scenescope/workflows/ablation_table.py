@@ -70,9 +70,10 @@ def as_markdown(ablation: Ablation, rows: Sequence[dict[str, Any]], failures: Se
 
 
 def _table(columns: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table."""
+    """Return the lines of a Markdown table, in which names of classes stay in their cells."""
     lines = [list(columns), ["---"] * len(columns), *map(list, zip(*columns.values(), strict=True))]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
+    return [f"| {' | '.join(line)} |" for line in cells]
 
 
 def _mean_by_class(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:

@@ -37,13 +37,15 @@ def check_submission(server: Server, sizes: Mapping[str, tuple[int, int]], path:
     seen = set()
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            entries = archive.infolist()
             if len(entries) > len(sizes) + MOST_OTHER_FILES:
                 raise DataError(f"{path} holds {len(entries):,} files, but the split has {len(sizes):,} images.")
             for entry in entries:
                 name = server.entry_id(entry.filename)
                 if _is_unsafe(entry):
                     kind, told = "unsafe name or kind of file", repr(entry.filename)
+                elif entry.is_dir():
+                    continue
                 elif name is None or name not in sizes:
                     kind, told = "not a prediction of the split", entry.filename
                 elif name in seen:
@@ -83,10 +85,12 @@ def submission_notes(server: Server, dataset: FileDataset, sizes: Mapping[str, t
 
 
 def _is_unsafe(entry: zipfile.ZipInfo) -> bool:
-    """Whether unpacking a file could write elsewhere, or printing its name steer a terminal."""
-    name, parts = entry.filename, entry.filename.split("/")
-    linked = stat.S_ISLNK(entry.external_attr >> 16)
-    return linked or not name.isprintable() or "\\" in name or ":" in name or not {"", ".", ".."}.isdisjoint(parts)
+    """Whether unpacking an entry could write elsewhere or make no plain file, or printing its name steer a terminal."""
+    name, parts = entry.filename, entry.filename.removesuffix("/").split("/")
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    odd = kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG)
+    odd = odd or name != entry.orig_filename  # Python ends a name at a NUL, others may not
+    return odd or not name.isprintable() or "\\" in name or ":" in name or not {"", ".", ".."}.isdisjoint(parts)
 
 
 def _fault(server: Server, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: tuple[int, int]) -> tuple[str, str]:
