@@ -11,8 +11,8 @@ from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 from scenescope.backbones.lite import lite_weights_installed, load_lite_state
-from scenescope.backbones.probe import Probed, channels_first, create_stages, first_line, pad_valid_layers, probe
-from scenescope.errors import ModelError, nearest
+from scenescope.backbones.probe import Probed, channels_first, create_stages, pad_valid_layers, probe
+from scenescope.errors import ModelError, first_line, nearest
 
 OUTPUT_STRIDES = (8, 16, 32)
 

@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from scenescope.errors import ModelError
+from scenescope.errors import ModelError, first_line
 
 STAGES = (-4, -3, -2, -1)
 """The last four of timm's feature stages; many networks have a fifth in front, at stride 2."""
@@ -99,17 +99,12 @@ def channels_first(stages: nn.Module, features: Sequence[Tensor]) -> list[Tensor
 
 
 def pad_valid_layers(stages: nn.Module) -> None:
-    """Pad the 3 x 3 layers of a network that have no padding, as the Inceptions, so that stages keep to their strides."""
+    """Pad the 3 x 3 layers of a network that have no padding, so that stages keep to their strides."""
     for layer in stages.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and layer.padding == (0, 0):
             layer.padding = layer.dilation
         elif isinstance(layer, nn.MaxPool2d) and layer.kernel_size in (3, (3, 3)) and layer.padding in (0, (0, 0)):
             layer.padding = 1
-
-
-def first_line(error: Exception) -> str:
-    """Return the beginning of what an error says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def _require_strides(name: str, strides: Sequence[int], output_stride: int) -> None:
