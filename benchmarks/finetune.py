@@ -3,9 +3,9 @@
     python benchmarks/finetune.py LABELMEFACADE [--steps 300] [--seeds 3]
 
 LABELMEFACADE is a folder with ``images/``, ``labels/``, ``train.txt`` and ``test.txt``: github.com/cvjena/labelmefacade
-(Froehlich, Rodner, Denzler, ICPR 2010), or some of it. Both rows of a network are the recipe ``folder/finetune-danet`` or ``folder/finetune-sanet`` with the
-same steps; those from ImageNet weights are trained with ``train.start_from=null``. The score is mIoU over ``test.txt``
-after the last step, which no choice was made by.
+(Froehlich, Rodner, Denzler, ICPR 2010), or some of it. Both rows of a network are the recipe ``folder/finetune-danet``
+or ``folder/finetune-sanet`` with the same steps, those from ImageNet weights with ``train.start_from=null``. The score
+is mIoU over ``test.txt`` after the last step; no choice was made by it.
 """
 
 from __future__ import annotations

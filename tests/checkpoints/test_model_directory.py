@@ -11,7 +11,7 @@ import torch
 
 from scenescope.checkpoints import model_directory
 from scenescope.checkpoints.model_directory import load_model, save_model
-from scenescope.errors import CheckpointError, StorageError
+from scenescope.errors import CheckpointError, ModelError, StorageError
 from scenescope.files import CHECKSUMS
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
@@ -43,6 +43,19 @@ def test_round_trip(saved: Path) -> None:
     images = torch.randn(1, 3, 40, 40)
     assert torch.equal(loaded.network(images).logits, network(images).logits)
     assert sorted(file.name for file in saved.iterdir()) == [CHECKSUMS, "config.json", "model.safetensors"]
+
+
+def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
+    network = create_model("fcn", num_classes=3, backbone="test_resnet", output_stride=32)
+    wrapped = torch.nn.DataParallel(network)
+    with pytest.raises(ModelError, match=r"A DataParallel is no network .* such as network\.module"):
+        save_model(wrapped, CLASSES, tmp_path / "model")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="has 3 classes, and 2 are named"):
+        save_model(network, ["sky", "road"], tmp_path / "model")
+    network.head.classifier[1] = torch.nn.Conv2d(network.head.classifier[1].in_channels, 4, 1)
+    with pytest.raises(ModelError, match="could not be loaded again"):
+        save_model(network, CLASSES, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_averaged_weights_can_be_written_instead(tmp_path: Path) -> None:

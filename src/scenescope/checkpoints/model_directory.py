@@ -50,8 +50,8 @@ class LoadedModel:
 
 def save_model(
     network: SegmentationNetwork,
-    classes: Classes,
-    directory: Path,
+    classes: Classes | Sequence[str],
+    directory: str | Path,
     *,
     training: dict[str, Any] | None = None,
     weights: dict[str, Tensor] | None = None,
@@ -59,12 +59,21 @@ def save_model(
     """Write a model directory in one step; an older one of that name is replaced.
 
     Args:
+        network: one of ``create_model``, wherever and however it was trained.
+        classes: its K classes, or their names in order.
+        directory: what ``load_model``, ``Segmenter.load`` and the command line take then.
         weights: state to write in place of the network's own, such as averaged weights.
         training: anything JSON holds that tells how the model came to be.
 
     Raises:
+        ModelError: the network is none of ``create_model``, was changed since, or has another number of classes.
         StorageError: the place cannot be written; nothing half-written remains.
+
+    Example:
+        >>> save_model(network, ["road", "car"], "runs/own-loop")
     """
+    classes = classes if isinstance(classes, Classes) else Classes.named(classes)
+    _require_loadable(network, weights or network.state_dict(), classes)
     state = {key: value.detach().cpu().contiguous() for key, value in (weights or network.state_dict()).items()}
     config = {
         "format": FORMAT,
@@ -78,7 +87,26 @@ def save_model(
         (place / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         write_tensors(state, place / WEIGHTS)
 
-    write_directory(directory, write, sum(value.nbytes for value in state.values()))
+    write_directory(Path(directory), write, sum(value.nbytes for value in state.values()))
+
+
+def _require_loadable(network: nn.Module, state: dict[str, Tensor], classes: Classes) -> None:
+    """Refuse what could not be loaded again."""
+    config = getattr(network, "config", None)
+    if not isinstance(network, SegmentationNetwork) or not config:
+        raise ModelError(
+            f"A {type(network).__name__} is no network of scenescope.create_model; give one, and of a wrapper what it"
+            " wraps, such as network.module."
+        )
+    if network.num_classes != len(classes):
+        raise ModelError(f"The network has {network.num_classes} classes, and {len(classes)} are named; name as many.")
+    with torch.device("meta"):
+        differences = state_differences(create_model(**network.config), state)
+    if differences:
+        raise ModelError(
+            f"The network is not as create_model built it, and could not be loaded again: {'; '.join(differences)}."
+            " Save it before it is optimised or changed."
+        )
 
 
 def load_model(name: str | Path | None = None, *, device: str | torch.device = "cpu") -> LoadedModel:
