@@ -70,7 +70,7 @@ def test_a_model_of_three_classes_is_trained_on_five(
     done = scenescope(*arguments, "--output", tmp_path / "run")
     assert done.exit_code == 0, done.errors
     told = " ".join(f"{done.output} {done.errors}".split())
-    assert "3 of its 3 classes are taken by name, 2 are new (door, wall)." in told
+    assert "3 of its 3 classes taken by name; new: door, wall." in told
     before, after = (read_tensors(place / "model.safetensors") for place in (model, tmp_path / "run/last"))
     correct = "refinement.correct.bias"
     for ours, theirs in ((0, 1), (2, 2), (4, 0)):  # road, car, sky
@@ -87,7 +87,7 @@ def test_a_model_in_the_box_is_trained_on_a_folder_of_ones_own_by_one_command(
     done = scenescope("train", f"folder/finetune-{name}", f"data.root={root}", *STILL, "--output", tmp_path / "run")
     assert done.exit_code == 0, done.errors
     told = " ".join(f"{done.output} {done.errors}".split())
-    assert "2 of its 11 classes are taken by name, 1 is new (door)." in told
+    assert "2 of its 11 classes taken by name; new: door." in told
     box = load_model(f"camvid-{name}-lite0")
     after = read_tensors(tmp_path / "run/last/model.safetensors")
     source = box.network.state_dict()["refinement.correct.weight"]

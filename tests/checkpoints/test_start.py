@@ -50,7 +50,7 @@ def test_classes_in_another_order_answer_as_before(options: dict[str, Any], tmp_
     source = drawn(**options)
     network = drawn(**options)
     (note,) = start_from(network, saved(source, FOUR, tmp_path), TURNED)
-    assert note.endswith("4 of its 4 classes are taken by name, none is new.")
+    assert note.endswith("4 of its 4 classes taken by name; none is new.")
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
         before, after = source.eval()(images).logits, network.eval()(images).logits
@@ -117,7 +117,7 @@ def test_the_same_classes_take_every_bit_and_tell_nothing(tmp_path: Path) -> Non
 def test_it_is_told_how_many_classes_were_taken_and_which_are_new(tmp_path: Path) -> None:
     directory = saved(drawn(name="fcn"), FOUR, tmp_path)
     assert start_from(drawn(3, name="fcn"), directory, Classes.named(["Road", "door", "wall"])) == [
-        f"Started from {directory}: 1 of its 4 classes are taken by name, 2 are new (door, wall)."
+        f"Started from {directory}: 1 of its 4 classes taken by name; new: door, wall."
     ]
 
 
@@ -126,7 +126,7 @@ def test_a_comparison_changes_nothing_and_takes_a_network_without_memory(tmp_pat
     with torch.device("meta"):
         network = create_model("sanet", num_classes=3, refine=5, **SMALL)
     start = compare_start(network, directory, Classes.named(["a", "b", "car"]))
-    assert "1 of its 4 classes are taken by name, 2 are new (a, b)" in start.notes[0]
+    assert "1 of its 4 classes taken by name; new: a, b" in start.notes[0]
     assert start.per_class["head.mask.weight"] == [1, 4, 0, 0]
     assert start.per_class["head.presence.weight"] == [1, 1]
     assert start.per_class["refinement.mix.0.weight"] == [0, 1, 0, 0]

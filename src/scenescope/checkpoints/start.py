@@ -179,7 +179,5 @@ def _with_classes(network: SegmentationNetwork, num_classes: int) -> Segmentatio
 def _told(name: str | Path, ours: Sequence[str], namesakes: Namesakes) -> str:
     new = [each for number, each in enumerate(ours) if number not in namesakes.ours]
     listed = ", ".join(new[:8]) + (f" and {len(new) - 8} more" if len(new) > 8 else "")
-    return (
-        f"Started from {name}: {len(namesakes.ours)} of its {namesakes.num_theirs} classes are taken by name,"
-        f" {f'{len(new)} are new ({listed})' if new else 'none is new'}."
-    )
+    taken = f"{len(namesakes.ours)} of its {namesakes.num_theirs} classes taken by name"
+    return f"Started from {name}: {taken}; {f'new: {listed}' if new else 'none is new'}."
