@@ -145,6 +145,26 @@ def test_another_network_gives_its_backbone_alone(tmp_path: Path) -> None:
     assert all(torch.equal(value, head[key]) for key, value in network.head.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"name": "danet"}, "add model.refine=5 model.options.skip=4. To start from its backbone alone"),
+        ({"name": "danet", "refine": 5, "skip": 4, "auxiliary_head": True}, "add model.options.auxiliary_head=false."),
+        ({"name": "danet", "refine": 9, "skip": 4}, "add model.refine=5."),
+        ({"name": "fcn"}, "cannot start from: .* To start from its backbone alone, add train.take=backbone"),
+        ({"name": "danet", "backbone": "resnet10t"}, "Set model.backbone=test_resnet"),
+    ],
+)
+def test_a_network_that_differs_is_told_which_settings_make_it_the_models(
+    options: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    source = drawn(name="danet", refine=5, skip=4, dropout=0.5, align_corners=False)
+    with pytest.raises(CheckpointError, match=told) as refusal:
+        start_from(drawn(**options), saved(source, FOUR, tmp_path), FOUR)
+    assert "dropout" not in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
 def test_another_backbone_is_refused_in_a_line(tmp_path: Path) -> None:
     directory = saved(drawn(name="fcn"), FOUR, tmp_path)
     network = drawn(name="fcn", backbone="resnet10t")

@@ -8,23 +8,26 @@ its fresh weights, in every such dimension.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from scenescope.checkpoints.find import find_model
 from scenescope.checkpoints.model_directory import described_classes, read_model_directory, state_differences
-from scenescope.errors import CheckpointError
+from scenescope.errors import CheckpointError, ModelError
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
+from scenescope.models.settings import ModelSettings
 
 Take = Literal["network", "backbone"]
 BACKBONE = "backbone."
+SETTINGS = {field.name for field in fields(ModelSettings)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def compare_start(network: SegmentationNetwork, name: str | Path, classes: Class
     if differences:
         raise CheckpointError(
             f"{directory} holds a {config['model'].get('name')} that this {network.config['name']} cannot start from:"
-            f" {'; '.join(differences)}. To start from its backbone alone, add train.take=backbone."
+            f" {'; '.join(differences)}. {_way_out(as_theirs, config['model'])}"
         )
     if classes.names == theirs.names:
         return Start(state, {}, namesakes, [])
@@ -168,6 +171,31 @@ def _backbone(network: SegmentationNetwork, state: dict[str, Tensor], directory:
             f" {'; '.join(differences)}. Set model.backbone to that of the model."
         )
     return learnt
+
+
+def _way_out(network: SegmentationNetwork, described: dict[str, Any]) -> str:
+    """Say which settings make a network that of a model, or how to take less."""
+    own = {"refine": 0} | network.config
+    alone = "To start from its backbone alone, add train.take=backbone."
+    if described.get("backbone") != own["backbone"]:
+        return f"Set model.backbone={described.get('backbone')}."
+    if described.get("name") != own["name"]:
+        return alone
+    needed = [
+        f"{'model' if key in SETTINGS else 'model.options'}.{key}={json.dumps(value)}"
+        for key, value in ({"refine": 0} | described).items()
+        if key in own and value != own[key] and key != "num_classes" and _makes_other_weights(network, key, value)
+    ]
+    return f"To start from all of it, add {' '.join(needed)}. {alone}" if needed else alone
+
+
+def _makes_other_weights(network: SegmentationNetwork, key: str, value: Any) -> bool:
+    try:
+        with torch.device("meta"):
+            changed = create_model(**{**network.config, key: value})
+    except ModelError:  # not by itself
+        return True
+    return bool(state_differences(changed, network.state_dict()))
 
 
 def _with_classes(network: SegmentationNetwork, num_classes: int) -> SegmentationNetwork:
