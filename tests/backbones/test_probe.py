@@ -52,6 +52,7 @@ def test_the_multiple_is_that_of_the_dilated_network() -> None:
     [
         ("vit_tiny_patch16_224", 16, r"gives one stride only \(16\), as plain vision transformers do"),
         ("swin_tiny_patch4_window7_224", 8, r"strides \[4, 8, 16, 32\], not 8; choose output stride 32"),
+        ("hrnet_w18_small", 16, r"strides \[4, 8, 16, 32\], not 16; choose output stride 32"),
         ("selecsls42", 32, r"strides \[8, 16, 32, 64\], not 32; choose another backbone"),
         ("efficientformer_l1", 32, "does not take pictures of any size"),  # attention of 7 x 7 positions
         ("levit_128s", 16, "cannot give four stages"),

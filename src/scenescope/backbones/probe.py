@@ -61,8 +61,8 @@ def probe(name: str, output_stride: int) -> Probed:
             with torch.device("meta"):
                 stages = create_stages(name, **keywords)
         except REFUSALS as error:
-            if isinstance(error, TypeError) and any(keyword in str(error) for keyword in keywords):
-                continue  # it has no such keyword
+            if keywords:
+                continue  # it has no such keyword, or cannot be dilated
             raise ModelError(
                 f"Backbone {name!r} cannot give four stages at output stride {output_stride} ({first_line(error)});"
                 " ResNets and EfficientNets can."
