@@ -31,6 +31,9 @@ class Backbone(nn.Module):
         only_multiples: whether a multiple plus 1, as ``align_corners`` wants it, is no side for it.
     """
 
+    multiple = 1
+    only_multiples = False
+
     def __init__(
         self, stages: nn.Module, mean: Statistics, std: Statistics, *, multiple: int, only_multiples: bool
     ) -> None:
