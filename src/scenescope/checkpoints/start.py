@@ -96,7 +96,7 @@ def compare_start(network: SegmentationNetwork, name: str | Path, classes: Class
     theirs = described_classes(config, directory)
     namesakes = find_namesakes(classes.names, theirs.names)
     if take == "backbone":
-        learnt = _backbone(network, state, directory)
+        learnt = _backbone(network, config["model"], state, directory)
         return Start(learnt, {}, namesakes, [f"Started from the backbone of {name} alone."])
     as_theirs = _with_classes(network, len(theirs))
     differences = state_differences(as_theirs, state)
@@ -160,7 +160,9 @@ def _per_class(network: SegmentationNetwork, as_theirs: SegmentationNetwork) -> 
     return {key: blocks for key, blocks in per_class.items() if any(blocks)}
 
 
-def _backbone(network: SegmentationNetwork, state: dict[str, Tensor], directory: Path) -> dict[str, Tensor]:
+def _backbone(
+    network: SegmentationNetwork, described: dict[str, Any], state: dict[str, Tensor], directory: Path
+) -> dict[str, Tensor]:
     learnt = {key: value for key, value in state.items() if key.startswith(BACKBONE)}
     differences = state_differences(
         network.backbone, {key.removeprefix(BACKBONE): value for key, value in learnt.items()}
@@ -168,7 +170,7 @@ def _backbone(network: SegmentationNetwork, state: dict[str, Tensor], directory:
     if differences:
         raise CheckpointError(
             f"The backbone in {directory} is not the {network.config['backbone']} of this network:"
-            f" {'; '.join(differences)}. Set model.backbone to that of the model."
+            f" {'; '.join(differences)}. Set model.backbone={described.get('backbone')}."
         )
     return learnt
 
