@@ -8,9 +8,11 @@ from types import ModuleType
 
 import pytest
 import torch
+from PIL import Image
 
 from scenescope.attention.channel import ChannelAttention
 from scenescope.attention.position import PositionAttention
+from scenescope.data.catalog import open_dataset
 from scenescope.recipes.reader import load_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -193,3 +195,29 @@ def test_a_page_written_again_keeps_what_a_person_wrote_below(tmp_path: Path) ->
     assert text.endswith("| new |\n\n## Reading it\n\nSlow.\n")
     assert "old" not in text
     assert "First line" not in text
+
+
+@pytest.mark.parametrize("network", ["danet", "sanet"])
+def test_fine_tuning_is_compared_with_the_same_training_from_imagenet_weights(network: str) -> None:
+    finetune = importlib.import_module("finetune")
+    assert network in finetune.NETWORKS
+    box, imagenet = (
+        load_recipe(f"folder/finetune-{network}", start).model_dump() for start in finetune.STARTS.values()
+    )
+    assert box["train"].pop("start_from") == f"camvid-{network}-lite0"
+    assert imagenet["train"].pop("start_from") is None
+    assert box == imagenet
+    assert box["model"]["pretrained"]
+
+
+def test_labelmefacade_becomes_a_folder(tmp_path: Path) -> None:
+    finetune = importlib.import_module("finetune")
+    for kind, ending in (("images", "jpg"), ("labels", "png")):
+        (tmp_path / "source" / kind).mkdir(parents=True)
+        for stem in ("a", "b"):
+            Image.new("RGB", (8, 8), (128, 0, 0)).save(tmp_path / "source" / kind / f"{stem}.{ending}")
+    (tmp_path / "source/train.txt").write_text("images/a.jpg\n")
+    (tmp_path / "source/test.txt").write_text("images/b.jpg\n")
+    assert finetune.as_folder(tmp_path / "source", tmp_path / "data") == 2
+    val = open_dataset("folder", str(tmp_path / "data"), "val")
+    assert (len(val), val[0].labels.max(), val.classes.names[0]) == (1, 0, "building")

@@ -15,14 +15,17 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scenescope.backbones.build import count_parameters
+from scenescope.checkpoints import find
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.cli.main import app
 from scenescope.data import scenes
+from scenescope.data.camvid import CLASSES as CAMVID
 from scenescope.data.catalog import open_dataset
 from scenescope.explore.page import PageServer
 from scenescope.models.catalog import MODELS, PRESETS, create_model
 from scenescope.recipes import reader
 from scenescope.recipes.recipe import Recipe
+from scenescope.workflows.train import create_network
 from tests.checkpoints import peers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +63,21 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     meta = {"cfg": "backbone=dict(strides=(1, 2, 2, 2))"}
     torch.save({"meta": meta, "state_dict": weights.state}, tmp_path / "iter_40000.pth")
     monkeypatch.setattr(PageServer, "serve_forever", answer_once)
+    monkeypatch.setattr(find, "models_in_box", lambda: box_of_short_recipes(tmp_path / "box"))
+    monkeypatch.setattr(find, "_tell_licence", lambda: None)
     return tmp_path
+
+
+def box_of_short_recipes(place: Path) -> dict[str, Path]:
+    """Models under the names of those in the box, untrained and with the network of the short recipes."""
+    models = {}
+    for recipe in ("folder/finetune-danet", "folder/finetune-sanet"):
+        settings = short_recipe(recipe).settings()
+        name = settings.train.start_from
+        assert name is not None
+        save_model(create_network(settings.model, len(CAMVID)), CAMVID, place / name)
+        models[name] = place / name
+    return models
 
 
 def answer_once(server: PageServer) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scenescope.attention.squeeze import SqueezeAttention
     from scenescope.attention.squeeze_excitation import SqueezeExcitation
     from scenescope.checkpoints.convert import convert
-    from scenescope.checkpoints.model_directory import load_model
+    from scenescope.checkpoints.model_directory import load_model, save_model
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
     from scenescope.explore.view import attend
@@ -47,6 +47,7 @@ __all__ = [
     "evaluate",
     "load_model",
     "optimise_for_inference",
+    "save_model",
 ]
 
 _ORIGINS = {
@@ -66,6 +67,7 @@ _ORIGINS = {
     "evaluate": "scenescope.evaluation.evaluator:evaluate",
     "load_model": "scenescope.checkpoints.model_directory:load_model",
     "optimise_for_inference": "scenescope.inference.optimise:optimise_for_inference",
+    "save_model": "scenescope.checkpoints.model_directory:save_model",
 }
 
 

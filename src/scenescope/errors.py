@@ -80,3 +80,8 @@ def visible(text: str) -> str:
     """
     odd = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
     return re.sub(odd, lambda found: repr(found[0])[1:-1], text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the beginning of what an error of other code says, in one line, or its kind if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -71,8 +71,12 @@ def test_further_backbones_give_four_stages(name: str) -> None:
 
 
 def test_missing_download_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_network(*args: object, **kwargs: object) -> nn.Module:
-        raise ConnectionError("no route to the hub\nwith a second line")
+    create = timm.create_model
+
+    def no_network(*args: object, pretrained: bool, **kwargs: object) -> nn.Module:
+        if pretrained:
+            raise ConnectionError("no route to the hub\nwith a second line")
+        return create(*args, pretrained=pretrained, **kwargs)
 
     monkeypatch.setattr(timm, "create_model", no_network)
     with pytest.raises(ModelError) as refusal:

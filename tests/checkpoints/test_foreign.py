@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import builtins
+import datetime
 import os
 import subprocess
 import sys
 import types
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,10 +122,80 @@ def test_curves_of_mmengine_are_read_as_stand_ins(tmp_path: Path, monkeypatch: p
     assert list(rest) == ["message_hub"]
 
 
-def test_parallel_training_leaves_no_trace(tmp_path: Path) -> None:
-    weights, rest = read_checkpoint(written({"module.conv.weight": torch.ones(1)}, tmp_path))
-    assert list(weights) == ["conv.weight"]
+@pytest.mark.parametrize(
+    ("prefix", "steps"),
+    [
+        ("module.", None),
+        ("_orig_mod.", None),
+        ("module._orig_mod.", None),
+        ("_orig_mod.module.", None),
+        ("model.", None),
+        ("model.net.", None),
+        ("module.", "steps"),
+        ("module.", "n_averaged"),
+    ],
+)
+def test_wrappers_leave_no_trace(prefix: str, steps: str | None, tmp_path: Path) -> None:
+    state = {f"{prefix}{key}": torch.ones(1) for key in ("stem.weight", "model.bias")}
+    weights, rest = read_checkpoint(written(state | ({} if steps is None else {steps: torch.tensor(5)}), tmp_path))
+    assert list(weights) == ["stem.weight", "model.bias"]
     assert rest == {}
+
+
+def test_a_part_that_was_compiled_alone_leaves_no_trace(tmp_path: Path) -> None:
+    state = {"backbone._orig_mod.stem.weight": torch.ones(1), "head.weight": torch.ones(1)}
+    assert list(read_checkpoint(written(state, tmp_path))[0]) == ["backbone.stem.weight", "head.weight"]
+
+
+def test_averaged_weights_are_taken_where_there_are_no_others(tmp_path: Path) -> None:
+    averaged = {"module.conv.weight": torch.full((2, 3), 7.0), "steps": torch.tensor(5)}
+    alone, _ = read_checkpoint(written({"state_dict_ema": averaged, "epoch": 3}, tmp_path))
+    assert torch.equal(alone["conv.weight"], averaged["module.conv.weight"])
+    beside, rest = read_checkpoint(written({"ema_state_dict": averaged, "state_dict": WEIGHTS}, tmp_path))
+    assert torch.equal(beside["conv.weight"], WEIGHTS["conv.weight"])
+    assert list(rest) == ["ema_state_dict"]
+
+
+def test_buffers_of_an_average_are_left_out_and_told(tmp_path: Path) -> None:
+    state = {"a.conv.weight": torch.ones(2), "ema_a_conv_weight": torch.zeros(2), "ema_b.weight": torch.ones(1)}
+    weights, rest = read_checkpoint(written({"state_dict": state}, tmp_path))
+    assert list(weights) == ["a.conv.weight", "ema_b.weight"]
+    assert list(rest) == ["1 buffers ema_*"]
+
+
+def test_what_a_command_was_given_is_read_as_a_stand_in(tmp_path: Path) -> None:
+    given = {"args": argparse.Namespace(lr=0.1), "more": types.SimpleNamespace(x=1), "out": Path("runs"),
+             "when": datetime.datetime(2024, 1, 2)}  # fmt: skip
+    weights, rest = read_checkpoint(written({"state_dict": WEIGHTS, **given}, tmp_path))
+    assert list(weights) == ["conv.weight"]
+    assert rest.keys() == given.keys()
+    assert not any(isinstance(value, argparse.Namespace | Path) for value in rest.values())
+
+
+def test_weights_in_safetensors_are_read(tmp_path: Path) -> None:
+    save_file({f"model.{key}": value for key, value in WEIGHTS.items()}, tmp_path / "model.safetensors")
+    weights, _ = read_checkpoint(tmp_path / "model.safetensors")
+    assert torch.equal(weights["conv.weight"], WEIGHTS["conv.weight"])
+    (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        read_checkpoint(tmp_path / "model.safetensors")
+
+
+def test_one_number_that_is_repeated_is_no_weight(tmp_path: Path) -> None:
+    repeated = {"conv.weight": torch.ones(1).expand(30_000, 30_000)}
+    with pytest.raises(CheckpointError, match="larger than the file"):
+        read_checkpoint(written({"state_dict": repeated}, tmp_path))
+
+
+def test_a_compressed_archive_is_not_unpacked(tmp_path: Path) -> None:
+    path = written({"state_dict": WEIGHTS}, tmp_path)
+    with zipfile.ZipFile(path) as whole:
+        entries = {entry.filename: whole.read(entry) for entry in whole.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in entries.items():
+            packed.writestr(name, content + bytes(10**7 if name.endswith("data.pkl") else 0))
+    with pytest.raises(CheckpointError, match="is compressed"):
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +205,7 @@ def test_parallel_training_leaves_no_trace(tmp_path: Path) -> None:
         ({}, "holds no weights"),
         ({"state_dict": {}}, "holds no weights"),
         ({"state_dict": {"conv.weight": 3}}, r"holds 'conv\.weight', which is no plain tensor"),
-        ({"epoch": 3, "weights": WEIGHTS}, "holds 'epoch', which is no plain tensor"),
+        ({"epoch": 3, "parts": WEIGHTS}, "holds 'epoch', which is no plain tensor"),
         ({"state_dict": {1: torch.ones(1)}}, "holds '1', which is no plain tensor"),
         ({"state_dict": {"a\nb": torch.ones(1)}}, r"holds 'a\\nb'"),
         ({"state_dict": {"a": torch.ones(2).to_sparse()}}, "holds 'a', which is no plain tensor"),
@@ -156,9 +229,6 @@ def test_files_that_are_no_checkpoints_say_what_they_are(tmp_path: Path) -> None
         (tmp_path / name).write_bytes(content)
         with pytest.raises(CheckpointError, match=told):
             read_checkpoint(tmp_path / name)
-    save_file(WEIGHTS, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match="is a safetensors file"):
-        read_checkpoint(tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="a directory; give a checkpoint file"):
         read_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match=r"Cannot read .*absent\.pth: No such file"):

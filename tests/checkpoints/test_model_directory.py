@@ -6,13 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import timm
 import torch
 
 from scenescope.checkpoints import model_directory
-from scenescope.checkpoints.model_directory import load_model, save_model, start_from
-from scenescope.errors import CheckpointError, StorageError
+from scenescope.checkpoints.model_directory import load_model, save_model
+from scenescope.errors import CheckpointError, ModelError, StorageError
 from scenescope.files import CHECKSUMS
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
@@ -44,6 +43,19 @@ def test_round_trip(saved: Path) -> None:
     images = torch.randn(1, 3, 40, 40)
     assert torch.equal(loaded.network(images).logits, network(images).logits)
     assert sorted(file.name for file in saved.iterdir()) == [CHECKSUMS, "config.json", "model.safetensors"]
+
+
+def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
+    network = create_model("fcn", num_classes=3, backbone="test_resnet", output_stride=32)
+    wrapped = torch.nn.DataParallel(network)
+    with pytest.raises(ModelError, match=r"A DataParallel is no network .* such as network\.module"):
+        save_model(wrapped, CLASSES, tmp_path / "model")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="has 3 classes, and 2 are named"):
+        save_model(network, ["sky", "road"], tmp_path / "model")
+    network.head.classifier[1] = torch.nn.Conv2d(network.head.classifier[1].in_channels, 4, 1)
+    with pytest.raises(ModelError, match="could not be loaded again"):
+        save_model(network, CLASSES, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_averaged_weights_can_be_written_instead(tmp_path: Path) -> None:
@@ -107,6 +119,8 @@ def test_a_pickle_in_disguise_is_not_executed(copied: Path, tmp_path: Path) -> N
         (lambda c: c["classes"].update(palette=[[300, -1, 0]] * 3), "three numbers from 0 to 255"),
         (lambda c: c.update(format=99), "written by a newer scenescope; upgrade"),
         (lambda c: c.pop("model"), "lacks 'model'; copy the model again"),
+        (lambda c: c["model"].update(refine=10**13), "does not describe|are not those of the danet"),
+        (lambda c: c["model"].update(multi_grid=[1] * 9999), "its description is too long for a network"),
     ],
 )
 def test_a_config_that_does_not_fit(copied: Path, change, message: str) -> None:
@@ -118,6 +132,44 @@ def test_a_config_that_does_not_fit(copied: Path, change, message: str) -> None:
         load_model(copied)
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000])
+def test_a_config_that_is_nested_too_deeply_is_told_in_a_line(copied: Path, text: str) -> None:
+    (copied / CHECKSUMS).unlink()
+    (copied / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match="is not readable JSON") as refusal:
+        load_model(copied)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_config_of_gigabytes_is_not_read(copied: Path) -> None:
+    with (copied / "config.json").open("r+b") as file:
+        file.truncate(3 * 2**30)  # a hole: it takes no space
+    with pytest.raises(CheckpointError, match="is too long to describe a model"):
+        load_model(copied)
+
+
+def test_a_network_larger_than_its_weights_is_refused_before_it_is_built(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (copied / CHECKSUMS).unlink()
+    config = json.loads((copied / "config.json").read_text())
+    config["model"]["backbone"] = "convnext_xxlarge"
+    (copied / "config.json").write_text(json.dumps(config))
+    built = []
+    create = timm.create_model
+
+    def watched(*arguments: object, **keywords: object) -> torch.nn.Module:
+        network = create(*arguments, **keywords)
+        built.append({parameter.device.type for parameter in network.parameters()})
+        return network
+
+    monkeypatch.setattr(timm, "create_model", watched)
+    with pytest.raises(CheckpointError, match="are not those of the danet"):
+        load_model(copied)
+    assert built
+    assert all(devices == {"meta"} for devices in built)
+
+
 def test_a_model_on_disk_never_fetches_weights(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (copied / CHECKSUMS).unlink()
     config = json.loads((copied / "config.json").read_text())
@@ -127,7 +179,8 @@ def test_a_model_on_disk_never_fetches_weights(copied: Path, monkeypatch: pytest
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda *a, **k: asked.append(k["pretrained"]) or create(*a, **k))
     load_model(copied)
-    assert asked == [False]
+    assert asked
+    assert not any(asked)
 
 
 def test_a_model_whose_replacement_was_cut_off_is_still_read(copied: Path) -> None:
@@ -140,32 +193,6 @@ def test_a_missing_file_is_named(copied: Path, missing: str) -> None:
     (copied / missing).unlink()
     with pytest.raises(CheckpointError, match=f"has no {missing}"):
         load_model(copied)
-
-
-def test_start_from_leaves_out_classifiers_of_another_class_count(saved: Path) -> None:
-    network = create_model("danet", num_classes=5, backbone="resnet18")
-    before = network.head.classifier[1].weight.clone()
-    (note,) = start_from(network, saved, Classes.named(list("abcde")))
-    left_out = note.removeprefix(f"Started from {saved} without ").removesuffix(".").split(", ")
-    source = safetensors.torch.load_file(saved / "model.safetensors")
-    assert len(left_out) == 6
-    assert all("classifier" in name for name in left_out)
-    assert torch.equal(network.head.classifier[1].weight, before)
-    assert torch.equal(network.head.position.query.weight, source["head.position.query.weight"])
-
-
-def test_start_from_tells_of_other_class_names(saved: Path) -> None:
-    network = create_model("danet", num_classes=3, backbone="resnet18")
-    assert start_from(network, saved, CLASSES) == []
-    assert start_from(network, saved, Classes.named(["sky", "car", "road"])) == [
-        f"Started from {saved}, where class 1 is 'road' in the model and 'car' in the data; check that they mean the"
-        " same."
-    ]
-
-
-def test_start_from_refuses_another_network(saved: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds a danet that this fcn cannot start from"):
-        start_from(create_model("fcn", num_classes=3, backbone="resnet18"), saved, CLASSES)
 
 
 def test_a_full_disk_leaves_the_old_model(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:

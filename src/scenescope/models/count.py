@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from scenescope.attention.blockwise import OPERATOR
 from scenescope.backbones.build import count_parameters, norm_layers
 
+Network = TypeVar("Network", bound=nn.Module)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
@@ -46,8 +48,8 @@ def count(create: Callable[[], nn.Module], height: int, width: int) -> Count:
         nonlocal published
         published += _as_published(layer, inputs[0], output)
 
-    with FakeTensorMode(), torch.no_grad():  # tensors with a size and no memory
-        network = create().eval()
+    with without_memory(create) as network, torch.no_grad():
+        network.eval()
         images = torch.empty(1, 3, height, width)
         with FlopCounterMode(display=False, custom_mapping={OPERATOR: _attention_flops}) as counter:
             network(images)
@@ -60,6 +62,16 @@ def count(create: Callable[[], nn.Module], height: int, width: int) -> Count:
         network(images)
     # The counter takes a multiplication and its addition for two.
     return Count(count_parameters(network), counter.get_total_flops() // 2, published)
+
+
+@contextlib.contextmanager
+def without_memory(create: Callable[[], Network]) -> Iterator[Network]:
+    """Give what ``create`` builds with tensors that have a size and no memory, as have those made meanwhile."""
+    # Built on meta, since some networks read numbers from tensors while they are built, which fake ones have not.
+    with torch.device("meta"):
+        network = create()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield network.to_empty(device="cpu")
 
 
 def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:

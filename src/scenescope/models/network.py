@@ -31,7 +31,8 @@ class SegmentationNetwork(nn.Module):
     Attributes:
         smallest: images are filled up to at least this many pixels a side.
         remainder: what height and width of an image, magnified and filled up, leave when they are divided by the output
-            stride: 0, and 1 where corners are aligned; of a network trained on other crops what those left.
+            stride: 0, and 1 where corners are aligned and the backbone can do it; of a network trained on other crops
+            what those left.
         magnify: pictures are enlarged by this factor before the backbone sees them, 1 as published. A picture of 480 x
             360 magnified by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
         refinement: corrects the logits at half the size of the (magnified) picture, None as published.
@@ -55,7 +56,7 @@ class SegmentationNetwork(nn.Module):
         self.align_corners = align_corners
         self.loss_weights = dict(loss_weights or {})
         self.smallest = 1
-        self.remainder = (1, 1) if align_corners else (0, 0)
+        self.remainder = (1, 1) if align_corners and not backbone.only_multiples else (0, 0)
         self.magnify = 1.0
         self.refinement: Refinement | None = None
         self.config: dict[str, Any] = {}
@@ -75,8 +76,10 @@ class SegmentationNetwork(nn.Module):
 
         Args:
             images: B x 3 x H x W as ``prepare`` gives them.
-            stretch: stretch logits over images of any size, as the published codes do, see ``cells``.
+            stretch: stretch logits over images of any size, as the published codes do, see ``cells``; not with a
+                backbone that takes no images of other sizes.
         """
+        stretch = self._stretches(stretch)
         output = self.low_resolution(images, stretch=stretch)
         size = images.shape[-2:]
         draw = self.resize if stretch else self.draw
@@ -93,7 +96,7 @@ class SegmentationNetwork(nn.Module):
         """
         if self.magnify != 1:
             images = functional.interpolate(images, scale_factor=self.magnify, mode="bilinear", align_corners=False)
-        if not stretch:
+        if not self._stretches(stretch):
             height, width = images.shape[-2:]
             missing = (0, self._filled(width, 1) - width, 0, self._filled(height, 0) - height)
             images = functional.pad(images, missing)
@@ -108,7 +111,7 @@ class SegmentationNetwork(nn.Module):
     def cells(self, logits: Tensor, size: Sequence[int], *, stretch: bool = False) -> Cells:
         """Tell where the cells of logits, or of other features, lie on the image of this size they were made of."""
         counts = logits.shape[-2:]
-        if stretch:
+        if self._stretches(stretch):
             return Cells.stretched(counts, size, align_corners=self.align_corners)
         sides = [self._filled(math.floor(pixels * self.magnify), axis) for axis, pixels in enumerate(size)]
         strides = (1, 2, *self.backbone.strides)
@@ -124,10 +127,13 @@ class SegmentationNetwork(nn.Module):
         """Stretch logits to a size bilinearly, in float32."""
         return functional.interpolate(logits.float(), tuple(size), mode="bilinear", align_corners=self.align_corners)
 
+    def _stretches(self, asked: bool) -> bool:
+        return asked and not self.backbone.only_multiples
+
     def _filled(self, side: int, axis: int) -> int:
         """Return the height (axis 0) or width (axis 1) that a magnified image is filled up to."""
         least = torch.sym_max(side, self.smallest)  # max(), but for the exporter, whose sides are symbols
-        return cast(int, least + (self.remainder[axis] - least) % self.backbone.strides[-1])
+        return cast(int, least + (self.remainder[axis] - least) % self.backbone.multiple)
 
     def prepare(self, images: Tensor) -> Tensor:
         """Normalise uint8 RGB images B x 3 x H x W to what the backbone expects, in float32."""

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from scenescope.backbones.build import count_parameters
+from scenescope.models.count import without_memory
 from scenescope.models.network import SegmentationNetwork
 
 
@@ -66,8 +66,8 @@ def estimate_memory(
         saved[storage._cdata] = (storage, storage.nbytes())
         return tensor
 
-    with FakeTensorMode():  # tensors with a size and no memory
-        network = create().train()
+    with without_memory(create) as network:
+        network.train()
         images = torch.empty(pictures, 3, height, width)
         with (
             torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),

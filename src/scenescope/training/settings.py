@@ -77,7 +77,9 @@ class TrainSettings:
     workers: Annotated[int, Ge(0)] = 2
     """Processes that read pictures."""
     start_from: str | None = None
-    """A model whose weights to start from (fine-tuning); classifiers of another class count are left out."""
+    """A model whose weights to start from (fine-tuning); classes take what those of the same name have learnt."""
+    take: Literal["network", "backbone"] = "network"
+    """What to take of that model: all of it, or its backbone alone, as for another network."""
     log_every: Annotated[int, Gt(0)] = 10
     """Steps between rows of the log."""
     tensorboard: bool = False
@@ -88,6 +90,10 @@ class TrainSettings:
     """Steps between checkpoints."""
     keep_checkpoints: Annotated[int, Gt(0)] = 2
     """Number of newest checkpoints to keep."""
+
+    def __post_init__(self) -> None:
+        if self.take != "network" and self.start_from is None:
+            raise ValueError(f"take is {self.take}, but of which model? Give train.start_from=MODEL too.")
 
 
 FREE_ON_RESUME = frozenset(

@@ -13,8 +13,7 @@ from typing import Any, get_type_hints
 
 import torch
 
-from scenescope.checkpoints.find import find_model
-from scenescope.checkpoints.model_directory import start_from
+from scenescope.checkpoints.start import compare_start, start_from
 from scenescope.data.cache import cached, require_files
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SceneDataset
@@ -102,7 +101,7 @@ def _run(
     replaced = checkpoint is not None or settings.train.start_from is not None
     network = create_network(settings.model, len(train_set.classes), pretrained=False if replaced else None)
     if settings.train.start_from is not None and checkpoint is None:
-        for note in start_from(network, settings.train.start_from, train_set.classes):
+        for note in start_from(network, settings.train.start_from, train_set.classes, settings.train.take):
             progress.note(note)
     training = Training(
         network=network,
@@ -209,7 +208,7 @@ def check_run(settings: RunSettings, train_set: SceneDataset) -> None:
     _refuse_other_count(settings.loss, train_set)
     require_divisible(settings.train, num_processes=1)
     if settings.train.start_from is not None:
-        find_model(settings.train.start_from)
+        compare_start(network, settings.train.start_from, train_set.classes, settings.train.take)
     if settings.data.cache is not None:
         require_files(train_set, settings.data)
 
