@@ -22,6 +22,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
+ALIKE = 0.75
+"""Names below this likeness (``difflib``, 0..1) are others, not misspelt ones."""
+
 
 class ScenescopeError(Exception):
     """A mistake in what the user gave, told in one line."""
@@ -68,9 +71,18 @@ class StorageError(ScenescopeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the known name closest to ``name``, or an empty string."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    """Return " Did you mean 'x'?" for the known name that ``name`` is likely to mean, or an empty string.
+
+    What stands behind the last dot has to be alike by itself: all of ``train.patience`` and ``train.optimiser`` is half
+    the same letters.
+    """
+
+    def likeness(other: str) -> float:
+        last = difflib.SequenceMatcher(None, name.rpartition(".")[2], other.rpartition(".")[2]).ratio()
+        return min(last, difflib.SequenceMatcher(None, name, other).ratio()) if "." in name else last
+
+    best = max(known, key=likeness, default="")
+    return f" Did you mean {best!r}?" if best and likeness(best) >= ALIKE else ""
 
 
 def visible(text: str) -> str:

@@ -6,6 +6,7 @@ and saved. No command imports torch before it is called, so that help is quick.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -59,6 +60,9 @@ for command in (
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    # Names may hold characters that a console or pipe of another encoding lacks; results are not lost for their sake.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         try:

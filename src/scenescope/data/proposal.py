@@ -137,7 +137,7 @@ def _told(lines: Assignment, classes: Classes, given: Meanings, colours: bool) -
             _written(group[0], colours) if len(group) == 1 else _list(group, colours) for group in lines.groups
         )
         told.append(f"{'colours' if colours else 'values'}: [{written}]")
-    if lines.ignored != sorted(code for code, label in given.items() if label == IGNORE):
+    if lines.ignored != sorted(code for code, label in given.items() if label == IGNORE) or not given:
         one = len(lines.ignored) == 1 and not colours
         told.append(f"ignore: {lines.ignored[0] if one else _list(lines.ignored, colours)}")
     return ", ".join(f"`{line}`" for line in told)
