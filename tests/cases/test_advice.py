@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image, ImageDraw
 
-from scenescope.cli.main import main
-
 SIDE = 48
 
 
-class Result(NamedTuple):
-    exit_code: int
-    output: str
-    errors: str
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["scenescope", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Result(int(left.value.code or 0), *capsys.readouterr())
-
-    return call
+Run = Callable[..., Any]
 
 
 def shapes(number: int, kinds: int) -> np.ndarray:
@@ -73,9 +52,9 @@ def follow(root: Path, output: str) -> None:
     (root / "classes.yaml").write_text(json.dumps(lines))
 
 
-def shares(root: Path, run: Run, tmp_path: Path) -> dict[str, int]:
+def shares(root: Path, scenescope: Run, tmp_path: Path) -> dict[str, int]:
     """The pixels of each class in train, of a folder that has to be fit."""
-    result = run("check", f"folder:{root}", "--output", tmp_path / "checked")
+    result = scenescope("check", f"folder:{root}", "--output", tmp_path / "checked")
     assert result.exit_code == 0, result.output
     pixels: dict[str, int] = json.loads((tmp_path / "checked" / "check.json").read_text())["splits"][0]["pixels"]
     return pixels
@@ -145,14 +124,14 @@ MASKS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", MASKS)
-def test_what_is_proposed_is_right(case: str, tmp_path: Path, run: Run) -> None:
+def test_what_is_proposed_is_right(case: str, tmp_path: Path, scenescope: Run) -> None:
     names, mask, expected = MASKS[case]
     expected = names if expected == 3 else expected
     write(tmp_path / "data", json.dumps({"names": names}), mask, len(expected))
-    first = run("check", f"folder:{tmp_path / 'data'}")
+    first = scenescope("check", f"folder:{tmp_path / 'data'}")
     assert first.exit_code == 2, first.output
     follow(tmp_path / "data", first.output)
-    pixels = shares(tmp_path / "data", run, tmp_path)
+    pixels = shares(tmp_path / "data", scenescope, tmp_path)
     true = true_shares(len(expected))
     for name, count in zip(expected, true, strict=True):
         # A colour whose class cannot be known has to be one all the same.
@@ -176,12 +155,12 @@ FOLLOWED = {
 
 
 @pytest.mark.parametrize("case", FOLLOWED)
-def test_one_class_in_every_pixel_is_not_fit(case: str, tmp_path: Path, run: Run) -> None:
+def test_one_class_in_every_pixel_is_not_fit(case: str, tmp_path: Path, scenescope: Run) -> None:
     """Pytorch-UNet#493: what ignores the other label leaves one class, which scores 1.0 and says nothing."""
     lines, mask = FOLLOWED[case]
     write(tmp_path / "data", json.dumps(lines), mask, 2)
-    result = run("check", f"folder:{tmp_path / 'data'}")
+    result = scenescope("check", f"folder:{tmp_path / 'data'}")
     assert result.exit_code == 2, result.output
     assert "fills 100 % of the scored pixels" in result.output
     follow(tmp_path / "data", result.output)
-    assert list(shares(tmp_path / "data", run, tmp_path).values()) == true_shares(2)
+    assert list(shares(tmp_path / "data", scenescope, tmp_path).values()) == true_shares(2)

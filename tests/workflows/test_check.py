@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from scenescope.data.catalog import open_dataset
+from scenescope.data.label_counts import count_pixels
 from scenescope.errors import DataError
 from scenescope.losses import median_frequency_weights
 from scenescope.workflows.check import MOST_TOLD, THUMBNAILS, check_dataset, write_contact_sheet
-from scenescope.workflows.train import count_pixels
 
 SCENES = 4
 

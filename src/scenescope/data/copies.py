@@ -16,18 +16,21 @@ def frame_of(stem: str) -> str:
     return _COPY.sub("", stem) or stem
 
 
-def count_copies(train: SceneDataset, val: SceneDataset) -> int:
-    """Count the scenes to score that are copies, by their names, of frames that are trained on."""
-    frames = {frame_of(_stem(train, index)) for index in range(len(train)) if _is_copy(_stem(train, index))}
-    originals = {_stem(train, index) for index in range(len(train))}
+def copies_remark(train: SceneDataset, val: SceneDataset) -> str | None:
+    """Say how many scenes to score are copies, by their names, of frames that are trained on; None if none is."""
+    learned = [_stem(train, index) for index in range(len(train))]
     scored = [_stem(val, index) for index in range(len(val))]
-    return sum(frame_of(stem) in frames or (_is_copy(stem) and frame_of(stem) in originals) for stem in scored)
+    stems, frames = {*learned}, {frame_of(stem) for stem in learned if frame_of(stem) != stem}
+    number = sum(frame_of(stem) in frames or (frame_of(stem) != stem and frame_of(stem) in stems) for stem in scored)
+    if not number:
+        return None
+    return (
+        f"{number} of {len(val)} scenes of {val.split} are copies of frames of {train.split} by their names "
+        "(frame.rf.HASH, frame_aug1): scores on them are too good. Keep the copies of a frame in one split; a draw by "
+        "val_fraction does."
+    )
 
 
 def _stem(dataset: SceneDataset, index: int) -> str:
     files = dataset.files(index)
     return Path(files[0]).stem if files else dataset.name(index)
-
-
-def _is_copy(stem: str) -> bool:
-    return frame_of(stem) != stem

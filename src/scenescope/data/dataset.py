@@ -123,6 +123,14 @@ class FileDataset:
         return Scene(image, labels, self.name(index))
 
 
+def read_labels(dataset: SceneDataset, index: int) -> np.ndarray:
+    """Return the labels of a scene, H x W uint8; of one that is read from files, the mask alone is read."""
+    if not isinstance(dataset, FileDataset):
+        return dataset[index].labels
+    mask = dataset.pairs[index][1]
+    return np.full((1, 1), IGNORE, dtype=np.uint8) if mask is None else decode(mask, dataset.table, dataset.max_pixels)
+
+
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """Return the stem of each path, with as many of the folders above as make it unique, whatever the case."""
     names = [path.stem for path in paths]

@@ -99,6 +99,10 @@ class LabelTable:
         """The train id or IGNORE of every value, or packed colour, that has a meaning."""
         return dict(zip(self._codes.tolist(), self._labels.tolist(), strict=True))
 
+    def meaning(self, code: int) -> int | None:
+        """Return the train id of a value or of a colour (packed, see ``count_codes``), IGNORE, or None if unknown."""
+        return self.meanings.get(code)
+
     def _look_up(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The codes of a raw mask, and their labels or _UNKNOWN."""
         if self.colours:

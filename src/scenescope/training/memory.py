@@ -16,6 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from scenescope.backbones.build import count_parameters
 from scenescope.models.network import SegmentationNetwork
 
+RUNTIME = 700 * 2**20
+"""Bytes that a process takes which has loaded torch and timm and done nothing yet (version 2 on Linux)."""
+
 
 @dataclass(frozen=True)
 class MemoryEstimate:

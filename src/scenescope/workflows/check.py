@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scenescope.data.catalog import open_dataset
+from scenescope.data.copies import copies_remark
 from scenescope.data.dataset import FileDataset, SceneDataset, notes
 from scenescope.data.inspection import FaultKind, Inspection
 from scenescope.data.oddities import OddityCounts
@@ -192,8 +193,9 @@ def check_dataset(
                 progress(dataset.split, findings.num_scenes, len(dataset))
         findings.notes += findings.oddities.sentences(dataset.split)
         found.append(findings)
+    copies = [copies_remark(datasets[0], other) for other in datasets[1:]]
     if found:
-        found[0].notes += remarks
+        found[0].notes += remarks + [remark for remark in copies if remark is not None]
     own = kind == "folder"
     # Where labels are unread or unknown, the shares of the classes are wrong.
     faulty = any(findings.faulty for findings in found)
