@@ -78,11 +78,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
 
     def likeness(other: str) -> float:
-        last = difflib.SequenceMatcher(None, name.rpartition(".")[2], other.rpartition(".")[2]).ratio()
-        return min(last, difflib.SequenceMatcher(None, name, other).ratio()) if "." in name else last
+        last = _likeness(name.rpartition(".")[2], other.rpartition(".")[2])
+        return min(last, _likeness(name, other)) if "." in name else last
 
     best = max(known, key=likeness, default="")
     return f" Did you mean {best!r}?" if best and likeness(best) >= ALIKE else ""
+
+
+def _likeness(name: str, other: str) -> float:
+    """How alike two names are, 0..1; letters that have changed places make no difference."""
+    return 1.0 if sorted(name) == sorted(other) else difflib.SequenceMatcher(None, name, other).ratio()
 
 
 def visible(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -48,7 +50,7 @@ def require_ready(
         require_labels(dataset)
     pictures = max(train.batch_size // (train.accumulation * num_processes), 1)
     # Tensors with a size and no memory; what is drawn for them leaves no trace.
-    with torch.random.fork_rng(devices=[]), FakeTensorMode():
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(), _quiet():
         network = create()
         _try_training(network, pictures, *augment.crop, frozen=train.norm == "frozen")
         for height, width in sizes:
@@ -68,6 +70,17 @@ def require_writable(directory: Path) -> None:
         raise StorageError(f"Cannot write {directory}: {there} is a file; choose another --output.")
     if not os.access(there, os.W_OK | os.X_OK):
         raise StorageError(f"Cannot write {directory}: {there} may not be written; choose another --output.")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave to the error that is raised what torch would print of it besides."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _try_training(network: SegmentationNetwork, pictures: int, height: int, width: int, frozen: bool) -> None:

@@ -243,6 +243,7 @@ def estimate_run_memory(
         mixed_precision=resolve_precision(train.precision, device) == "bfloat16",
         # Both keep probabilities, Lovász also a weight for each.
         copies=2 if settings.loss.lovasz else int(settings.loss.dice > 0),
+        frozen_norms=train.norm == "frozen",
     )
 
 
