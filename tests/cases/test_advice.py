@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -164,3 +165,37 @@ def test_one_class_in_every_pixel_is_not_fit(case: str, tmp_path: Path, scenesco
     assert "fills 100 % of the scored pixels" in result.output
     follow(tmp_path / "data", result.output)
     assert list(shares(tmp_path / "data", scenescope, tmp_path).values()) == true_shares(2)
+
+
+def saved_as_jpeg(picture: Image.Image) -> Image.Image:
+    content = io.BytesIO()
+    picture.save(content, format="JPEG")
+    return Image.open(content)
+
+
+def enlarged(picture: Image.Image) -> Image.Image:
+    return picture.resize((SIDE // 2, SIDE // 2), Image.Resampling.NEAREST).resize(
+        (SIDE, SIDE), Image.Resampling.BILINEAR
+    )
+
+
+BLURRED: dict[str, tuple[Any, ...]] = {
+    "glasses-detector#23 a JPEG that became a PNG": (["bg", "glasses"], numbers(0, 255), saved_as_jpeg, [0, 255]),
+    "a JPEG of three greys": (["bg", "cat", "dog"], numbers(0, 128, 255), saved_as_jpeg, [0, 128, 255]),
+    "a JPEG, one name": (["glasses"], numbers(0, 255), saved_as_jpeg, [0, 255]),
+    "enlarged": (["bg", "glasses"], numbers(0, 255), enlarged, [0, 255]),
+    "a JPEG of black and white": (["bg", "fg"], colours(BLACK, WHITE), saved_as_jpeg, [[0, 0, 0], [255, 255, 255]]),
+}
+
+
+@pytest.mark.parametrize("case", BLURRED)
+def test_masks_that_were_compressed_or_resized_are_told_as_such(case: str, tmp_path: Path, scenescope: Run) -> None:
+    names, mask, blur, meant = BLURRED[case]
+    write(tmp_path / "data", json.dumps({"names": names}), lambda kinds: blur(mask(kinds)), len(meant))
+    result = scenescope("check", f"folder:{tmp_path / 'data'}")
+    assert result.exit_code == 2
+    (proposal,) = [line for line in result.output.splitlines() if line.startswith("Proposal")]
+    assert "compressed, resized or drawn with smooth edges. Export them again" in proposal
+    assert "as PNG without anti-aliasing and resized by nearest neighbour only" in proposal
+    assert f": {meant}`" in proposal
+    assert len(proposal) < 700

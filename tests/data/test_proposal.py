@@ -106,7 +106,9 @@ def test_colours_that_are_nearly_known() -> None:
     assert "(250, 3, 0) is nearly (255, 0, 0), red; (0, 0, 16) is nearly (0, 0, 0), ignored" in told
     known = {pack((255, 0, 0)): 1, pack((0, 0, 255)): 1}
     assert propose(table, classes, known, colours=True) is None
-    assert "`values: [0, 4]` in place of `colours`" in str(propose(table, classes, {4: 1, 0: 1}, colours=False))
+    assert "`values: [0, 4]`, `ignore: []` in place of `colours`" in str(
+        propose(table, classes, {4: 1, 0: 1}, colours=False)
+    )
 
 
 def test_labels_at_edges_only_are_told_as_such_and_not_listed() -> None:
@@ -115,6 +117,6 @@ def test_labels_at_edges_only_are_told_as_such_and_not_listed() -> None:
     lone = {0: 20, 255: 20, 128: 25} | dict.fromkeys(range(40, 60), 4)
     told = str(propose(table, classes, codes, False, lone))
     assert "23 or more values, most of them at edges only: they were compressed, resized or drawn" in told
-    assert "Areas of one label hold 0 (68.0%), 255 (19.4%); if these are the labels: `values: [0, 255]`." in told
+    assert "The most frequent are 0 (68.0%), 255 (19.4%); if these are the labels: `values: [0, 255]`." in told
     # So many areas are no edges, whatever they are.
     assert "edges" not in str(propose(table, classes, codes, False, dict.fromkeys(codes, 2)))

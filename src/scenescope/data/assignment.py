@@ -52,6 +52,11 @@ def is_anchored(codes: Iterable[int], meanings: Meanings) -> bool:
     return any(code != BLACK and meanings.get(code, IGNORE) != IGNORE for code in codes)
 
 
+def background_name(names: Sequence[str]) -> str | None:
+    """The name of the class of what is nothing else, if one has such a name."""
+    return next((name for name in names if _BACKGROUND.fullmatch(name)), None)
+
+
 def assign(names: Sequence[str], codes: Mapping[int, int], meanings: Meanings, colours: bool) -> Assignment:
     """Give every label that occurs to a class, or leave it out.
 
@@ -65,55 +70,70 @@ def assign(names: Sequence[str], codes: Mapping[int, int], meanings: Meanings, c
     ignored = [code for code, label in meanings.items() if label == IGNORE]
     if len(scored) < 2:
         scored, ignored = list(codes), []  # what is ignored leaves nothing to tell apart
-    background = next((name for name in names if _BACKGROUND.fullmatch(name)), None)
     # With a label for what is nothing else, if no name is its.
-    num_classes = len(names) + (background is None and BLACK in scored)
-    rare = RARE * sum(codes.values())
-    extra = [
-        code
-        for code in scored
-        if meanings.get(code) is None and code in (white(colours), VOC_BORDER) and codes[code] < rare
-    ]
+    num_classes = len(names) + (background_name(names) is None and BLACK in scored)
+    extra = _perhaps_ignored(scored, codes, meanings, colours)
     known = _trusted(len(names), num_classes, scored, extra, meanings, colours)
     others = len(scored) - len(extra)
     if others >= 2 and (known or others >= num_classes):
         ignored += extra
         scored = [code for code in scored if code not in extra]
-    groups: dict[str, list[int]] = {name: [] for name in names}
     taught = {known[code] for code in scored if code in known}
-    for code, label in known.items():
-        if label in taught:
-            groups[names[label]].append(code)
-    unknown = [code for code in scored if code not in known]
-    unknown.sort(key=(lambda code: -codes[code]) if colours else None)
+    groups: dict[str, list[int]] = {
+        name: [code for code, label in known.items() if label == index and index in taught]
+        for index, name in enumerate(names)
+    }
+    unknown = sorted((code for code in scored if code not in known), key=lambda code: -codes[code] if colours else code)
     remarks: list[str] = []
     if known and colours:
         unknown = [code for code in unknown if not _joined(code, meanings, names, groups, ignored, remarks)]
-    free = [name for name, group in groups.items() if not group]
-    rest = next((code for code in unknown if code == BLACK), None)
-    if rest is None and unknown and not known:
-        rest = max(unknown, key=codes.__getitem__)
-    if rest is not None and background is None and len(unknown) > len(free):
-        groups = {"background": [rest]} | groups
-        unknown.remove(rest)
-        remarks.append("a class for what is nothing else is missing")
-    elif rest is not None and background in free and (colours or rest == BLACK):
-        groups[str(background)] = [rest]
-        unknown.remove(rest)
-        free.remove(str(background))
-    for place, code in enumerate(unknown):
-        if place < len(free):
-            groups[free[place]].append(code)
-        else:
-            groups[f"class_{len(groups) if colours else code}"] = [code]
-    if len(unknown) > len(free):
-        remarks.append("rename what is called class_...")
-    if colours and len(unknown) > 1:
-        remarks.append("the order of colours is to be put into that of `names`")
+    groups = _named(unknown, groups, codes, colours, bool(known), remarks)
     if gone := [name for name in names if not groups[name]]:
         remarks.append(f"fewer labels than names, without: {', '.join(gone[:9])}{', ...' if len(gone) > 9 else ''}")
     left = {name: group for name, group in groups.items() if group}
     return Assignment(list(left), list(left.values()), sorted(set(ignored)), remarks)
+
+
+def _perhaps_ignored(scored: Sequence[int], codes: Mapping[int, int], meanings: Meanings, colours: bool) -> list[int]:
+    """The labels that are often used for what is not scored, where they are rare and nothing else is known of them."""
+    rare = RARE * sum(codes.values())
+    unscored = white(colours), VOC_BORDER
+    return [code for code in scored if code not in meanings and code in unscored and codes[code] < rare]
+
+
+def _named(
+    unknown: list[int],
+    groups: dict[str, list[int]],
+    codes: Mapping[int, int],
+    colours: bool,
+    anchored: bool,
+    remarks: list[str],
+) -> dict[str, list[int]]:
+    """Give unknown labels to the names that have none: what is nothing else to its own, the others in their order."""
+    free = [name for name, group in groups.items() if not group]
+    background = background_name(list(groups))
+    rest = BLACK if BLACK in unknown else None
+    if rest is None and unknown and not anchored:
+        rest = max(unknown, key=codes.__getitem__)
+    if rest is not None and background is None and len(unknown) > len(free):
+        groups = {"background": [rest]} | groups
+        unknown = [code for code in unknown if code != rest]
+        remarks.append(
+            "a class for what is nothing else is missing (where nobody labelled it, leave it out and ignore it)"
+        )
+    elif rest is not None and background in free and (colours or rest == BLACK):
+        groups[background] = [rest]
+        unknown = [code for code in unknown if code != rest]
+        free.remove(background)
+    for name, code in zip(free, unknown, strict=False):
+        groups[name].append(code)
+    for code in unknown[len(free) :]:
+        groups[f"class_{len(groups) if colours else code}"] = [code]
+    if len(unknown) > len(free):
+        remarks.append("rename what is called class_...")
+    if colours and len(unknown) > 1:
+        remarks.append("the order of colours is to be put into that of `names`")
+    return groups
 
 
 def _joined(

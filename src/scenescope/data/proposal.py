@@ -16,6 +16,7 @@ from scenescope.data.assignment import (
     Assignment,
     Meanings,
     assign,
+    background_name,
     distance,
     is_anchored,
     white,
@@ -57,13 +58,12 @@ def propose(
         return None
     at_edges = {code for code, number in (lone or {}).items() if code not in given and 2 * number > codes[code]}
     if len(at_edges) > SEVERAL:
-        flat = {code: pixels for code, pixels in codes.items() if code not in at_edges}
-        meant = _dominant(flat, len(classes) + 1, colours)
-        told = _told(_assigned(classes, meant, given, colours)[1], classes, given, colours) if len(meant) > 1 else ""
+        meant = _dominant(codes, classes, colours)
+        told = _told(_assigned(classes, meant, given, colours)[1], classes, table, colours) if len(meant) > 1 else ""
         return (
             f"The masks hold {len(codes)} or more {kind}, most of them at edges only: they were compressed, resized or "
             "drawn with smooth edges. Export them again from the tool, as PNG without anti-aliasing and resized by "
-            f"nearest neighbour only. Areas of one label hold {_shown(meant, codes, colours) or 'none of them'}"
+            f"nearest neighbour only. The most frequent are {_shown(meant, codes, colours)}"
             f"{f'; if these are the labels: {told}' if told else ''}."
         )
     if len(codes) > max(MOST_LISTED, len(classes) + 1):
@@ -76,7 +76,7 @@ def propose(
     instead = f" in place of `{other}`" if replaced else ""
     return (
         f"The masks hold {origin or f'{len(codes)} {kind}'} for {_count(classes)}, {_shown(codes, codes, colours)}: "
-        f"{_told(lines, classes, given, colours)}{instead}{''.join(f'; {remark}' for remark in lines.remarks)}."
+        f"{_told(lines, classes, table, colours)}{instead}{''.join(f'; {remark}' for remark in lines.remarks)}."
     )
 
 
@@ -84,13 +84,16 @@ def _taught(meanings: Meanings, codes: Mapping[int, int]) -> int:
     return len({meanings[code] for code in codes if meanings.get(code, IGNORE) != IGNORE})
 
 
-def _dominant(codes: Mapping[int, int], most: int, colours: bool) -> dict[int, int]:
-    """The most frequent codes, without those that are nearly more frequent ones."""
-    near = NEARLY if colours or not codes else min(NEARLY, (max(codes) - min(codes)) // (2 * most))
+def _dominant(codes: Mapping[int, int], classes: Classes, colours: bool) -> dict[int, int]:
+    """The most frequent codes that are not nearly more frequent ones, as many as there are classes to expect."""
+    most = len(classes) + (background_name(classes.names) is None)
+    near = NEARLY if colours else min(NEARLY, (max(codes) - min(codes)) // (2 * most))
     meant: dict[int, int] = {}
     for code in sorted(codes, key=lambda code: -codes[code]):
         apart = all((distance(code, other) if colours else abs(code - other)) > near for other in meant)
-        if len(meant) < most and apart:
+        # One more than there are names has to be as frequent as these, for it may come from an edge.
+        frequent = len(meant) < len(classes) or codes[code] * SEVERAL > min(meant.values())
+        if len(meant) < most and apart and frequent:
             meant[code] = codes[code]
     return dict(sorted(meant.items()))
 
@@ -126,8 +129,9 @@ def _usual(
                 yield origin, {pack(colour): label for label, colour in enumerate(palette)} | ignored
 
 
-def _told(lines: Assignment, classes: Classes, given: Meanings, colours: bool) -> str:
+def _told(lines: Assignment, classes: Classes, table: LabelTable, colours: bool) -> str:
     """The keys of ``classes.yaml`` that change."""
+    given = table.meanings if table.colours == colours else {}
     told = []
     if lines.names != list(classes.names):
         told.append(f"names: [{', '.join(map(_name, lines.names))}]")
@@ -137,7 +141,8 @@ def _told(lines: Assignment, classes: Classes, given: Meanings, colours: bool) -
             _written(group[0], colours) if len(group) == 1 else _list(group, colours) for group in lines.groups
         )
         told.append(f"{'colours' if colours else 'values'}: [{written}]")
-    if lines.ignored != sorted(code for code, label in given.items() if label == IGNORE) or not given:
+    before = sorted(code for code, label in table.meanings.items() if label == IGNORE)
+    if lines.ignored != before or (before and not given):
         one = len(lines.ignored) == 1 and not colours
         told.append(f"ignore: {lines.ignored[0] if one else _list(lines.ignored, colours)}")
     return ", ".join(f"`{line}`" for line in told)
