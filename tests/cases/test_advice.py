@@ -169,7 +169,7 @@ def test_one_class_in_every_pixel_is_not_fit(case: str, tmp_path: Path, scenesco
 
 def saved_as_jpeg(picture: Image.Image) -> Image.Image:
     content = io.BytesIO()
-    picture.save(content, format="JPEG")
+    picture.save(content, format="JPEG", quality=95)
     return Image.open(content)
 
 

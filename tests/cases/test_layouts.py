@@ -59,6 +59,9 @@ NAMED = {
     "leftImg8bit and gtFine": ("images/{split}/{name}_leftImg8bit.png", "masks/{split}/{name}_gtFine_labelIds.png"),
     "VOC's folders": ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png"),
     "masks beside images in images": ("images/{split}/{name}.jpg", "images/{split}/{name}_L.png"),
+    "Mask_RCNN#2784": ("Object_Images/{name}.png", "Object_Segmented_Masks/{name}_seg_mask.png"),
+    "Image_Segmentation#67": ("{split}/{name}.jpg", "{split}_GT/{name}.png"),
+    "ISIC": ("ISIC_Input/ISIC_{name}.jpg", "ISIC_GroundTruth/ISIC_{name}_segmentation.png"),
     "folders of their own": ("photos/{split}/{name}.jpg", "gt/{split}/{name}.png"),
 }
 

@@ -72,7 +72,8 @@ def test_all_faulty_scenes_are_counted_and_the_first_told(folder: Path) -> None:
     assert found.class_weights is None
     assert found.proposals == [
         "The masks hold 4 values for 2 names, 7 (54.2%), 0 (35.0%), 1 (9.0%), 255 (1.7%): `names: [background, low, "
-        "high]`, `values: [0, 1, 7]`; a class for what is nothing else is missing (where nobody labelled it, leave it out and ignore it)."
+        "high]`, `values: [0, 1, 7]`; a class for what is nothing else is missing (where nobody labelled it, leave it "
+        "out and ignore it)."
     ]
     assert found.to_json()["fit"] is False
 

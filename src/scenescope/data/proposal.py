@@ -27,8 +27,11 @@ from scenescope.data.cityscapes import IGNORED_IDS, ORIGINAL_IDS
 from scenescope.data.masks import LabelTable, pack, shown_colour
 from scenescope.labels import IGNORE, Classes, voc_colour
 
-SEVERAL = 8
+FEW = 4
 """More labels than this that lie at edges only come from compression, resizing or smooth edges, not from a person."""
+
+SEVERAL = 8
+"""So many labels are shown, the most frequent."""
 
 MOST_LISTED = 40
 """With more labels than this, and more than names, none of them is a class on purpose."""
@@ -57,7 +60,7 @@ def propose(
     if len(codes) < 2 or (codes.keys() <= given.keys() and _taught(given, codes) == len(classes) > 1):
         return None
     at_edges = {code for code, number in (lone or {}).items() if code not in given and 2 * number > codes[code]}
-    if len(at_edges) > SEVERAL:
+    if len(at_edges) > FEW and 2 * len(at_edges) > len(codes):
         meant = _dominant(codes, classes, colours)
         told = _told(_assigned(classes, meant, given, colours)[1], classes, table, colours) if len(meant) > 1 else ""
         return (
@@ -92,7 +95,7 @@ def _dominant(codes: Mapping[int, int], classes: Classes, colours: bool) -> dict
     for code in sorted(codes, key=lambda code: -codes[code]):
         apart = all((distance(code, other) if colours else abs(code - other)) > near for other in meant)
         # One more than there are names has to be as frequent as these, for it may come from an edge.
-        frequent = len(meant) < len(classes) or codes[code] * SEVERAL > min(meant.values())
+        frequent = len(meant) < max(len(classes), 2) or codes[code] * SEVERAL > min(meant.values())
         if len(meant) < most and apart and frequent:
             meant[code] = codes[code]
     return dict(sorted(meant.items()))
