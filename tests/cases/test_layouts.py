@@ -88,20 +88,22 @@ def test_layouts_that_are_told_with_the_list_that_reads_them(case: str, tmp_path
     assert result.exit_code == 0, result.output
 
 
-def test_one_png_for_each_class_is_told(tmp_path: Path, scenescope: Scenescope) -> None:
+@pytest.mark.parametrize(
+    "mask",
+    ["task-{number}-annotation-1-by-1-tag-{kind}-0.png", "{split}{number}_{kind}.png", "{kind}/{split}{number}.png"],
+)
+def test_one_png_for_each_class_is_told(mask: str, tmp_path: Path, scenescope: Scenescope) -> None:
     """label-studio#8561, cvat#7058: a mask for each brush or class."""
-    for first, second in (("task-1-annotation-1-by-1-tag-{}-0", ""), ("{1}_{0}", "")):
-        root = tmp_path / str(len(first))
-        write_pairs(root, "images/{split}/{name}.jpg", "none/{split}/{name}.png")
-        for split in ("train", "val"):
-            for kind in ("car", "road"):
-                for number in range(3):
-                    name = first.format(kind, f"{split}{number}").replace("task-1", f"task-{number}")
-                    write(root / "masks" / split / f"{name}.png", mask=True)
-        result = scenescope("check", f"folder:{root}")
-        assert result.exit_code == 2
-        assert "a mask for each class or object" in result.output, second
-        assert "join those of an image into one PNG" in result.output
+    write_pairs(tmp_path, "images/{split}/{name}.jpg", "images/{split}/{name}.jpg", scenes=12)
+    for split in ("train", "val"):
+        for kind in ("car", "road"):
+            for number in range(12):
+                name = mask.format(split=split, kind=kind, number=number)
+                write(tmp_path / "masks" / split / name, mask=True)
+    result = scenescope("check", f"folder:{tmp_path}")
+    assert result.exit_code == 2
+    assert "There are several masks for each image, such as masks/train/" in result.output
+    assert "join those of an image into one PNG" in result.output
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,15 @@ from scenescope.data.class_file import read_class_file
 from scenescope.data.copies import frame_of
 from scenescope.data.dataset import FileDataset, Pair
 from scenescope.data.layout import explain_folder, explain_unpaired
-from scenescope.data.pairs import is_hidden, listed, missing_partner, pair_stems, pictures_by_stem, require_directory
+from scenescope.data.pairs import (
+    is_hidden,
+    listed,
+    missing_partner,
+    pair_stems,
+    pictures_by_stem,
+    pictures_in,
+    require_directory,
+)
 from scenescope.errors import DataError, SplitError
 
 LAYOUTS = (
@@ -36,7 +44,7 @@ LAYOUTS = (
 )
 """Where the images and the masks of a split may be."""
 
-_SPLIT = re.compile(r"(^|/)(train|val|test)[a-z]*(/|$)", re.IGNORECASE)
+_SPLIT = re.compile(r"(^|/)(train(ing)?|val(id(ation)?)?|test(ing)?)(/|$)", re.IGNORECASE)
 
 
 def open_folder(root: str, split: str, *, val_fraction: float | None = None, val_seed: int = 0) -> FileDataset:
@@ -121,7 +129,7 @@ def _refuse_splits(folder: Path, split: str) -> None:
 def _left_out(folder: Path, split: str) -> tuple[str, ...]:
     """Tell of pictures that lie beside the directories of splits."""
     above = _directories(folder, split)[0].parent
-    left = len(pictures_by_stem(above)) if above != folder and above.name != split else 0
+    left = sum(1 for _ in pictures_in(above, deep=False)) if above != folder and above.name != split else 0
     return (f"{left} pictures directly in {above} belong to no split.",) if left else ()
 
 

@@ -22,7 +22,7 @@ MOST_SEARCHED = 10_000
 """Files and folders below a root that are looked at, which may be the root of a disk."""
 
 _MASK_WORD = re.compile(
-    r"(?:^|[/_. -])(masks?|labels?|labelids|gt\w*|seg\w*|ann\w*|targets?|truth|l)(?=$|[/_. -])", re.I
+    r"(?:^|[/_. -])(masks?|labels?|labelids|gt\w*|seg\w*|ann\w*|targets?|(?:ground_?)?truth|l)(?=$|[/_. -])", re.I
 )
 _OF_LABEL_STUDIO = re.compile(r"(.*/)?task-\d+-annotation-.*")
 
@@ -43,12 +43,14 @@ def explain_unpaired(root: Path, split: str, images: Mapping[str, Path], masks: 
     if 2 * len(lonely) <= len(images) or not left:
         return None
     tried = lonely[:MOST_TRIED]
-    several = [stem for stem in tried if sum(mask.startswith(stem) for mask in left) > 1]
+    several = [own for stem in tried if len(own := [mask for mask in left if _begins(mask, stem)]) > 1]
     if _OF_LABEL_STUDIO.fullmatch(left[0]) or 2 * len(several) > len(tried):
+        shown = [masks[stem].relative_to(root).as_posix() for stem in (several[0] if several else left)[:2]]
         return (
-            f"{masks[left[0]]} is one of several masks of an image, a mask for each class or object, but one for each "
-            "image is read: join those of an image into one PNG with the number of the class in each pixel, and give "
-            "it the name of the image."
+            f"There are several masks for each image, such as {' and '.join(shown)}, one for each class or object it "
+            "seems, but one for each image is read: join those of an image into one PNG with the number of the class "
+            f"in each pixel, named as the image; or, if one of them has all classes, list that in {root / split}.txt, "
+            "image and mask on one line."
         )
     found = partners(lonely, left)
     if 2 * len(found) < len(lonely):
@@ -111,6 +113,12 @@ def partners(images: Collection[str], masks: Collection[str]) -> dict[str, str]:
     there = set(masks)
     pairs = [{image: mask for mask, image in way.items() if mask in there} for way in ways]
     return max(pairs, key=len, default={})
+
+
+def _begins(mask: str, image: str) -> bool:
+    """Whether the name of a mask is that of an image with something added, whatever their folders."""
+    name, stem = Path(mask).name, Path(image).name
+    return name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
 
 
 def _cores(stems: Collection[str]) -> dict[str, str]:

@@ -62,7 +62,7 @@ def pictures_by_stem(directory: Path, *, deep: bool = False) -> dict[str, Path]:
     require_directory(directory)
     found: dict[str, Path] = {}
     folded: dict[str, str] = {}
-    for path in _pictures(directory, deep, set()):
+    for path in pictures_in(directory, deep):
         stem = path.relative_to(directory).with_suffix("").as_posix()
         if stem in found:
             raise DataError(
@@ -78,9 +78,16 @@ def pictures_by_stem(directory: Path, *, deep: bool = False) -> dict[str, Path]:
     return found
 
 
-def _pictures(directory: Path, deep: bool, searched: set[Path]) -> Iterator[Path]:
-    """The pictures of a directory in order; a link that leads back is not followed."""
-    searched.add(directory.resolve())
+def pictures_in(directory: Path, deep: bool, searched: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the pictures in a directory, and with ``deep`` those below, in order.
+
+    Args:
+        searched: where it was searched above; a link that leads back there is not followed.
+
+    Raises:
+        DataError: one cannot be searched.
+    """
+    searched |= {directory.resolve()}
     try:
         entries = sorted(entry for entry in directory.iterdir() if not is_hidden(entry.name))
     except OSError as error:
@@ -89,7 +96,7 @@ def _pictures(directory: Path, deep: bool, searched: set[Path]) -> Iterator[Path
         if entry.suffix.lower() in SUFFIXES and entry.is_file():
             yield entry
         elif deep and entry.is_dir() and entry.resolve() not in searched:
-            yield from _pictures(entry, deep, searched)
+            yield from pictures_in(entry, deep, searched)
 
 
 def pair_listed(list_file: Path, image: Callable[[str], Path], mask: Callable[[str], Path | None]) -> tuple[Pair, ...]:
