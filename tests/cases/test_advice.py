@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -143,6 +144,15 @@ def test_what_is_proposed_is_right(case: str, tmp_path: Path, scenescope: Run) -
         ), (case, pixels, true)
     if "border" in case:
         assert sum(pixels.values()) == sum(true[:-1])
+
+
+@pytest.mark.parametrize("names", [["crack"], ["background", "crack"]])
+def test_masks_of_two_sources(names: list[str], tmp_path: Path, scenescope: Run) -> None:
+    """0 and 1 from one tool, 0 and 255 from another: 255 is the same class and not ignored."""
+    forms = itertools.cycle([numbers(0, 1), numbers(0, 255)])
+    write(tmp_path / "data", json.dumps({"names": names}), lambda kinds: next(forms)(kinds), 2, scenes=4)
+    follow(tmp_path / "data", scenescope("check", f"folder:{tmp_path / 'data'}").output)
+    assert list(shares(tmp_path / "data", scenescope, tmp_path).values()) == true_shares(2, scenes=4)
 
 
 FOLLOWED = {

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from scenescope.data.assignment import (
     BLACK,
@@ -41,7 +42,12 @@ _WORDS_OF_YAML = ("true", "false", "null")
 
 
 def propose(
-    table: LabelTable, classes: Classes, codes: Mapping[int, int], colours: bool, lone: Mapping[int, int] | None = None
+    table: LabelTable,
+    classes: Classes,
+    codes: Mapping[int, int],
+    colours: bool,
+    lone: Mapping[int, int] | None = None,
+    forms: Collection[frozenset[int]] = (),
 ) -> str | None:
     """Guess what the labels of a data set mean.
 
@@ -51,6 +57,7 @@ def propose(
         codes: each value, or packed colour, of its masks with the number of pixels.
         colours: whether these are colours; the table may be one of numbers all the same, or the other way round.
         lone: of these pixels, how many differ from the one above and from the one to the left.
+        forms: the sets of codes that masks hold.
 
     Returns:
         A sentence, or None when every label is known and every class occurs, or when there are no two labels.
@@ -59,6 +66,10 @@ def propose(
     given = table.meanings if colours == table.colours else {}
     if len(codes) < 2 or (codes.keys() <= given.keys() and _taught(given, codes) == len(classes) > 1):
         return None
+    if codes.keys() == {0, 1, 255} and len(classes) <= 2 and forms and not any({1, 255} <= form for form in forms):
+        lines = assign(classes.names, {0: codes[0], 255: codes[1] + codes[255]}, {}, False)
+        lines = replace(lines, groups=[[1, 255] if group == [255] else group for group in lines.groups])
+        return f"Some masks hold 0 and 1, others 0 and 255: {_told(lines, classes, table, colours)}."
     at_edges = {code for code, number in (lone or {}).items() if code not in given and 2 * number > codes[code]}
     if len(at_edges) > FEW and 2 * len(at_edges) > len(codes):
         meant = _dominant(codes, classes, colours)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,7 @@ def check_dataset(
     num_identical = 0
     codes: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
     lone: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
+    forms: set[frozenset[int]] = set()
     for dataset in datasets:
         findings = SplitFindings(dataset.split, dataset.classes, notes=notes(dataset))
         step = max(1, len(dataset) // THUMBNAILS)
@@ -184,6 +185,7 @@ def check_dataset(
             findings.add(inspection)
             codes[inspection.colours].update(inspection.codes)
             lone[inspection.colours].update(inspection.lone)
+            forms.add(frozenset(inspection.codes))
             split, name = seen.setdefault(inspection.digest, (dataset.split, inspection.name))
             if inspection.digest and split != dataset.split:
                 num_identical += 1
@@ -200,7 +202,7 @@ def check_dataset(
     # Where labels are unread or unknown, the shares of the classes are wrong.
     faulty = any(findings.faulty for findings in found)
     unteachable = [] if faulty else _unteachable(found, own)
-    proposals = _proposals(datasets[0], codes, lone) if own and found and (faulty or unteachable) else []
+    proposals = _proposals(datasets[0], codes, lone, forms) if own and found and (faulty or unteachable) else []
     weights = _class_weights(found[0].pixels) if found and not found[0].faulty else None
     return Findings(f"{kind}:{root}", found, unopened, num_identical, identical, unteachable, proposals, weights)
 
@@ -232,14 +234,17 @@ def _unteachable(found: Sequence[SplitFindings], own: bool) -> list[str]:
 
 
 def _proposals(
-    dataset: SceneDataset, codes: Mapping[bool, Mapping[int, int]], lone: Mapping[bool, Mapping[int, int]]
+    dataset: SceneDataset,
+    codes: Mapping[bool, Mapping[int, int]],
+    lone: Mapping[bool, Mapping[int, int]],
+    forms: Collection[frozenset[int]],
 ) -> list[str]:
     """What labels, numbers and colours, may mean."""
     if not isinstance(dataset, FileDataset):
         return []
     if all(codes.values()):
         return ["Some masks hold numbers and others colours, which no classes.yaml fits: save all masks alike."]
-    guesses = (propose(dataset.table, dataset.classes, codes[each], each, lone[each]) for each in (False, True))
+    guesses = (propose(dataset.table, dataset.classes, codes[each], each, lone[each], forms) for each in (False, True))
     return [guess for guess in guesses if guess is not None]
 
 
