@@ -57,6 +57,12 @@ def test_nothing_is_proposed_where_all_is_known_or_nothing_differs() -> None:
             [*ORIGINAL_IDS, 0, 1],
             f"original ids of Cityscapes for 19 names, .*`values: {list(ORIGINAL_IDS)}`, `igno",
         ),
+        (
+            19,
+            {number: 9 for number in range(17)} | {255: 9},
+            "c16]`, `values: [0, 1, 2, 3, .*16]`, `ignore: 255`; fewer",
+        ),
+        (19, range(17), "c16]`, `values: [0, 1, 2, 3, .*16]`; fewer labels than names, without: c17, c18."),
         (1, range(100), "100 or more values for one name: are these numbers of things"),
     ],
 )

@@ -114,7 +114,8 @@ def _dominant(codes: Mapping[int, int], classes: Classes, colours: bool) -> dict
 
 def _assigned(classes: Classes, codes: Mapping[int, int], given: Meanings, colours: bool) -> tuple[str, Assignment]:
     """What follows from the first known meaning that accounts for the labels, and its name."""
-    for origin, meanings in _usual(classes, given, codes, colours):
+    usual = _usual(classes, given, codes, colours) if codes.keys() - given.keys() else ()
+    for origin, meanings in usual:
         if is_anchored(codes, meanings) and codes.keys() <= {*meanings, BLACK, VOC_BORDER, white(colours)}:
             return origin, assign(classes.names, codes, meanings, colours)
     return "", assign(classes.names, codes, given, colours)
@@ -126,9 +127,10 @@ def _usual(
     """Meanings of labels that are in use, where other than the given ones are asked for."""
     count = range(len(classes))
     if not colours:
-        if len(classes) == len(ORIGINAL_IDS):
-            ids = {value: label for label, value in enumerate(ORIGINAL_IDS)}
-            yield "the original ids of Cityscapes", ids | dict.fromkeys(IGNORED_IDS, IGNORE)
+        ids = {value: label for label, value in enumerate(ORIGINAL_IDS)} | dict.fromkeys(IGNORED_IDS, IGNORE)
+        # One or two more than the train ids have are something else.
+        if len(classes) == len(ORIGINAL_IDS) and len(codes.keys() & ids.keys() - given.keys()) > 2:
+            yield "the original ids of Cityscapes", ids
         if not given:
             yield "", {number: number for number in count}
     elif not is_anchored(codes, given):
