@@ -69,7 +69,7 @@ def test_agrees_with_the_plain_safe_loader_on_ordinary_settings() -> None:
         ("b: 0\na: *name\n", 2, "anchors (&name) and aliases"),
         ("a: !!python/object/apply:os.system ['true']\n", 1, "tag"),
         ("a: !!timestamp nonsense\n", 1, "tag"),
-        ("a: 1\n12: 3\n", 2, "'12' is not text; put it in quotes"),
+        ("a: 1\n1.5: 3\n", 2, "'1.5' is not text; put it in quotes"),
         ("? [a, b]\n: 3\n", 1, "is not text"),
         ("a: [1, 2\nb: 3\n", 2, "expected"),
         ("a: 1\n---\nb: 2\n", 2, "another document"),

@@ -22,6 +22,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
+ALIKE = 0.75
+"""Names below this likeness (``difflib``, 0..1) are others, not misspelt ones."""
+
 
 class ScenescopeError(Exception):
     """A mistake in what the user gave, told in one line."""
@@ -68,9 +71,23 @@ class StorageError(ScenescopeError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the known name closest to ``name``, or an empty string."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    """Return " Did you mean 'x'?" for the known name that ``name`` is likely to mean, or an empty string.
+
+    What stands behind the last dot has to be alike by itself: all of ``train.patience`` and ``train.optimiser`` is half
+    the same letters.
+    """
+
+    def likeness(other: str) -> float:
+        last = _likeness(name.rpartition(".")[2], other.rpartition(".")[2])
+        return min(last, _likeness(name, other)) if "." in name else last
+
+    best = max(known, key=likeness, default="")
+    return f" Did you mean {best!r}?" if best and likeness(best) >= ALIKE else ""
+
+
+def _likeness(name: str, other: str) -> float:
+    """How alike two names are, 0..1; letters that have changed places make no difference."""
+    return 1.0 if sorted(name) == sorted(other) else difflib.SequenceMatcher(None, name, other).ratio()
 
 
 def visible(text: str) -> str:

@@ -1,7 +1,8 @@
 """Reading YAML, strictly: what a reader of the file would not expect is refused.
 
 Plain values follow YAML 1.2: ``1e-4`` is a number, ``no`` and ``off`` are text, ``010`` is ten. A key given twice,
-a key that is not text, anchors, aliases and tags are errors. Each error names the file and the line.
+a key that is neither text nor a whole number, anchors, aliases and tags are errors. Each error names the file and the
+line.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def read_yaml(path: Path, error: type[ScenescopeError]) -> dict[str, object]:
 
     Raises:
         ScenescopeError: of class ``error``: missing, too large, not UTF-8, not YAML, not a mapping, a key given
-            twice or not text, an anchor, alias or tag.
+            twice or neither text nor a whole number, an anchor, alias or tag.
     """
     try:
         if not path.is_file():
@@ -63,7 +64,7 @@ def parse_yaml(text: str, source: str, error: type[ScenescopeError]) -> object:
         error: the class of the error to raise.
 
     Returns:
-        Nested dict (text keys), list, str, int, float, bool and None.
+        Nested dict (keys are text, numbers as they are written), list, str, int, float, bool and None.
 
     Raises:
         ScenescopeError: of class ``error``; see ``read_yaml``.
@@ -108,7 +109,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         first_lines: dict[str, int] = {}
         for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:str":
+            if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:int"):
                 shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
                 raise _refusal(f"the key {shown} is not text; put it in quotes", key.start_mark)
             if key.value in first_lines:

@@ -75,3 +75,9 @@ def test_hub_errors_are_one_line(no_hub: list[object]) -> None:
     assert len(no_hub) == 1
     with pytest.raises(CheckpointError, match=r"the form is hub:organisation/name"):
         find_model("hub:name")
+
+
+def test_the_home_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    assert find_model("~/model") == tmp_path / "model"

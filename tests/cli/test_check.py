@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-NAMES = ["road", "never [seen]"]
+NAMES = ["road", "car", "never [trained]"]
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Return a folder with two scenes to train on and one to score; the second class is absent."""
+    """Return a folder with two scenes to train on and one to score; the third class is absent from the former."""
     root = tmp_path / "data"
     generator = np.random.default_rng(0)
     for split, count in (("train", 2), ("val", 1)):
@@ -18,7 +18,9 @@ def data(tmp_path):
         for number in range(count):
             picture = generator.integers(0, 256, (8, 6 + number, 3), dtype=np.uint8)
             Image.fromarray(picture).save(root / "images" / split / f"{number}.png")
-            Image.fromarray(np.zeros((8, 6 + number), np.uint8)).save(root / "masks" / split / f"{number}.png")
+            mask = np.zeros((8, 6 + number), np.uint8)
+            mask[0], mask[1] = 1, 2 if split == "val" else 0
+            Image.fromarray(mask).save(root / "masks" / split / f"{number}.png")
     (root / "classes.yaml").write_text(f"names: {json.dumps(NAMES)}\n")
     return root
 
@@ -33,12 +35,13 @@ def test_a_fit_data_set_is_told_written_and_drawn(run, data, tmp_path):
     assert result.exit_code == 0, result.output
     assert result.errors == ""
     assert "6 x 8 to 7 x 8" in result.output
-    assert "train: 1 of 2 classes absent: never [seen]." in result.output
-    assert "for `loss` in a recipe:\n  class_weights: [1, 0]\n" in result.output
+    assert "note: train: 1 of 3 classes absent, which cannot be learned: never [trained]." in result.output
+    # The shares are 91 and 13 of 104 pixels: the weight of the rare one is 1, of the other (13 / 91) ** 0.5.
+    assert "for `loss` in a recipe:\n  class_weights: [0.378, 1, 0]\n" in result.output
     assert result.output.endswith("Fit to train on.\n")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["check.json", "train.png", "val.png"]
     stored = json.loads((tmp_path / "out" / "check.json").read_text())
-    assert (stored["data"], stored["fit"], stored["class_weights"]) == (f"folder:{data}", True, [1.0, 0.0])
+    assert (stored["data"], stored["fit"], stored["class_weights"]) == (f"folder:{data}", True, [0.378, 1.0, 0.0])
     assert [split["scenes"] for split in stored["splits"]] == [2, 1]
 
 
@@ -48,7 +51,7 @@ def test_the_class_weights_can_be_pasted_into_a_recipe(run, scenescope, data):
     settings = [f"data.root={data}", "model.pretrained=false", f"loss.{weights}"]
     planned = scenescope("train", "folder/danet-lite0", *settings, "--dry-run")
     assert planned.exit_code == 0, planned.errors
-    assert "class_weights: [1.0, 0.0]" in planned.output
+    assert "class_weights: [0.378, 1.0, 0.0]" in planned.output
 
 
 def test_faults_are_listed_with_exit_code_2(run, data, tmp_path):

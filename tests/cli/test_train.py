@@ -141,7 +141,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch:
     assert yaml.safe_load(recipe)["train"]["steps"] == 4
     assert "4 scenes to train on, 2 to score, 8 classes" in rest
     assert "4 of 2 scenes" in rest
-    assert re.search(r"Memory: about \d+ MiB", rest)
+    assert re.search(r"Memory: at least \d+ MiB", rest)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -136,3 +136,11 @@ def test_folders_of_something_else_and_generated_scenes_are_refused(scenes: File
     with pytest.raises(DataError, match=r"data\.kind=scenes has none; leave it out"):
         cached(ScenesDataset(), settings)
     assert cached(scenes, DataSettings("folder")) is scenes
+
+
+def test_the_home_may_be_written_as_a_tilde(
+    scenes: FileDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    cached(scenes, DataSettings("folder", cache="~/cache"))
+    assert [path.name[:6] for path in (tmp_path / "home" / "cache").iterdir()] == ["train-"]

@@ -23,6 +23,11 @@ def test_names_alone_are_numbered_from_zero(tmp_path: Path) -> None:
     assert table.to_labels(np.array([[0, 1, 255]], dtype=np.uint8), tmp_path).tolist() == [[0, 1, IGNORE]]
 
 
+def test_names_may_be_numbered_in_any_order(tmp_path: Path) -> None:
+    classes, _ = read_class_file(written(tmp_path, "names:\n  1: road\n  0: sky\n  2: car\n"))
+    assert classes.names == ("sky", "road", "car")
+
+
 def test_nothing_is_ignored_that_the_file_does_not_name(tmp_path: Path) -> None:
     _, table = read_class_file(written(tmp_path, "names: [sky, road]\n"))
     with pytest.raises(
@@ -54,6 +59,10 @@ def test_colours_are_also_the_palette(tmp_path: Path) -> None:
         ),
         ("ignore: 255\n", "`names` must list the classes"),
         ("names: {a: 1}\n", "`names` must list the classes"),
+        (
+            "names: {1: a, 4: b}\n",
+            "without a gap; if these are the values in the masks, write names: [a, b], values: [1, 4].",
+        ),
         ("names: []\n", "`names` must list the classes"),
         ("names: [a, 12]\n", "the class name 12 is not text; put it in quotes"),
         ("names: [a, null]\n", "the class name None is not text"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.data.dataset import FileDataset, SceneDataset, notes
+from scenescope.data.dataset import FileDataset, SceneDataset, notes, unique_names
 from scenescope.data.masks import LabelTable
 from scenescope.data.scenes import ScenesDataset
 from scenescope.errors import DataError, ImageError, LabelError
@@ -102,3 +102,16 @@ def test_notes_tell_another_number_than_published_and_remarks(tmp_path: Path) ->
         assert found[-1] == "Mind."
         assert len(found) == 1 + len(told)
         assert all(words in found[0] for words in told)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["i/a.jpg", "i/b.jpg"], ["a", "b"]),
+        (["i/a/x.png", "i/b/x.png", "i/b/y.png"], ["a_x", "b_x", "y"]),
+        (["r/a/i/x.png", "r/b/i/X.png"], ["a_i_x", "b_i_X"]),
+        (["i/x.png", "i/x.jpg"], ["i_x_0", "i_x_1"]),
+    ],
+)
+def test_names_are_unique(paths: list[str], names: list[str]) -> None:
+    assert unique_names([Path(path) for path in paths]) == names

@@ -211,9 +211,8 @@ def test_what_is_unknown_can_be_taken_for_ignored() -> None:
 
 
 def test_codes_and_their_meaning() -> None:
-    assert [VALUES.meaning(value) for value in (10, 21, 300, 0, 11, 70000)] == [0, 1, 2, IGNORE, None, None]
-    assert [COLOURS.meaning(pack(colour)) for colour in (RED, BLUE, BLACK, (1, 2, 3))] == [0, 1, IGNORE, None]
-    assert VALUES.codes == [0, 10, 20, 21, 300, 65535]
+    assert VALUES.meanings == {0: IGNORE, 10: 0, 20: 1, 21: 1, 300: 2, 65535: IGNORE}
+    assert [COLOURS.meanings.get(pack(colour)) for colour in (RED, BLUE, BLACK, (1, 2, 3))] == [0, 1, IGNORE, None]
     assert shown_colour(pack((1, 2, 255))) == "(1, 2, 255)"
 
 

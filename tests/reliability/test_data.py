@@ -217,7 +217,7 @@ def told(root):
     if findings.fit:
         return None
     sentences = [sentence for split in findings.splits for group in split.faults.values() for sentence in group]
-    return " ".join([*findings.unopened, *sentences, *findings.unlabelled])
+    return " ".join([*findings.unopened, *sentences, *findings.unteachable])
 
 
 def test_planted_faults_are_found_by_name_and_file(times, promise, tmp_path):

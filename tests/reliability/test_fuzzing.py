@@ -77,7 +77,7 @@ def test_a_label_table_means_what_was_written(tmp_path_factory, names, data):
     assert list(classes.names) == names
     for number, code in enumerate(codes):
         packed = ((code >> 8) << 16 | (code & 255) << 8 | 7) if colours else code
-        assert table.meaning(packed) == (number if number < count else IGNORE)
+        assert table.meanings[packed] == (number if number < count else IGNORE)
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=SCRATCH)

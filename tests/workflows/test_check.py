@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from scenescope.data.catalog import open_dataset
+from scenescope.data.label_counts import count_pixels
 from scenescope.errors import DataError
 from scenescope.losses import median_frequency_weights
 from scenescope.workflows.check import MOST_TOLD, THUMBNAILS, check_dataset, write_contact_sheet
-from scenescope.workflows.train import count_pixels
 
 SCENES = 4
 
@@ -70,7 +70,11 @@ def test_all_faulty_scenes_are_counted_and_the_first_told(folder: Path) -> None:
     ]
     assert val.faulty == {"image unreadable": 1, "mask of another size": 1}
     assert found.class_weights is None
-    assert found.proposals == ["Unknown are 7: give each to a class by `values`, or to `ignore`."]
+    assert found.proposals == [
+        "The masks hold 4 values for 2 names, 7 (54.2%), 0 (35.0%), 1 (9.0%), 255 (1.7%): `names: [background, low, "
+        "high]`, `values: [0, 1, 7]`; a class for what is nothing else is missing (where nobody labelled it, leave it "
+        "out and ignore it)."
+    ]
     assert found.to_json()["fit"] is False
 
 
@@ -82,11 +86,13 @@ def test_what_is_proposed_makes_the_folder_fit(folder: Path) -> None:
             mask = np.asarray(Image.open(path))[:, :, None]
             save(path, np.where(mask == 255, 0, np.where(mask == 1, green, red)))
     (proposal,) = check_dataset("folder", str(folder)).proposals
-    lines = [part for part in proposal.split("`") if ": [[" in part]
-    (folder / "classes.yaml").write_text("\n".join(["names: [low, high]", *lines]))
+    # Black is a class before it is ignored.
+    lines = [part for part in proposal.split("`") if ": [" in part]
+    (folder / "classes.yaml").write_text("\n".join(lines))
     found = check_dataset("folder", str(folder))
     assert found.fit
-    assert found.splits[0].pixels == [70, 22]
+    assert found.splits[0].classes.names == ("background", "low", "high")
+    assert found.splits[0].pixels == [4, 70, 22]
 
 
 def test_splits_that_do_not_open_are_told_beside_those_that_do(folder: Path) -> None:
@@ -120,12 +126,30 @@ def test_splits_without_labels_are_unfit_unless_it_is_test(folder: Path) -> None
     save(folder / "images" / "test" / "0.png", np.ones((4, 6, 3)))
     save(folder / "masks" / "test" / "0.png", np.full((4, 6), 255))
     found = check_dataset("folder", str(folder))
-    assert (found.fit, found.unlabelled, found.splits[2].unlabelled) == (True, [], 1)
+    assert (found.fit, found.unteachable, found.splits[2].unlabelled) == (True, [], 1)
     assert not check_dataset("folder", str(folder), ["test"]).fit
     for number in range(SCENES):
         save(folder / "masks" / "val" / f"{number}.png", np.full((4, 6), 255))
     found = check_dataset("folder", str(folder))
-    assert (found.fit, found.unlabelled, found.splits[1].absent) == (False, ["val"], ["low", "high"])
+    assert (found.fit, found.splits[1].absent) == (False, ["low", "high"])
+    assert found.unteachable == ["val: no pixel has a class; check masks and ignored values."]
+    for number in range(SCENES):
+        save(folder / "masks" / "train" / f"{number}.png", np.full((4, 6), 1))
+    assert "train: 'high' fills 100 %" in check_dataset("folder", str(folder)).unteachable[1]
+
+
+def test_a_name_without_a_pixel_is_unfit_where_the_user_gave_it(folder: Path) -> None:
+    (folder / "classes.yaml").write_text("names: [low, high, none, never]\nignore: 255\n")
+    found = check_dataset("folder", str(folder))
+    assert found.unteachable == [
+        "No mask of train, val has a pixel of never, none: take the name out of classes.yaml, or correct the values or "
+        "colours of the class."
+    ]
+    assert "`names: [low, high]`" in found.proposals[0]
+    # One that only val has is told and no more.
+    save(folder / "masks" / "val" / "0.png", np.arange(24).reshape(4, 6) % 4)
+    found = check_dataset("folder", str(folder))
+    assert (found.fit, found.splits[0].absent) == (True, ["none", "never"])
 
 
 def test_identical_images_of_two_splits_are_found_whatever_their_format(folder: Path) -> None:

@@ -37,7 +37,7 @@ def find_model(name: str | Path | None) -> Path:
         return _from_hub(text.removeprefix("hub:"))
     if isinstance(name, str) and _BARE_WORD.fullmatch(text):
         return _in_box(text)
-    path = whole_directory(Path(text))
+    path = whole_directory(Path(text).expanduser())
     if not text.strip() or not path.exists():
         given = Path(text) if text.strip() else repr(text)
         raise CheckpointError(f"There is no model at {given}. Give a model directory, such as RUN/best of a training.")

@@ -88,7 +88,9 @@ def _print(console: Console, findings: Findings) -> None:
         console.print(_table_of_classes(findings.splits))
     for found in findings.splits:
         if found.absent and any(found.pixels):
-            say(f"{found.split}: {len(found.absent)} of {len(found.pixels)} classes absent: {', '.join(found.absent)}.")
+            effect = "cannot be learned" if found is findings.splits[0] else "are not scored there"
+            absent = f"{len(found.absent)} of {len(found.pixels)} classes absent, which {effect}"
+            say(f"note: {found.split}: {absent}: {', '.join(found.absent)}.")
         if found.unlabelled:
             say(f"{found.split}: no labelled pixel in {found.unlabelled} of {found.num_scenes} scenes.")
     for note in dict.fromkeys(note for found in findings.splits for note in found.notes):
@@ -108,8 +110,8 @@ def _print(console: Console, findings: Findings) -> None:
                 say(f"  {sentence}")
             if number > len(found.faults[kind]):
                 say(f"  and {number - len(found.faults[kind])} more")
-    for split in findings.unlabelled:
-        say(f"fault: {split}: no pixel has a class; check masks and ignored values.")
+    for reason in findings.unteachable:
+        say(f"fault: {reason}")
     for proposal in findings.proposals:
         say(f"Proposal for classes.yaml of a folder: data set, to be judged: {proposal}")
     say("Fit to train on." if findings.fit else "Not fit to train on; see the faults above.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -62,6 +63,9 @@ for command in (
 def main() -> None:
     """Run the command line and leave with its exit code."""
     _fill_closed_streams()
+    # Names may hold characters that a console or pipe of another encoding lacks; results are not lost for their sake.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         try:

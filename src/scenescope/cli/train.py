@@ -37,7 +37,7 @@ def train(
     resolved = load_recipe(recipe, overrides or [])
     console = Console()
     if dry_run:
-        _print_plan(console, resolved, device)
+        _print_plan(console, resolved, output, device)
         return
     if output is None:
         raise ScenescopeError("Where to write the run is missing; give --output runs/NAME.")
@@ -74,14 +74,19 @@ def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device:
         )
 
 
-def _print_plan(console: Console, recipe: Recipe, device: str) -> None:
+def _print_plan(console: Console, recipe: Recipe, output: Path | None, device: str) -> None:
     from scenescope.inference.devices import resolve_device
     from scenescope.recipes.reader import dump_recipe
-    from scenescope.workflows.train import check_run, estimate_run_memory, open_sets
+    from scenescope.training.memory import RUNTIME
+    from scenescope.workflows.readiness import require_writable
+    from scenescope.workflows.train import check_run, estimate_run_memory, find_problems, open_sets
 
+    if output is not None:
+        require_writable(output)
     settings = recipe.settings()
     train_set, val_set = open_sets(settings.data)
     check_run(settings, train_set)
+    remarks = find_problems(settings, train_set, val_set)
     console.print(dump_recipe(recipe), highlight=False, markup=False, soft_wrap=True)
     train = settings.train
     epochs = train.steps * train.batch_size / max(len(train_set), 1)
@@ -95,10 +100,13 @@ def _print_plan(console: Console, recipe: Recipe, device: str) -> None:
     )
     estimate = estimate_run_memory(settings, len(train_set.classes), resolve_device(device))
     console.print(
-        f"Memory: about {estimate.total / 2**20:,.0f} MiB for one process (weights {estimate.weights / 2**20:,.0f},"
-        f" gradients {estimate.gradients / 2**20:,.0f}, optimiser {estimate.optimiser / 2**20:,.0f}, average"
+        f"Memory: at least {(estimate.total + RUNTIME) / 2**20:,.0f} MiB for one process (torch itself about"
+        f" {RUNTIME / 2**20:,.0f}, weights {estimate.weights / 2**20:,.0f}, gradients"
+        f" {estimate.gradients / 2**20:,.0f}, optimiser {estimate.optimiser / 2**20:,.0f}, average"
         f" {estimate.average / 2**20:,.0f}, activations {estimate.activations / 2**20:,.0f}), workspace and validation"
         " apart.",
         soft_wrap=True,
         highlight=False,
     )
+    for remark in remarks:
+        console.print(remark, soft_wrap=True, highlight=False, markup=False)

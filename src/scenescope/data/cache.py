@@ -39,7 +39,9 @@ def cached(dataset: SceneDataset, settings: DataSettings) -> SceneDataset:
     """
     if settings.cache is None:
         return dataset
-    return CachedDataset(require_files(dataset, settings), Path(settings.cache), round(settings.cache_gigabytes * 1e9))
+    return CachedDataset(
+        require_files(dataset, settings), Path(settings.cache).expanduser(), round(settings.cache_gigabytes * 1e9)
+    )
 
 
 def require_files(dataset: SceneDataset, settings: DataSettings) -> FileDataset:

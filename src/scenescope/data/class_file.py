@@ -1,6 +1,7 @@
 """The file ``classes.yaml`` of a ``folder:`` data set: what the numbers or colours of its masks mean.
 
     names: [building, car, road]                 # train ids 0, 1, 2; without values or colours, masks hold these
+    names: {0: building, 1: car, 2: road}        # the same
     ignore: 255                                  # optional: values (or colours) that are not scored
 
     values: [10, [20, 21], 30]                   # optional: the raw values of each class, in the order of names
@@ -45,13 +46,15 @@ def read_class_file(path: Path) -> tuple[Classes, LabelTable]:
 
 def _interpret(content: dict[str, object]) -> tuple[Classes, LabelTable]:
     names = content.get("names")
+    if isinstance(names, dict) and names:
+        names = _in_order(names)
     if not isinstance(names, list) or not names:
         raise DataError("`names` must list the classes, for example names: [background, person].")
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise DataError(f"the class name {name!r} is not text; put it in quotes.")
     ignore = content.get("ignore", [])
-    remedy = "add it to `{}` or `ignore` in classes.yaml, or repair the mask"
+    remedy = "add it to `{}` or `ignore` in classes.yaml, or repair the mask (scenescope check proposes what)"
     if "colours" in content:
         if "values" in content:
             raise DataError("`values` and `colours` are both given; keep the one that the masks hold.")
@@ -64,6 +67,22 @@ def _interpret(content: dict[str, object]) -> tuple[Classes, LabelTable]:
         values = [[index] for index in range(len(names))]
     key = "values" if "values" in content else "names"
     return Classes.named(names), LabelTable.of_values(values, _values(ignore, "ignore"), remedy.format(key))
+
+
+def _in_order(numbered: dict[str, object]) -> list[object]:
+    """The names of a mapping from numbers, as other tools write it."""
+    if not all(key.isdecimal() for key in numbered):
+        raise DataError(
+            "`names` must list the classes, for example names: [background, person] or {0: background, ...}."
+        )
+    ordered = sorted(numbered, key=int)
+    if ordered != [str(number) for number in range(len(numbered))]:
+        names = ", ".join(str(numbered[key]) for key in ordered)
+        raise DataError(
+            f"`names` has the numbers {', '.join(ordered)}, but classes are 0, 1, 2, ... without a gap; if these are "
+            f"the values in the masks, write names: [{names}], values: [{', '.join(ordered)}]."
+        )
+    return [numbered[key] for key in ordered]
 
 
 def _per_class(entries: object, names: list[str], key: str) -> list[object]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -90,8 +93,12 @@ class FileDataset:
         return len(self.pairs)
 
     def name(self, index: int) -> str:
-        """Return the stem of the image file."""
-        return self.pairs[index][0].stem
+        """Return the stem of the image file, with the folders above it where that is not unique."""
+        return self._names[index]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return unique_names([image for image, _ in self.pairs])
 
     def files(self, index: int) -> tuple[Path, ...]:
         """Return the image file and, where there is one, the mask file."""
@@ -114,6 +121,30 @@ class FileDataset:
         if labels.shape != image.shape[:2]:
             raise size_error(image_path, mask_path, image, labels)
         return Scene(image, labels, self.name(index))
+
+
+def read_labels(dataset: SceneDataset, index: int) -> np.ndarray:
+    """Return the labels of a scene, H x W uint8; of one that is read from files, the mask alone is read."""
+    if not isinstance(dataset, FileDataset):
+        return dataset[index].labels
+    mask = dataset.pairs[index][1]
+    return np.full((1, 1), IGNORE, dtype=np.uint8) if mask is None else decode(mask, dataset.table, dataset.max_pixels)
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """Return the stem of each path, with as many of the folders above as make it unique, whatever the case."""
+    names = [path.stem for path in paths]
+    for above in range(1, max((len(path.parts) for path in paths), default=1)):
+        count = Counter(name.casefold() for name in names)
+        if len(count) == len(names):
+            return names
+        names = [
+            name if count[name.casefold()] == 1 else "_".join([*path.parts[-1 - above : -1], path.stem])
+            for name, path in zip(names, paths, strict=True)
+        ]
+    # Files of one folder and stem, or folders whose names join to the same.
+    count = Counter(name.casefold() for name in names)
+    return [name if count[name.casefold()] == 1 else f"{name}_{index}" for index, name in enumerate(names)]
 
 
 def notes(dataset: SceneDataset) -> list[str]:

@@ -1,25 +1,50 @@
 """A folder of the user's own images and masks, with the meaning of the masks in ``classes.yaml``.
 
-Three layouts; a mask has the stem of its image, and ``masks`` may also be called ``labels``:
+A mask has the stem of its image, and lies in the same folders below ``masks`` as its image below ``images``:
 
-    ROOT/images/train/a.jpg, ROOT/masks/train/a.png, ...    one directory per split
+    ROOT/images/train/a.jpg, ROOT/masks/train/a.png, ...    one directory per split, with any folders below
     ROOT/images/a.jpg, ROOT/masks/a.png, ROOT/train.txt, ROOT/val.txt    one list per split (any SPLIT.txt)
     ROOT/images/a.jpg, ROOT/masks/a.png    and ``val_fraction``: a seeded draw makes train and val
 
+``masks`` may also be called ``labels``; ``img_dir`` and ``ann_dir`` are read likewise, and so is
+ROOT/train/images/a.jpg with ROOT/train/masks/a.png.
+
 A line of a list is a stem (``a``), a file name (``a.jpg``), a path below the root (``images/a.jpg``), or an image
-and its mask (``images/a.jpg masks/a.png``).
+and its mask (``images/a.jpg masks/a.png``), which lie anywhere, apart by a space, a tab, a comma or a semicolon.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from scenescope.data.class_file import read_class_file
+from scenescope.data.copies import frame_of
 from scenescope.data.dataset import FileDataset, Pair
-from scenescope.data.pairs import listed, missing_partner, pair_directories, pictures_by_stem, require_directory
+from scenescope.data.layout import explain_folder, explain_unpaired
+from scenescope.data.pairs import (
+    is_hidden,
+    listed,
+    missing_partner,
+    pair_stems,
+    pictures_by_stem,
+    pictures_in,
+    require_directory,
+)
 from scenescope.errors import DataError, SplitError
+
+LAYOUTS = (
+    ("images/{}", "masks/{}"),
+    ("images/{}", "labels/{}"),
+    ("img_dir/{}", "ann_dir/{}"),
+    ("{}/images", "{}/masks"),
+    ("{}/images", "{}/labels"),
+)
+"""Where the images and the masks of a split may be."""
+
+_SPLIT = re.compile(r"(^|/)(train(ing)?|val(id(ation)?)?|test(ing)?)(/|$)", re.IGNORECASE)
 
 
 def open_folder(root: str, split: str, *, val_fraction: float | None = None, val_seed: int = 0) -> FileDataset:
@@ -36,35 +61,80 @@ def open_folder(root: str, split: str, *, val_fraction: float | None = None, val
         SplitError: there is no such split.
     """
     folder = require_directory(Path(os.path.expanduser(root)))
-    images = require_directory(folder / "images")
-    masks = folder / "labels" if (folder / "labels").is_dir() and not (folder / "masks").is_dir() else folder / "masks"
-    require_directory(masks)
-    classes, table = read_class_file(folder / "classes.yaml")
-    directories = sorted(entry.name for entry in images.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    lists = sorted(path.name for path in folder.glob("*.txt"))
+    list_file = folder / f"{split}.txt"
+    remarks: tuple[str, ...] = ()
     if val_fraction is not None:
-        if directories or f"{split}.txt" in lists:
-            raise DataError(
-                f"{folder} has splits of its own ({listed([*directories, *lists])}) and val_fraction is given too; "
-                "remove one of the two."
-            )
-        pairs = _draw(pair_directories(images, masks), folder, split, val_fraction, val_seed)
-    elif f"{split}.txt" in lists:
-        pairs = _ListedPairs(folder, images, masks).read(folder / f"{split}.txt")
-    elif split in directories:
-        pairs = pair_directories(images / split, masks / split)
+        _refuse_splits(folder, split)
+        pairs = _draw(_pairs(folder, "", split), folder, split, val_fraction, val_seed)
+    elif list_file.is_file():
+        pairs = _ListedPairs(folder, *_directories(folder, "")).read(list_file)
     else:
-        found = [*(f"images/{name}" for name in directories), *lists]
+        pairs = _pairs(folder, split, split)
+        remarks = _left_out(folder, split)
+    classes, table = read_class_file(folder / "classes.yaml")
+    return FileDataset(classes, split, root, pairs, table, remarks=remarks)
+
+
+def _directories(folder: Path, split: str) -> tuple[Path, Path]:
+    """Where the images and the masks of a split are, of all if it is empty; they may not exist."""
+    places = [tuple(folder / place.format(split).strip("/") for place in layout) for layout in LAYOUTS]
+    images, masks = max(places, key=lambda place: place[0].is_dir() + (place[0].is_dir() and place[1].is_dir()))
+    return images, masks
+
+
+def _pairs(folder: Path, place: str, split: str) -> tuple[Pair, ...]:
+    """The pairs of a place, which is the split or, where that is drawn, empty.
+
+    Raises:
+        DataError: there is nothing that can be paired.
+        SplitError: there are images, but no such split.
+    """
+    images, masks = _directories(folder, place)
+    found = _splits(folder)
+    if not images.is_dir() and (found or _directories(folder, "")[0].is_dir()):
         there = f"there are {listed(found)}" if found else "there are no splits"
         raise SplitError(
             f"{folder} has no split {split!r}: {there}; put the images into images/{split} and masks/{split}, list "
-            f"them in {split}.txt, or draw train and val with data.val_fraction=0.2 (evaluate: --val-fraction 0.2)."
+            f"them in {split}.txt, draw train and val with data.val_fraction=0.2 (evaluate: --val-fraction 0.2), or "
+            "name the split that is meant (data.train_split, data.val_split, --split)."
         )
-    return FileDataset(classes, split, root, pairs, table)
+    for directory in (images, masks):
+        if not directory.is_dir():
+            if seen := explain_folder(folder, split):
+                raise DataError(seen)
+            require_directory(directory.parent)
+            require_directory(directory)
+    image_of, mask_of = pictures_by_stem(images, deep=True), pictures_by_stem(masks, deep=True)
+    if seen := explain_unpaired(folder, split, image_of, mask_of):
+        raise DataError(seen)
+    return pair_stems(image_of, mask_of, images, masks)
+
+
+def _splits(folder: Path) -> list[str]:
+    """What may be the splits of a folder, as a user sees it there: directories and lists."""
+    found = [path for images, _ in LAYOUTS for path in folder.glob(images.format("*")) if path.is_dir()]
+    names = {path.relative_to(folder).as_posix() for path in found if not is_hidden(path.name)}
+    return sorted(names) + sorted(path.name for path in folder.glob("*.txt"))
+
+
+def _refuse_splits(folder: Path, split: str) -> None:
+    """Refuse to draw where splits are there; folders of other names just hold pictures."""
+    found = _splits(folder)
+    if any(_SPLIT.search(name) for name in found) or f"{split}.txt" in found:
+        raise DataError(
+            f"{folder} has splits of its own ({listed(found)}) and val_fraction is given too; remove one of the two."
+        )
+
+
+def _left_out(folder: Path, split: str) -> tuple[str, ...]:
+    """Tell of pictures that lie beside the directories of splits."""
+    above = _directories(folder, split)[0].parent
+    left = sum(1 for _ in pictures_in(above, deep=False)) if above != folder and above.name != split else 0
+    return (f"{left} pictures directly in {above} belong to no split.",) if left else ()
 
 
 def _draw(pairs: tuple[Pair, ...], folder: Path, split: str, fraction: float, seed: int) -> tuple[Pair, ...]:
-    """The pairs of ``train`` or ``val``; the val_fraction of lowest hash are val.
+    """The pairs of ``train`` or ``val``; the val_fraction of lowest hash are val, copies of a frame together.
 
     A hash and not a generator: a file more or less moves hardly any other, and no release of numpy changes the draw.
     """
@@ -72,11 +142,20 @@ def _draw(pairs: tuple[Pair, ...], folder: Path, split: str, fraction: float, se
         raise SplitError(f"{folder} has no split {split!r}: val_fraction makes train and val.")
     if not 0 < fraction < 1:
         raise DataError(f"val_fraction is {fraction}, but must lie between 0 and 1, such as 0.2.")
-    if len(pairs) < 2:
-        raise DataError(f"{folder} holds {len(pairs)} pairs of image and mask; a draw of train and val needs 2.")
-    num_val = min(max(round(fraction * len(pairs)), 1), len(pairs) - 1)
-    ranked = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}:{pair[0].stem}".encode()).digest())
-    chosen = set(ranked[:num_val])
+    frames: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        frames.setdefault(frame_of(pair[0].stem), []).append(pair)
+    if len(frames) < 2:
+        copies = f", all copies of {next(iter(frames))}" if len(pairs) > 1 else ""
+        raise DataError(
+            f"{folder} holds {len(pairs)} pairs of image and mask{copies}; a draw of train and val needs 2."
+        )
+    wanted = max(round(fraction * len(pairs)), 1)
+    chosen: set[Pair] = set()
+    ranked = sorted(frames, key=lambda frame: hashlib.sha256(f"{seed}:{frame}".encode()).digest())
+    for frame in ranked[:-1]:
+        if len(chosen) < wanted:
+            chosen.update(frames[frame])
     return tuple(pair for pair in pairs if (pair in chosen) == (split == "val"))
 
 
@@ -113,21 +192,30 @@ class _ListedPairs:
     def _pair(self, entry: str) -> Pair | str:
         """The files of a line, or what is wrong with it."""
         image = self._find(entry, self.images)
-        if image is None and len(parts := entry.split()) == 2:
-            image, mask = self._find(parts[0], self.images), self._find(parts[1], self.masks)
-            if image is not None:
-                return (image, mask) if mask is not None else f"no mask {parts[1]!r} in {self.masks}"
         if image is None:
-            return f"no image {entry!r} in {self.images}; correct the line or add the file"
+            return self._both(entry)
         # images/a/b.jpg belongs to masks/a/b.png.
         below = image.parent.relative_to(self.images) if image.is_relative_to(self.images) else Path()
         directory = require_directory(self.masks / below)
         masks = self._pictures(directory)
         return (image, masks[image.stem]) if image.stem in masks else missing_partner(image, masks, directory, "mask")
 
+    def _both(self, entry: str) -> Pair | str:
+        """The image and the mask of a line that names both, apart by what lets both be found."""
+        fault = f"no image {entry!r} in {self.images}; correct the line or add the file"
+        for apart in re.finditer(r"\s*[,;]\s*|\s+", entry):
+            image = self._find(entry[: apart.start()], self.images)
+            if image is not None:
+                mask = self._find(entry[apart.end() :], self.masks)
+                if mask is not None:
+                    return image, mask
+                fault = f"no mask {entry[apart.end() :]!r} in {self.masks}"
+        return fault
+
     def _find(self, entry: str, directory: Path) -> Path | None:
         """The file of a name, a stem or a path below the root or ``directory``."""
-        for path in (self.folder / entry, directory / entry):
+        entry = entry.strip("\"'")
+        for path in (self.folder / entry, self.folder / entry.lstrip("/"), directory / entry):
             # pathlib's own raises for a name that is too long for any file.
             if os.path.isfile(path):
                 return path

@@ -42,6 +42,8 @@ class Inspection:
         digest: the same for images of the same pixels; empty when it cannot be read.
         counts: number of pixels of each train id and of IGNORE, 256 in all.
         codes: each raw value of the mask, or packed colour, with its number of pixels.
+        lone: how many of these pixels differ from the one above and from the one to the left, as at smooth edges;
+            empty where every code is known.
         colours: whether the codes are colours.
         faults: kind and sentence of each.
         oddities: what is odd, but no fault for sure.
@@ -53,6 +55,7 @@ class Inspection:
     digest: str
     counts: np.ndarray
     codes: dict[int, int]
+    lone: dict[int, int]
     colours: bool
     faults: tuple[tuple[FaultKind, str], ...]
     oddities: Oddities
@@ -77,11 +80,11 @@ def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False)
         table = LabelTable.of_values([[number] for number in range(len(dataset.classes))], [IGNORE])
     # A mask of another kind is counted, so that its meaning can be guessed, but has no labels.
     readable = raw is not None and (raw.ndim == 3) == table.colours
-    codes = {} if raw is None else _shortened(count_codes(raw), table if readable else None)
+    meanings = table.meanings if readable else {}
+    codes = {} if raw is None else _shortened(count_codes(raw), meanings)
     counts = np.zeros(256, dtype=np.int64)
     for code, pixels in codes.items() if readable else ():
-        label = table.meaning(code)
-        counts[IGNORE if label is None else label] += pixels
+        counts[meanings.get(code, IGNORE)] += pixels
     overlay = None
     if thumbnail and image is not None:
         labels = table.to_known_labels(raw) if readable and raw is not None else None
@@ -92,6 +95,7 @@ def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False)
         digest="" if image is None else _digest(image),
         counts=counts,
         codes=codes,
+        lone={} if raw is None or codes.keys() <= meanings.keys() else _lone(raw, codes),
         colours=raw is not None and raw.ndim == 3,
         faults=tuple(faults),
         oddities=find_oddities(stored_image, image, facts, () if table.colours else codes),
@@ -133,11 +137,18 @@ def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, s
     return raw
 
 
-def _shortened(codes: dict[int, int], table: LabelTable | None) -> dict[int, int]:
+def _shortened(codes: dict[int, int], meanings: dict[int, int]) -> dict[int, int]:
     """All codes that are known and the most frequent ones that are not."""
-    known = {code: pixels for code, pixels in codes.items() if table is not None and table.meaning(code) is not None}
-    unknown = sorted(codes.keys() - known.keys(), key=lambda code: -codes[code])[:MOST_UNKNOWN]
-    return known | {code: codes[code] for code in unknown}
+    unknown = sorted(codes.keys() - meanings.keys(), key=lambda code: -codes[code])[:MOST_UNKNOWN]
+    return {code: codes[code] for code in (*(codes.keys() & meanings.keys()), *unknown)}
+
+
+def _lone(raw: np.ndarray, codes: dict[int, int]) -> dict[int, int]:
+    """Of some codes, the pixels that differ from both neighbours before them; the first row and column are left out."""
+    inner = raw[1:, 1:]
+    above, left = inner != raw[:-1, 1:], inner != raw[1:, :-1]
+    alone = above.any(-1) & left.any(-1) if raw.ndim == 3 else above & left
+    return {code: pixels for code, pixels in count_codes(inner[alone][None]).items() if code in codes}
 
 
 def _digest(image: np.ndarray) -> str:

@@ -95,15 +95,13 @@ class LabelTable:
         return np.where(labels == _UNKNOWN, IGNORE, labels).astype(np.uint8)
 
     @property
-    def codes(self) -> list[int]:
-        """All values, or packed colours, that have a meaning."""
-        return [int(code) for code in self._codes]
+    def meanings(self) -> dict[int, int]:
+        """The train id or IGNORE of every value, or packed colour, that has a meaning."""
+        return dict(zip(self._codes.tolist(), self._labels.tolist(), strict=True))
 
     def meaning(self, code: int) -> int | None:
         """Return the train id of a value or of a colour (packed, see ``count_codes``), IGNORE, or None if unknown."""
-        place = int(np.searchsorted(self._codes, code))
-        known = place < len(self._codes) and int(self._codes[place]) == code
-        return int(self._labels[place]) if known else None
+        return self.meanings.get(code)
 
     def _look_up(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The codes of a raw mask, and their labels or _UNKNOWN."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scenescope.data.dataset import Pair
 from scenescope.data.images import SUFFIXES
 from scenescope.errors import DataError, SplitError
+
+OUTLINES_REMEDY = (
+    "export masks from the tool, or draw the outlines into one PNG for each image, with the number of the class in "
+    "each pixel"
+)
 
 _OF_SYSTEMS = frozenset(("@eaDir", "#recycle", "#snapshot", "__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
 """Folders that network drives, archives of macOS and Windows add to those of their users."""
@@ -21,6 +27,17 @@ def pair_directories(images: Path, masks: Path) -> tuple[Pair, ...]:
         DataError: a missing directory, an image without mask or the other way round, two files of one stem.
     """
     image_of, mask_of = pictures_by_stem(images), pictures_by_stem(masks)
+    return pair_stems(image_of, mask_of, images, masks)
+
+
+def pair_stems(
+    image_of: Mapping[str, Path], mask_of: Mapping[str, Path], images: Path, masks: Path
+) -> tuple[Pair, ...]:
+    """Pair the images with the masks that were found in two directories, sorted by stem.
+
+    Raises:
+        DataError: an image without mask or the other way round.
+    """
     _require_partners(image_of, mask_of, masks, "image", "mask")
     _require_partners(mask_of, image_of, images, "mask", "image")
     return tuple((image_of[stem], mask_of[stem]) for stem in sorted(image_of))
@@ -31,30 +48,55 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _OF_SYSTEMS
 
 
-def pictures_by_stem(directory: Path) -> dict[str, Path]:
-    """Return the pictures directly in a directory by their stem; hidden and other files are passed over.
+def pictures_by_stem(directory: Path, *, deep: bool = False) -> dict[str, Path]:
+    """Return the pictures in a directory by their stem; hidden and other files are passed over.
+
+    Args:
+        directory: where to search.
+        deep: search the folders below as well; their pictures are named as ``folder/stem``.
 
     Raises:
-        DataError: no such directory, two pictures of one stem, or stems that differ only in case.
+        DataError: no such directory, one that cannot be searched, two pictures of one stem, or stems that differ only
+            in case.
     """
     require_directory(directory)
     found: dict[str, Path] = {}
-    folded: dict[str, Path] = {}
-    for path in sorted(directory.iterdir()):
-        if is_hidden(path.name) or path.suffix.lower() not in SUFFIXES or not path.is_file():
-            continue
-        if path.stem in found:
+    folded: dict[str, str] = {}
+    for path in pictures_in(directory, deep):
+        stem = path.relative_to(directory).with_suffix("").as_posix()
+        if stem in found:
             raise DataError(
-                f"{directory} holds both {found[path.stem].name} and {path.name}; keep one file for each stem."
+                f"{path.parent} holds both {found[stem].name} and {path.name}; keep one file for each stem."
             )
-        other = folded.setdefault(path.stem.casefold(), path)
-        if other != path:
+        other = folded.setdefault(stem.casefold(), stem)
+        if other != stem:
             raise DataError(
-                f"{directory} holds {other.name} and {path.name}, whose names differ only in upper and lower case; "
-                "rename one: many file systems cannot tell them apart."
+                f"{directory} holds {found[other].relative_to(directory)} and {path.relative_to(directory)}, whose "
+                "names differ only in upper and lower case; rename one: many file systems cannot tell them apart."
             )
-        found[path.stem] = path
+        found[stem] = path
     return found
+
+
+def pictures_in(directory: Path, deep: bool, searched: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the pictures in a directory, and with ``deep`` those below, in order.
+
+    Args:
+        searched: where it was searched above; a link that leads back there is not followed.
+
+    Raises:
+        DataError: one cannot be searched.
+    """
+    searched |= {directory.resolve()}
+    try:
+        entries = sorted(entry for entry in directory.iterdir() if not is_hidden(entry.name))
+    except OSError as error:
+        raise DataError(f"Cannot search {directory}: {error.strerror or error}; check its permissions.") from error
+    for entry in entries:
+        if entry.suffix.lower() in SUFFIXES and entry.is_file():
+            yield entry
+        elif deep and entry.is_dir() and entry.resolve() not in searched:
+            yield from pictures_in(entry, deep, searched)
 
 
 def pair_listed(list_file: Path, image: Callable[[str], Path], mask: Callable[[str], Path | None]) -> tuple[Pair, ...]:
@@ -157,18 +199,29 @@ def listed(names: Iterable[str], most: int = 8) -> str:
 
 def missing_partner(path: Path, partners: Mapping[str, Path], directory: Path, partner: str) -> str:
     """Say that a file has no partner in a directory, with what comes nearest there."""
-    near = [other.name for stem, other in partners.items() if stem.casefold() == path.stem.casefold()]
-    if near:
-        hint = f"; {near[0]} there differs in upper and lower case: give both the same name"
-    elif unread := sorted(other.name for other in directory.glob("*") if other.stem == path.stem):
-        hint = f"; {unread[0]} there is not a kind of file that is read: save it as PNG"
+    near = [other for other in partners.values() if other.stem.casefold() == path.stem.casefold()]
+    if near and near[0].stem == path.stem:
+        hint = f"; {near[0]} lies in another folder: give both the same folders below images and masks"
+    elif near:
+        hint = f"; {near[0].name} there differs in upper and lower case: give both the same name"
+    elif unread := sorted(other.name for other in directory.rglob(f"{glob.escape(path.stem)}.*")):
+        hint = f"; {unread[0]} there is {_kind_of(unread[0])}"
     else:
         hint = f"; add {path.stem}.png there or remove the file"
     return f"{path} has no {partner} in {directory}{hint}"
 
 
+def _kind_of(name: str) -> str:
+    """What a file that is no picture is likely to be, and what to do."""
+    outlines = {".txt": "YOLO", ".json": "labelme or COCO", ".xml": "VOC or CVAT"}
+    tool = outlines.get(Path(name).suffix.lower())
+    if tool is None:
+        return "not a kind of file that is read: save it as PNG"
+    return f"a file of text, in which {tool} keeps outlines or boxes, which are not read: {OUTLINES_REMEDY}"
+
+
 def _require_partners(
-    files: dict[str, Path], partners: dict[str, Path], directory: Path, kind: str, other: str
+    files: Mapping[str, Path], partners: Mapping[str, Path], directory: Path, kind: str, other: str
 ) -> None:
     lonely = sorted(files.keys() - partners.keys())
     if lonely:

@@ -40,7 +40,7 @@ from scenescope.training.depthwise import FastDepthwiseGradients
 from scenescope.training.engine import refuse_other_engines
 from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
-from scenescope.training.norms import freeze_norms, prepare_norms
+from scenescope.training.norms import freeze_norms, one_value_error, prepare_norms
 from scenescope.training.optimiser import ATTENTION_SCALES, create_optimiser, set_rate
 from scenescope.training.processes import gather_objects, join_after_restart, share_from_first, sum_over_processes
 from scenescope.training.progress import Progress
@@ -255,10 +255,7 @@ class Training:
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
-            raise TrainingError(
-                f"A batch norm sees one value per channel ({len(images)} picture of"
-                f" {images.shape[-1]} x {images.shape[-2]}); train with larger batches or crops, or train.norm=frozen."
-            ) from error
+            raise one_value_error(len(images), *images.shape[-2:]) from error
         terms = self.loss(output, labels, normaliser)
         # Processes average their gradients; the loss is already divided by the whole batch, so undo that.
         self.accelerator.backward(terms["total"] * self.accelerator.num_processes)

@@ -15,6 +15,10 @@ from torch import Tensor
 from scenescope.backbones.build import count_parameters
 from scenescope.models.count import without_memory
 from scenescope.models.network import SegmentationNetwork
+from scenescope.training.norms import freeze_norms
+
+RUNTIME = 700 * 2**20
+"""Bytes that a process takes which has loaded torch and timm and done nothing yet (version 2 on Linux)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ def estimate_memory(
     average: bool,
     mixed_precision: bool,
     copies: int = 0,
+    frozen_norms: bool = False,
 ) -> MemoryEstimate:
     """Count the memory of a training step without running it.
 
@@ -57,6 +62,7 @@ def estimate_memory(
         average: whether averaged weights are kept.
         mixed_precision: whether the forward pass runs under bfloat16 autocast.
         copies: tensors as large as the logits that the losses keep beside cross-entropy, where all classes are seen.
+        frozen_norms: whether batch norms are frozen.
     """
     saved: dict[int, tuple[Any, int]] = {}
 
@@ -68,6 +74,8 @@ def estimate_memory(
 
     with without_memory(create) as network:
         network.train()
+        if frozen_norms:
+            freeze_norms(network)
         images = torch.empty(pictures, 3, height, width)
         with (
             torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),

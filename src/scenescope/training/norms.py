@@ -9,6 +9,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from scenescope.backbones.build import norm_layers
+from scenescope.errors import TrainingError
 
 
 def freeze_norms(network: nn.Module) -> None:
@@ -31,3 +32,11 @@ def prepare_norms(
         for name, child in network.named_children():
             setattr(network, name, convert_sync_batchnorm(child))
     return None
+
+
+def one_value_error(pictures: int, height: int, width: int) -> TrainingError:
+    """Say that a batch norm cannot normalise the one value that it has in so many pictures of a size."""
+    return TrainingError(
+        f"A batch norm sees one value per channel ({pictures} picture of {width} x {height}); train with larger "
+        "batches or crops, or train.norm=frozen."
+    )

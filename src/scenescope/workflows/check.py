@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from scenescope.data.catalog import open_dataset
+from scenescope.data.copies import copies_remark
 from scenescope.data.dataset import FileDataset, SceneDataset, notes
 from scenescope.data.inspection import FaultKind, Inspection
 from scenescope.data.oddities import OddityCounts
+from scenescope.data.pairs import listed
 from scenescope.data.proposal import propose
 from scenescope.data.scan import scan
 from scenescope.drawing.contact_sheet import contact_sheet
@@ -112,7 +114,8 @@ class Findings:
         unopened: why the others could not.
         num_identical: pairs of identical images in two splits.
         identical: the first of them, in words.
-        proposals: what unknown labels may mean.
+        unteachable: why nothing can be learned, or not all that the classes name, though no scene is at fault.
+        proposals: what the labels may mean.
         class_weights: (median frequency / frequency) ** 0.5 of each class in the first split; None when it is at fault.
     """
 
@@ -121,22 +124,14 @@ class Findings:
     unopened: list[str]
     num_identical: int
     identical: list[str]
+    unteachable: list[str]
     proposals: list[str]
     class_weights: list[float] | None
 
     @property
-    def unlabelled(self) -> list[str]:
-        """The splits without a labelled pixel, though nothing else is wrong with them.
-
-        A test split may be one, for its labels are often not public, unless it is the one to train on.
-        """
-        without = [found for found in self.splits if not any(found.pixels) and not found.faulty]
-        return [found.split for found in without if found.split != "test" or found is self.splits[0]]
-
-    @property
     def fit(self) -> bool:
-        """Whether a training would not stop on these data."""
-        return not self.unopened and not self.unlabelled and not any(found.faulty for found in self.splits)
+        """Whether a training would neither stop on these data nor learn nothing."""
+        return not self.unopened and not self.unteachable and not any(found.faulty for found in self.splits)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as an object that JSON can hold."""
@@ -146,6 +141,7 @@ class Findings:
             "splits": [split.to_json() for split in self.splits],
             "unopened": self.unopened,
             "identical_images_across_splits": {"pairs": self.num_identical, "first": self.identical},
+            "unteachable": self.unteachable,
             "proposals": self.proposals,
             "class_weights": self.class_weights,
         }
@@ -179,6 +175,8 @@ def check_dataset(
     identical: list[str] = []
     num_identical = 0
     codes: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
+    lone: dict[bool, Counter[int]] = {False: Counter(), True: Counter()}
+    forms: set[frozenset[int]] = set()
     for dataset in datasets:
         findings = SplitFindings(dataset.split, dataset.classes, notes=notes(dataset))
         step = max(1, len(dataset) // THUMBNAILS)
@@ -186,6 +184,8 @@ def check_dataset(
         for inspection in scan(dataset, workers, shown):
             findings.add(inspection)
             codes[inspection.colours].update(inspection.codes)
+            lone[inspection.colours].update(inspection.lone)
+            forms.add(frozenset(inspection.codes))
             split, name = seen.setdefault(inspection.digest, (dataset.split, inspection.name))
             if inspection.digest and split != dataset.split:
                 num_identical += 1
@@ -195,15 +195,57 @@ def check_dataset(
                 progress(dataset.split, findings.num_scenes, len(dataset))
         findings.notes += findings.oddities.sentences(dataset.split)
         found.append(findings)
+    copies = [copies_remark(datasets[0], other) for other in datasets[1:]]
     if found:
-        found[0].notes += remarks
-    proposals: list[str] = []
-    if datasets and isinstance(first := datasets[0], FileDataset):
-        guesses = (propose(first.table, first.classes, codes[colours], colours) for colours in (False, True))
-        proposals = [guess for guess in guesses if guess is not None]
+        found[0].notes += remarks + [remark for remark in copies if remark is not None]
+    own = kind == "folder"
     # Where labels are unread or unknown, the shares of the classes are wrong.
+    faulty = any(findings.faulty for findings in found)
+    unteachable = [] if faulty else _unteachable(found, own)
+    proposals = _proposals(datasets[0], codes, lone, forms) if own and found and (faulty or unteachable) else []
     weights = _class_weights(found[0].pixels) if found and not found[0].faulty else None
-    return Findings(f"{kind}:{root}", found, unopened, num_identical, identical, proposals, weights)
+    return Findings(f"{kind}:{root}", found, unopened, num_identical, identical, unteachable, proposals, weights)
+
+
+def _unteachable(found: Sequence[SplitFindings], own: bool) -> list[str]:
+    """Why a network could not learn from the first split, or not be scored on the others.
+
+    Args:
+        own: whether the user names the classes; those of a published data set need not all occur in a part of it.
+    """
+    # The labels of a test split are often not public; it may have none, unless it is the one to train on.
+    empty = [each for each in found if not any(each.pixels) and (each.split != "test" or each is found[0])]
+    reasons = [f"{each.split}: no pixel has a class; check masks and ignored values." for each in empty]
+    if not found or found[0] in empty:
+        return reasons
+    taught = [name for name in found[0].classes.names if name not in found[0].absent]
+    nowhere = [name for name in found[0].absent if all(name in each.absent for each in found)]
+    if len(taught) == 1:
+        reasons.append(
+            f"{found[0].split}: {taught[0]!r} fills 100 % of the scored pixels, so there is nothing to tell apart; "
+            "a class for all else is missing, or is ignored."
+        )
+    elif nowhere and own:
+        reasons.append(
+            f"No mask of {listed(each.split for each in found)} has a pixel of {listed(nowhere)}: take the name out "
+            "of classes.yaml, or correct the values or colours of the class."
+        )
+    return reasons
+
+
+def _proposals(
+    dataset: SceneDataset,
+    codes: Mapping[bool, Mapping[int, int]],
+    lone: Mapping[bool, Mapping[int, int]],
+    forms: Collection[frozenset[int]],
+) -> list[str]:
+    """What labels, numbers and colours, may mean."""
+    if not isinstance(dataset, FileDataset):
+        return []
+    if all(codes.values()):
+        return ["Some masks hold numbers and others colours, which no classes.yaml fits: save all masks alike."]
+    guesses = (propose(dataset.table, dataset.classes, codes[each], each, lone[each], forms) for each in (False, True))
+    return [guess for guess in guesses if guess is not None]
 
 
 def write_contact_sheet(findings: SplitFindings, path: Path) -> None:

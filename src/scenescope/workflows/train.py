@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,6 +18,7 @@ from scenescope.checkpoints.start import compare_start, start_from
 from scenescope.data.cache import cached, require_files
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SceneDataset
+from scenescope.data.label_counts import count_pixels
 from scenescope.data.settings import AugmentSettings, DataSettings
 from scenescope.drawing.charts import draw_curves
 from scenescope.errors import RecipeError, TrainingError
@@ -38,6 +40,7 @@ from scenescope.training.loop import (
 from scenescope.training.memory import MemoryEstimate, estimate_memory, keep_freed_memory
 from scenescope.training.progress import Progress
 from scenescope.training.settings import FREE_ON_RESUME, LossSettings, TrainSettings
+from scenescope.workflows.readiness import require_ready
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,10 @@ def _run(
     progress: Progress,
 ) -> TrainingResult:
     torch.manual_seed(settings.train.seed)
-    train_set, val_set = (cached(each, settings.data) for each in open_sets(settings.data))
+    train_set, val_set = open_sets(settings.data)
     accelerator = create_accelerator(device)
+    for remark in find_problems(settings, train_set, val_set, accelerator.num_processes):
+        progress.note(remark)
     if device.type == "cpu":
         keep_freed_memory()
     # Weights that are replaced at once need not be fetched.
@@ -106,8 +111,8 @@ def _run(
     training = Training(
         network=network,
         loss=create_loss(settings.loss, network, train_set),
-        train_set=train_set,
-        val_set=val_set,
+        train_set=cached(train_set, settings.data),
+        val_set=cached(val_set, settings.data),
         settings=settings.train,
         augment=settings.augment,
         directory=directory,
@@ -196,6 +201,14 @@ def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: Sce
     )
 
 
+def find_problems(
+    settings: RunSettings, train_set: SceneDataset, val_set: SceneDataset, num_processes: int = 1
+) -> list[str]:
+    """Refuse what would stop a training later; return what a user should know of the data (see ``require_ready``)."""
+    create = partial(create_network, settings.model, len(train_set.classes), pretrained=False)
+    return require_ready(create, train_set, val_set, settings.augment, settings.train, num_processes)
+
+
 def check_run(settings: RunSettings, train_set: SceneDataset) -> None:
     """Refuse settings that would stop a training at its start, without building anything large.
 
@@ -229,6 +242,7 @@ def estimate_run_memory(
         mixed_precision=resolve_precision(train.precision, device) == "bfloat16",
         # Both keep probabilities, Lovász also a weight for each.
         copies=2 if settings.loss.lovasz else int(settings.loss.dice > 0),
+        frozen_norms=train.norm == "frozen",
     )
 
 
@@ -258,15 +272,6 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str
     return changed
 
 
-def count_pixels(dataset: SceneDataset) -> torch.Tensor:
-    """Return the number of pixels of each class in all scenes, int64."""
-    pixels = torch.zeros(256, dtype=torch.int64)
-    for index in range(len(dataset)):
-        labels = torch.from_numpy(dataset[index].labels)
-        pixels += torch.bincount(labels.flatten(), minlength=256)
-    return pixels[: len(dataset.classes)]
-
-
 def _refuse_other_count(loss: LossSettings, train_set: SceneDataset) -> None:
     if isinstance(loss.class_weights, tuple) and len(loss.class_weights) != len(train_set.classes):
         raise RecipeError(
@@ -282,7 +287,7 @@ def _class_weights(loss: LossSettings, train_set: SceneDataset) -> torch.Tensor 
     if loss.class_weights == "none":
         return None
     power = 1.0 if loss.class_weights == "median_frequency" else 0.5
-    return median_frequency_weights(count_pixels(train_set), power)
+    return median_frequency_weights(torch.from_numpy(count_pixels(train_set)), power)
 
 
 def _refuse_foreign(directory: Path) -> None:
