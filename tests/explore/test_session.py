@@ -163,8 +163,8 @@ def test_a_model_that_is_not_there(session):
 
 def test_pictures_are_decoded_one_by_one(session, monkeypatch):
     """All by one thread, whichever asks."""
-    decoding, told = [], sessions.conversions
-    monkeypatch.setattr(sessions, "conversions", lambda each: decoding.append(threading.get_ident()) or told(each))
+    decoding, stored = [], sessions.stored
+    monkeypatch.setattr(sessions, "stored", lambda each: decoding.append(threading.get_ident()) or stored(each))
     content = encoded(Image.new("RGB", (8, 8)))
     threads = [threading.Thread(target=session.open, args=(content, "a.png")) for _ in range(3)]
     for thread in threads:
