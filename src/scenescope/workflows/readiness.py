@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from scenescope.data.copies import copies_remark
 from scenescope.data.dataset import SceneDataset, notes
 from scenescope.data.label_counts import require_labels
 from scenescope.data.settings import AugmentSettings
 from scenescope.errors import ModelError, StorageError
+from scenescope.models.count import without_memory
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.norms import freeze_norms, one_value_error
 from scenescope.training.settings import TrainSettings
@@ -49,9 +49,7 @@ def require_ready(
         sizes = {dataset[index].labels.shape for index in range(min(FIRST, len(dataset)))}
         require_labels(dataset)
     pictures = max(train.batch_size // (train.accumulation * num_processes), 1)
-    # Tensors with a size and no memory; what is drawn for them leaves no trace.
-    with torch.random.fork_rng(devices=[]), FakeTensorMode(), _quiet():
-        network = create()
+    with without_memory(create) as network, _quiet():
         _try_training(network, pictures, *augment.crop, frozen=train.norm == "frozen")
         for height, width in sizes:
             _try_validation(network, height, width)
