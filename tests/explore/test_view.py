@@ -5,7 +5,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from scenescope.attention.position import PositionAttention
 from scenescope.errors import ImageError, ModelError
-from scenescope.explore.points import cells
+from scenescope.explore.points import cell_numbers
 from scenescope.explore.view import attend
 from scenescope.inference.optimise import optimise_for_inference
 from scenescope.inference.predictor import predict_labels, predict_logits
@@ -153,7 +153,7 @@ def test_queries_and_keys_are_formed_once(network, image):
     hook.remove()
     assert len(formed) == 1
     with torch.inference_mode():
-        chosen = cells([(0, 0), (99, 69)], (70, 100), view.position.features)
+        chosen = cell_numbers([(0, 0), (99, 69)], (70, 100), view.position.cells, view.position.features)
         rows = network.head.position.rows(view.position.features, chosen)[0]
     np.testing.assert_allclose(view.position.maps([(0, 0), (99, 69)]).reshape(2, -1), rows, rtol=1e-5)
     np.testing.assert_array_equal(view.position.maps([(9, 9)]), maps[0])

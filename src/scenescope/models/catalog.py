@@ -97,6 +97,8 @@ def create_model(
             known = f"Known: {', '.join(presets)}." if presets else "It has none."
             raise ModelError(f"{name} has no preset {preset!r}.{nearest(preset, presets)} {known}")
         options = presets[preset] | options
+        published = options.pop("remainder", None)
+        remainder = published if remainder is None else remainder
     signature = inspect.signature(MODELS[name])
     for option in options:
         if option not in signature.parameters:
