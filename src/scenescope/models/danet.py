@@ -30,8 +30,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """In what the published forms differ. The code of 2020 has the deep stem, that of 2018, which trained the released
 network, the 7 x 7 one; mmsegmentation is the form of its 512 x 1024 recipes (those with 769 x 769 crops align corners);
-"tramac" is awesome-semantic-segmentation-pytorch; "paper" has the channel energies as the paper writes them. Their crops
-are multiples of the output stride though corners are aligned."""
+"tramac" is awesome-semantic-segmentation-pytorch; "paper" has the channel energies as the paper writes them. Their
+crops are multiples of the output stride though corners are aligned."""
 
 
 class DANetHead(nn.Module):
