@@ -81,6 +81,7 @@ def edges() -> SegmentationNetwork:
 
     class Means(torch.nn.Module):
         strides, channels = (8, 8, 8, 8), (3, 3, 3, 3)
+        multiple, only_multiples = 8, False
         mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
         def forward(self, images: Tensor) -> list[Tensor]:
