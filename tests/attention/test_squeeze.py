@@ -37,8 +37,11 @@ def slow_squeeze_attention(module: SqueezeAttention, features: torch.Tensor) -> 
     result = torch.zeros_like(main)
     for y in range(height):
         for x in range(width):
-            # Corners lie on corners.
-            v, u = (y * (rows - 1) / max(height - 1, 1), x * (columns - 1) / max(width - 1, 1))
+            if module.upsampling == "stretched":  # corners lie on corners
+                v, u = (y * (rows - 1) / max(height - 1, 1), x * (columns - 1) / max(width - 1, 1))
+            else:  # the centre of a square is where it lies
+                v = min(max((y + 0.5) / square_height - 0.5, 0), rows - 1)
+                u = min(max((x + 0.5) / square_width - 0.5, 0), columns - 1)
             top, left = min(math.floor(v), rows - 1), min(math.floor(u), columns - 1)
             bottom, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
             upper = small[:, top, left] * (1 - (u - left)) + small[:, top, right] * (u - left)
@@ -50,8 +53,9 @@ def slow_squeeze_attention(module: SqueezeAttention, features: torch.Tensor) -> 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("size", [(20, 33), (8, 8), (3, 17)])
-def test_equals_the_equation(variant: str, size: tuple[int, int]) -> None:
-    module = prepared(32, variant=variant)
+@pytest.mark.parametrize("upsampling", ["bilinear", "stretched"])
+def test_equals_the_equation(variant: str, size: tuple[int, int], upsampling: str) -> None:
+    module = prepared(32, variant=variant, upsampling=upsampling)
     features = torch.randn(2, 32, *size)
     expected = torch.stack([slow_squeeze_attention(module, picture) for picture in features])
     torch.testing.assert_close(module(features), expected, rtol=1e-4, atol=1e-5)
@@ -89,6 +93,14 @@ def test_attention_sees_coarse_positions_only() -> None:
     torch.testing.assert_close(module.attention_channel(moved), module.attention_channel(features))
     assert not torch.allclose(module.main(moved), module.main(features))
     assert not torch.allclose(finer.attention_channel(moved), finer.attention_channel(features))
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+def test_a_square_is_drawn_where_it_lies_whatever_the_size(upsampling: str) -> None:
+    module = prepared(32, upsampling=upsampling)
+    features = torch.randn(1, 32, 16, 31)
+    attention = module.attention_channel(features)
+    torch.testing.assert_close(module.attention_channel(features[..., :24])[..., :20], attention[..., :20])
 
 
 def test_the_alternatives_that_the_text_allows() -> None:
