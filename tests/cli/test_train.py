@@ -81,7 +81,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 def test_a_run_leaves_recipe_log_curves_and_models(run: Path) -> None:
     assert sorted(entry.name for entry in run.iterdir()) == [
-        "best", "checkpoints", "curves.png", "last", "log.jsonl", "recipe.yaml",
+        ".run", "best", "checkpoints", "curves.png", "last", "log.jsonl", "recipe.yaml",
     ]  # fmt: skip
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     assert recipe["train"]["steps"] == 4

@@ -11,7 +11,7 @@ import torch
 
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, sha256
-from scenescope.training import checkpoint, loop
+from scenescope.training import checkpoint, validation
 from scenescope.training.checkpoint import STATE, TENSORS, find_checkpoint, read_state
 from scenescope.training.progress import Silent
 from tests.training.tiny import tiny_training
@@ -39,7 +39,7 @@ class KillAt(Silent):
 def train_and_die(directory: Path, workers: int, when: int | str) -> None:
     """Die after a step, halfway through the second checkpoint, or in the second validation."""
     torch.set_num_threads(THREADS)
-    write, validate = checkpoint.write_tensors, loop.evaluate
+    write, validate = checkpoint.write_tensors, validation.evaluate
 
     def write_half(state: dict[str, torch.Tensor], path: Path) -> None:
         if (directory / "checkpoints" / "step-00000002").exists():
@@ -55,7 +55,7 @@ def train_and_die(directory: Path, workers: int, when: int | str) -> None:
     if when == "checkpoint":
         checkpoint.write_tensors = write_half
     if when == "validation":
-        loop.evaluate = validate_once
+        validation.evaluate = validate_once
     step = when if isinstance(when, int) else -1
     tiny_training(directory, progress=KillAt(step), workers=workers, steps=7).run()
 
@@ -72,7 +72,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(
     ("workers", "when", "resumed_at"),
-    [(0, 5, 4), (1, 1, None), (4, 3, 2), (1, "checkpoint", 2), (0, "validation", 4)],
+    [(0, 5, 4), (1, 1, None), (4, 3, 2), (1, "checkpoint", 2), (0, "validation", 6)],
 )
 def test_killed_and_resumed_ends_bit_identical(
     whole: str, tmp_path: Path, workers: int, when: int | str, resumed_at: int | None

@@ -13,7 +13,8 @@ from scenescope.data.settings import DataSettings
 from scenescope.errors import RecipeError
 from scenescope.models.catalog import create_model
 from scenescope.training.settings import LossSettings
-from scenescope.workflows.train import changed_settings, create_loss, open_sets
+from scenescope.workflows.run_directory import changed_settings
+from scenescope.workflows.train import create_loss, open_sets
 
 
 def test_changed_settings_are_named_by_their_dotted_keys() -> None:
