@@ -74,6 +74,8 @@ def evaluate(
         # Sizes are known only once read, so images are read one by one and stacked afterwards.
         singles = load_batches(share, [[position] for position in range(len(share))], workers, stop=stop)
         for images, labels in _batches(singles, batch_size):
+            if stop is not None and stop():
+                break
             height, width = images.shape[-2:]
             what = f"A picture of {width} x {height} pixels"
             with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
