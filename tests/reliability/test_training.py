@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -132,6 +133,7 @@ class Spoilt(Few):
 
 
 def train_spoilt(directory, after, how, workers):
+    multiprocessing.set_start_method("fork", force=True)  # a fork server of its own would have to load torch
     torch.set_num_threads(1)
     training: Training = tiny_training(directory, workers=workers, **(SETTINGS | OFTEN | {"checkpoint_every": 100}))
     training.train_set = Spoilt(after, how)

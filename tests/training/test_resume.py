@@ -1,5 +1,6 @@
 """Exact resume: killed at any step, the run ends with the bits of one never interrupted."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ from scenescope.files import CHECKSUMS, sha256
 from scenescope.training import checkpoint, validation
 from scenescope.training.checkpoint import STATE, TENSORS, find_checkpoint, read_state
 from scenescope.training.progress import Silent
+from tests.training.test_processes import Notes
 from tests.training.tiny import tiny_training
 
 THREADS = 1
@@ -134,3 +136,25 @@ def test_threads_and_generators_are_kept(tmp_path: Path) -> None:
     torch.set_num_threads(threads + 1)
     tiny_training(tmp_path / "other", steps=2).resume(tmp_path / "checkpoints" / "step-00000002")
     assert torch.get_num_threads() == threads
+
+
+def test_threads_of_a_larger_machine_are_not_imposed_and_that_is_told(tmp_path: Path) -> None:
+    tiny_training(tmp_path, steps=2).run()
+    newest = tmp_path / "checkpoints" / "step-00000002"
+    state = json.loads((newest / STATE).read_text())
+    (newest / STATE).write_text(json.dumps(state | {"threads": 4096}))
+    threads, notes = torch.get_num_threads(), Notes()
+    tiny_training(tmp_path, steps=2, progress=notes).resume(newest)
+    assert torch.get_num_threads() == max(len(os.sched_getaffinity(0)), threads)
+    torch.set_num_threads(threads)
+    assert "was computed with 4096 threads and this machine has" in notes.notes[0]
+    assert "the bits will differ" in notes.notes[0]
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) -> None:
+    tiny_training(tmp_path, steps=2).run()
+    other = tiny_training(tmp_path / "other", backbone="test_resnet")
+    with pytest.raises(
+        CheckpointError, match=r"^.*step-00000002 is of another network or of other classes: \d+ missing"
+    ):
+        other.resume(tmp_path / "checkpoints" / "step-00000002")
