@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 
 from scenescope.checkpoints.model_directory import save_model
@@ -35,14 +34,12 @@ from scenescope.training.checkpoint import (
     set_generator_states,
 )
 from scenescope.training.depthwise import FastDepthwiseGradients
-from scenescope.training.engine import refuse_other_engines
 from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, one_value_error, prepare_norms
 from scenescope.training.optimiser import ATTENTION_SCALES, create_optimiser, set_rate
 from scenescope.training.processes import (
     gather_objects,
-    join_after_restart,
     share_from_first,
     share_object,
     sum_over_processes,
@@ -387,14 +384,3 @@ def require_divisible(settings: TrainSettings, num_processes: int) -> None:
             f"train.batch_size={settings.batch_size} cannot be shared by {num_processes} processes in"
             f" {settings.accumulation} parts each; give a multiple of {share}."
         )
-
-
-def create_accelerator(device: torch.device) -> Accelerator:
-    """Return accelerate's engine; the launcher's environment tells it of further processes."""
-    refuse_other_engines()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    join_after_restart(device)
-    # Mixed precision is one autocast of ours, and accumulation our own sum, whatever the launcher is told.
-    accumulation = GradientAccumulationPlugin(num_steps=1)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", gradient_accumulation_plugin=accumulation)
