@@ -80,6 +80,8 @@ def run_training(
     with output_directory(directory), contextlib.ExitStack() as stack:
         if is_first and not stack.enter_context(held_directory(directory)):
             progress.note(f"The disk of {directory} has no locks: see to it that no other training writes there.")
+        if is_first:  # once more: another training may have ended in it before it was kept
+            refuse_foreign(directory, resume)
         torch.manual_seed(settings.train.seed)
         train_set, val_set = open_sets(settings.data)
         accelerator = create_accelerator(device)
