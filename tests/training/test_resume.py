@@ -97,7 +97,7 @@ def test_killed_and_resumed_ends_bit_identical(
 
 
 def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
-    tiny_training(tmp_path, steps=4).run()
+    tiny_training(tmp_path, steps=4, validate_every=4).run()
     checkpoints = tmp_path / "checkpoints"
     newest = checkpoints / "step-00000004"
     content = bytearray((newest / TENSORS).read_bytes())
