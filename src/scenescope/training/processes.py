@@ -7,22 +7,9 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 import torch.distributed
-from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 
 T = TypeVar("T")
-
-
-def create_accelerator(device: torch.device) -> Accelerator:
-    """Return accelerate's engine; the launcher's environment tells it of further processes."""
-    refuse_other_engines()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    join_after_restart(device)
-    # Mixed precision is one autocast of ours, and accumulation our own sum, whatever the launcher is told.
-    accumulation = GradientAccumulationPlugin(num_steps=1)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", gradient_accumulation_plugin=accumulation)
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:

@@ -28,10 +28,10 @@ from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
 from scenescope.models.settings import ModelSettings
+from scenescope.training.engine import create_accelerator
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training, TrainingResult, require_divisible
 from scenescope.training.memory import MemoryEstimate, estimate_memory
-from scenescope.training.processes import create_accelerator
 from scenescope.training.progress import Progress
 from scenescope.training.settings import LossSettings, TrainSettings
 from scenescope.workflows.readiness import require_ready
