@@ -2,8 +2,11 @@
 
 import contextlib
 import errno
+import fcntl
+import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -129,7 +132,12 @@ def test_a_directory_is_held_by_one_process_and_free_after_its_death(tmp_path: P
         with pytest.raises(StorageError, match="is in use by another process"), files.held_directory(tmp_path):
             pass
         holder.kill()
-    with files.held_directory(tmp_path):
+    with files.held_directory(tmp_path) as kept:
+        assert kept
+        # Any file closed would be the end of a lock of the other kind (POSIX), which a process may also hold twice.
+        (tmp_path / ".lock").open().close()
+        with pytest.raises(StorageError, match="is in use"), files.held_directory(tmp_path):
+            pass
         assert (tmp_path / ".lock").exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -166,3 +174,84 @@ def test_a_staged_file_that_fails_may_be_done_without(tmp_path):
 def raise_memory_error(place):
     place.write_text("half")
     raise MemoryError
+
+
+def test_a_lock_that_its_holder_removes_is_not_held_by_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B opens the lock of A; A ends and removes it; C starts; only then B locks what it has opened."""
+    held: list[str] = []
+    flock = fcntl.flock
+    third = ExitStack()
+
+    def delayed(file: object, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        first.close()
+        third.enter_context(files.held_directory(tmp_path))
+        held.append("C")
+        flock(file, operation)
+
+    first = ExitStack()
+    first.enter_context(files.held_directory(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", delayed)
+    with pytest.raises(StorageError, match="is in use"), files.held_directory(tmp_path):
+        held.append("B")
+    assert held == ["C"]
+    third.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_forked_processes_do_not_keep_the_lock_of_a_process_that_has_ended(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom scenescope.files import held_directory\n"
+        "with held_directory(Path(sys.argv[1])):\n"
+        "    if os.fork() == 0:\n        sys.stdin.read()\n        os._exit(0)\n"
+        "    print('forked', flush=True)\n    os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.wait() == -9
+        with files.held_directory(tmp_path):
+            pass
+        holder.communicate("")  # the fork still reads
+
+
+def test_a_disk_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with files.held_directory(tmp_path) as kept:
+        assert not kept
+
+
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    path, disk = tmp_path / "run" / "best", tmp_path / "disk"
+    files.write_directory(disk / "best", fill("old"))
+    path.parent.mkdir()
+    path.symlink_to(disk / "best")
+    (path.parent / ".best.previous").symlink_to(disk / "best")  # what an older version has left
+    files.recover_directory(path)
+    files.write_directory(path, fill("new"))
+    assert path.is_symlink()
+    assert (disk / "best" / "a.txt").read_text() == "new"
+    (disk / "best").rename(disk / ".best.previous")
+    assert files.whole_directory(path) == disk / ".best.previous"
+    files.recover_directory(path)
+    assert [entry.name for entry in disk.iterdir()] == ["best"]
+
+
+def test_what_is_written_has_the_usual_mode_and_the_mask_of_the_process_is_never_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.umask(0o027)
+
+    def never(mask: int) -> int:
+        raise AssertionError("another thread's files would have this mode")
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "umask", never)
+            files.write_text(tmp_path / "text", "x")
+            files.write_directory(tmp_path / "model", fill("x"))
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("text", "model")] == [0o640, 0o750]

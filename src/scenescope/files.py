@@ -8,8 +8,10 @@ import hashlib
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from scenescope.errors import StorageError
 
@@ -61,13 +63,11 @@ class StagedFiles:
         """
         with storage_errors(path, num_bytes):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-            os.close(handle)
-            temporary = Path(name)
+            temporary = _partial(path)
+            temporary.touch(exist_ok=False)
             try:
                 write(temporary)
                 _flush(temporary)
-                temporary.chmod(0o666 & ~_umask())
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
@@ -110,22 +110,23 @@ def write_text(path: Path, text: str) -> None:
 def write_directory(path: Path, write: Callable[[Path], None], num_bytes: int | None = None) -> None:
     """Let ``write`` fill a new directory, seal it with checksums and move it into place in one step.
 
-    An older directory of that name is replaced. A crash between two moves may leave it as ``.NAME.previous``:
-    ``whole_directory`` finds it there and the next writer puts it back.
+    An older directory of that name is replaced; where the name is a link, what it leads to is. A crash between two
+    moves may leave it as ``.NAME.previous``: ``whole_directory`` finds it there and the next writer puts it back.
 
     Raises:
         StorageError: the place cannot be written; the older directory is then untouched.
     """
     with storage_errors(path, num_bytes):
+        path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         recover_directory(path)
         if path.exists() and not path.is_dir():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        temporary = _partial(path)
+        temporary.mkdir()
         try:
             write(temporary)
             _seal(temporary)
-            temporary.chmod(0o777 & ~_umask())
             if path.exists():
                 path.rename(_previous(path))
             temporary.rename(path)
@@ -137,12 +138,14 @@ def write_directory(path: Path, write: Callable[[Path], None], num_bytes: int | 
 
 def recover_directory(path: Path) -> None:
     """Undo what a crash in ``write_directory`` may have left: put the previous directory back or remove it."""
+    path = Path(os.path.realpath(path))
     previous = _previous(path)
-    if previous.exists():
-        if path.exists():
-            shutil.rmtree(previous, ignore_errors=True)
-        else:
-            previous.rename(path)
+    if not path.exists() and previous.exists():
+        previous.rename(path)
+    elif previous.is_symlink():
+        previous.unlink()
+    elif previous.exists():
+        shutil.rmtree(previous, ignore_errors=True)
 
 
 def whole_directory(path: Path) -> Path:
@@ -175,36 +178,65 @@ def output_directory(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def held_directory(path: Path) -> Iterator[None]:
-    """Keep a directory to this process for the length of a ``with`` block, by a lock on its file ``.lock``.
+def held_directory(path: Path) -> Iterator[bool]:
+    """Keep a directory to this call for the length of a ``with`` block, by a lock on its file ``.lock``.
 
-    The lock ends with the process, however it ends, and processes forked from it do not share it. Where the system
-    has no such locks, nothing is kept.
+    The lock ends with the process, however it ends, and processes forked from it do not share it. Gives whether the
+    directory is kept: some network drives, and Windows, have no such locks.
 
     Raises:
-        StorageError: another process keeps it.
+        StorageError: another process keeps it, or this one does already.
     """
     try:
         import fcntl
     except ImportError:  # Windows
-        yield
+        yield False
         return
     lock = path / ".lock"
-    with storage_errors(lock):
-        file = lock.open("w")
-    with file:
+    with contextlib.ExitStack() as stack:
+        while True:
+            with storage_errors(lock):
+                file = stack.enter_context(lock.open("a"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:
+                raise StorageError(
+                    f"{path} is in use by another process; wait until it has ended or choose another --output."
+                ) from error
+            except OSError:
+                yield False
+                return
+            if _is_open(lock, file):
+                break
+            # Whoever held it has removed it meanwhile; the next one makes another.
+        _locks.add(file)
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            raise StorageError(
-                f"{path} is in use by another process; wait until it has ended or choose another --output."
-            ) from error
-        except OSError:  # a network drive without locks
-            pass
-        try:
-            yield
+            yield True
         finally:
-            lock.unlink(missing_ok=True)
+            _locks.discard(file)
+            if _is_open(lock, file) and not lock.stat().st_size:  # a file that says something is not ours
+                lock.unlink()
+
+
+_locks: set[TextIO] = set()
+
+
+def _leave_locks_to_the_parent() -> None:
+    for file in _locks:
+        file.close()
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
+
+
+def _is_open(path: Path, file: TextIO) -> bool:
+    """Tell whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def remove_partial(directory: Path) -> None:
@@ -265,12 +297,11 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def _partial(path: Path) -> Path:
+    """Return a new name beside a path for what is being written; made by the usual calls, it gets the usual mode."""
+    return path.parent / f".partial-{uuid.uuid4().hex[:12]}{path.suffix}"
+
+
 def _previous(path: Path) -> Path:
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.realpath(path))
     return path.parent / f".{path.name}.previous"
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -133,7 +133,9 @@ class SegmentationLoss:
     def _num_kept(self, scored: Tensor) -> Tensor:
         assert self.hard_fraction is not None
         # Less a hair, so that 0.3 of 30 is 9 and not 10.
-        return (scored.flatten(1).sum(1).double() * self.hard_fraction - 1e-9).ceil().long()
+        # On the CPU: not every device has float64.
+        scored_pixels = scored.flatten(1).sum(1).cpu().double()
+        return (scored_pixels * self.hard_fraction - 1e-9).ceil().long().to(scored.device)
 
 
 def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:

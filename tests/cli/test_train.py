@@ -20,6 +20,7 @@ from scenescope.data.scenes import ScenesDataset
 from scenescope.files import damaged_file, sha256
 from scenescope.training import checkpoint
 from scenescope.training.loop import Training, TrainingResult
+from scenescope.training.validation import Validation
 from scenescope.workflows import train as workflow
 
 runner = CliRunner()
@@ -81,7 +82,7 @@ def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 def test_a_run_leaves_recipe_log_curves_and_models(run: Path) -> None:
     assert sorted(entry.name for entry in run.iterdir()) == [
-        "best", "checkpoints", "curves.png", "last", "log.jsonl", "recipe.yaml",
+        ".run", "best", "checkpoints", "curves.png", "last", "log.jsonl", "recipe.yaml",
     ]  # fmt: skip
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     assert recipe["train"]["steps"] == 4
@@ -183,8 +184,9 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_not_in_the_way(
     Image.new("L", (192, 128), 77).save(next((broken / "masks" / "train").iterdir()))
     output = tmp_path / "run"
     line = refused(
-        capsys, monkeypatch, *QUICK, f"data.root={broken}", "loss.class_weights=none", "--output", str(output)
-    )
+        capsys, monkeypatch, *QUICK, "train.batch_size=4", f"data.root={broken}", "loss.class_weights=none",
+        "--output", str(output),
+    )  # fmt: skip
     assert "77" in line
     assert not output.exists()
 
@@ -244,22 +246,26 @@ def test_a_run_that_failed_in_its_first_checkpoint_is_not_in_the_way(
     assert (tmp_path / "run" / "tensorboard").exists() == (tensorboard == "true")
 
 
-def test_a_run_that_failed_after_a_validation_keeps_what_belongs_to_its_best_model(
+def test_a_run_that_ended_in_its_first_validation_goes_on_from_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def end_at_once(training: Training) -> None:
+    def end_at_once(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     settings = [*QUICK, "train.validate_every=1", "--output", str(tmp_path / "run")]
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_checkpoint", end_at_once)
+        patch.setattr(Validation, "count", end_at_once)
         assert runner.invoke(app, ["train", *settings]).exit_code == 130
-    assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == ["best", "log.jsonl", "recipe.yaml"]
+    assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == [
+        ".run", "checkpoints", "log.jsonl", "recipe.yaml",
+    ]  # fmt: skip
     assert "holds a training already; go on with it by --resume" in refused(capsys, monkeypatch, *settings)
     result = runner.invoke(app, ["train", *settings, "--resume"])
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+    assert [(row["step"], "loss" in row) for row in rows] == [
+        (step, trained) for step in (1, 2, 3, 4) for trained in (True, False)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,20 @@ def test_a_changed_source_or_table_is_decoded_again(scenes: FileDataset, tmp_pat
     )
 
 
+def test_a_mask_replaced_by_one_of_its_size_and_date_is_decoded_again(scenes: FileDataset, tmp_path: Path) -> None:
+    """As ``rsync -t`` and ``cp -p`` do."""
+    mask = tmp_path / "a-mask.bmp"
+    Image.fromarray(np.zeros((6, 5), dtype=np.uint8)).save(mask)
+    pair = (scenes.pairs[0][0], mask)
+    scenes = FileDataset(CLASSES, "train", scenes.root, (pair,), scenes.table)
+    assert CachedDataset(scenes, tmp_path / "cache", 10**6)[0].labels.max() == 0
+    state = mask.stat()
+    Image.fromarray(np.ones((6, 5), dtype=np.uint8)).save(mask)
+    os.utime(mask, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (mask.stat().st_size, mask.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    assert CachedDataset(scenes, tmp_path / "cache", 10**6)[0].labels.min() == 1
+
+
 def test_a_full_disk_takes_the_speed_only(scenes: FileDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = CachedDataset(scenes, tmp_path / "cache", 10**6)
 
@@ -114,7 +128,10 @@ def test_a_full_disk_takes_the_speed_only(scenes: FileDataset, tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    assert all(equal(cache[index], scenes[index]) for index in range(3))
+    told = r"Cannot write .*: No space left on device; .* Scenes that are not kept yet are decoded each time\."
+    with pytest.warns(UserWarning, match=told) as warned:
+        assert all(equal(cache[index], scenes[index]) for index in range(3))
+    assert len(warned) == 1
     assert not list((tmp_path / "cache").rglob("*.*"))
 
 

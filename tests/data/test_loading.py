@@ -1,11 +1,14 @@
 """Workers end with their reader, whatever became of it."""
 
+import errno
 import gc
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from scenescope.data import loading
 from scenescope.data.dataset import Scene
 from scenescope.data.loading import Sample, load_batches
 from scenescope.data.transforms import whole_sample
-from scenescope.errors import ImageError
+from scenescope.errors import ImageError, ScenescopeError
 from scenescope.models.catalog import create_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,9 +55,7 @@ def test_batches_come_in_order_and_an_error_as_it_was_raised(workers: int) -> No
     assert children() == before
 
 
-def test_a_reader_in_a_circle_of_references_ends_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    # How long torch waits for a worker that its collected queue can no longer tell to end.
-    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
+def test_a_reader_in_a_circle_of_references_ends_its_workers() -> None:
     before = children()
     circle: dict[str, Any] = {"reader": load_batches(Numbers(), ([0] for _ in range(100)), 1)}
     circle["circle"] = circle
@@ -73,6 +75,75 @@ def test_python_exits_though_a_reader_is_still_held(ending: str) -> None:
     # Workers that nobody ends make this wait without end.
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2 if ending else 0, "['number 0']\n", "")
+
+
+class Odd(Numbers):
+    """Number 1 kills its reader, 2 is never read, 3 is a mistake of a programmer, 4 warns."""
+
+    def __getitem__(self, key: int) -> Sample:
+        if key == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if key == 2:
+            threading.Event().wait()
+        if key == 3:
+            raise KeyError("three")
+        if key == 4:
+            warnings.warn("four is odd", stacklevel=1)
+        return super().__getitem__(key)
+
+
+def test_a_worker_that_is_killed_is_told_in_one_line_and_waited_for_no_longer() -> None:
+    before = children()
+    reader = load_batches(Odd(), [[0], [5], [1], [6], [7]], 2)
+    assert [next(reader)[2] for _ in range(2)] == [["number 0"], ["number 5"]]
+    told = r"^A process that reads pictures was killed by signal 9, most often for want of memory; try again with fewer"
+    with pytest.raises(ScenescopeError, match=told) as caught:
+        next(reader)
+    assert "\n" not in str(caught.value)
+    assert children() == before
+
+
+def test_a_batch_that_never_comes_is_given_up_when_the_training_is_asked_to_end() -> None:
+    before = children()
+    asked: list[bool] = []
+
+    def stop() -> bool:
+        asked.append(len(asked) > 2)
+        return asked[-1]
+
+    assert [names for _, _, names in load_batches(Odd(), [[0], [2], [5]], 1, stop=stop)] == [["number 0"]]
+    assert children() == before
+
+
+def test_any_other_error_of_a_worker_arrives_as_it_was_raised() -> None:
+    with pytest.raises(KeyError, match="three") as caught:
+        list(load_batches(Odd(), [[0], [3]], 1))
+    assert 'raise KeyError("three")' in caught.value.__notes__[0]
+
+
+def test_a_warning_is_told_once_though_every_worker_has_it() -> None:
+    loading._told.clear()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        assert len(list(load_batches(Odd(), [[4], [4], [4], [4]], 2))) == 4
+    assert [str(each.message) for each in told] == ["four is odd"]
+
+
+def test_more_processes_than_there_may_be_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, started = children(), []
+
+    def none_left(process: Any) -> None:
+        if started:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        started.append(process)
+        start(process)
+
+    start = multiprocessing.process.BaseProcess.start
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", none_left)
+    told = r"^Cannot start 3 processes to read pictures \(Resource temporarily unavailable\); try again with fewer"
+    with pytest.raises(ScenescopeError, match=told):
+        next(load_batches(Numbers(), [[0]], 3))
+    assert children() == before
 
 
 def test_pictures_keep_the_layout_of_files_until_the_network_takes_them() -> None:

@@ -210,27 +210,21 @@ def test_neutral_settings_draw_neutral_colours() -> None:
 
 
 @pytest.mark.parametrize("jitter", [JITTER, replace(JITTER, rare_class_share=0.7, max_class_share=0.12)])
-def test_a_sample_depends_on_seed_step_and_index_alone(jitter: AugmentSettings) -> None:
+def test_a_sample_depends_on_seed_step_place_and_scene_alone(jitter: AugmentSettings) -> None:
     view = TrainingView(Generated(), jitter, seed=5)
-    first = view[(3, 2)]
+    first = view[(3, 2, 7)]
     state = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
-    view[(4, 1)]
-    again = view[(3, 2)]
-    assert first[2] == again[2] == "scene 2"
+    view[(4, 1, 7)]
+    again = view[(3, 2, 7)]
+    assert first[2] == again[2] == "scene 7"
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
     # The global generators are not touched.
     assert torch.equal(torch.get_rng_state(), state[0])
     np.testing.assert_array_equal(np.random.get_state()[1], state[1])
     assert random.getstate() == state[2]
-    for other in (TrainingView(Generated(), jitter, seed=6)[(3, 2)], view[(4, 2)]):
+    for other in (TrainingView(Generated(), jitter, seed=6)[(3, 2, 7)], view[(4, 2, 7)], view[(3, 1, 7)]):
         assert not torch.equal(other[0], first[0])
-    # Two indices in one step are drawn apart, also for the same picture.
-    drawn = [
-        draw_parameters(np.random.default_rng(np.random.SeedSequence([5, 3, index])), 200, 300, jitter)
-        for index in (1, 2)
-    ]
-    assert drawn[0] != drawn[1]
 
 
 def lawn(height: int, width: int) -> Scene:
@@ -299,9 +293,9 @@ def test_a_training_view_places_its_windows() -> None:
             return lawn(40, 60)
 
     view = TrainingView(Lawns(), AugmentSettings(crop=(8, 10), scale=(1, 1), rare_class_share=1), seed=0)
-    assert all((view[(step, 0)][1] > 0).any() for step in range(20))
+    assert all((view[(step, 0, 0)][1] > 0).any() for step in range(20))
     view = TrainingView(Lawns(), replace(view.settings, rare_class_share=0), seed=0)
-    assert not all((view[(step, 0)][1] > 0).any() for step in range(20))
+    assert not all((view[(step, 0, 0)][1] > 0).any() for step in range(20))
 
 
 def test_a_scene_without_labels_is_cropped_as_ever() -> None:
@@ -349,7 +343,7 @@ def test_a_crop_is_placed_anew_ten_times_and_then_taken() -> None:
 
 def test_spawned_workers_give_the_same_samples() -> None:
     view = TrainingView(Generated(), JITTER, seed=0)
-    keys = [(step, index) for step in (0, 1) for index in range(4)]
+    keys = [(step, place, 3 - place) for step in (0, 1) for place in range(4)]
     context = multiprocessing.get_context("spawn")
     loader = DataLoader(view, batch_size=None, sampler=keys, num_workers=1, multiprocessing_context=context)
     for key, (image, labels, name) in zip(keys, loader, strict=True):

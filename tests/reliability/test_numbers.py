@@ -9,6 +9,7 @@ from scenescope.attention.position import PositionAttention
 from scenescope.data.settings import AugmentSettings
 from scenescope.data.transforms import TrainingView
 from scenescope.errors import TrainingError
+from scenescope.training.sampler import StepSampler
 from tests.training.tiny import Few, tiny_training
 
 
@@ -52,12 +53,13 @@ def test_no_overflow_at_32768_positions(dtype, times, promise):
 
 
 def test_no_two_pictures_share_a_random_stream(times, promise):
+    """Seven scenes and batches of eleven: some scenes come twice in a batch."""
     steps = times(100, 10)
     view = TrainingView(Few("", "train"), AugmentSettings(crop=(48, 64), scale=(0.5, 2.0), brightness=0.5), seed=0)
-    seen = {}
-    for step in range(steps):
-        for index in range(7):
-            image, _, _ = view[step, index]
-            seen.setdefault(np.asarray(image).tobytes(), []).append((step, index))
-            assert torch.equal(view[step, index][0], image)  # whoever asks, and however often
-    promise("no two training pictures are drawn alike, whichever worker draws them", 7 * steps, len(seen))
+    seen = set()
+    for batch in StepSampler(start=0, steps=steps, batch_size=11, parts=1, num_scenes=7, seed=0):
+        for key in batch:
+            image, _, _ = view[key]
+            seen.add(np.asarray(image).tobytes())
+            assert torch.equal(view[key][0], image)  # whoever asks, and however often
+    promise("no two training pictures are drawn alike, whichever worker draws them", 11 * steps, len(seen))

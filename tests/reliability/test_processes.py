@@ -31,7 +31,11 @@ def torchrun(count, directory, *, restarts=0, **settings):
         f"--max-restarts={restarts}",
     ]
     script = [str(ROOT / "tests/reliability/ranks.py"), str(directory), json.dumps(settings)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}",
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+    }
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, *launcher, *script], env=environment, capture_output=True, text=True, timeout=240, check=False

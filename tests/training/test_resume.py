@@ -1,5 +1,6 @@
 """Exact resume: killed at any step, the run ends with the bits of one never interrupted."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -11,9 +12,10 @@ import torch
 
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, sha256
-from scenescope.training import checkpoint, loop
+from scenescope.training import checkpoint, validation
 from scenescope.training.checkpoint import STATE, TENSORS, find_checkpoint, read_state
 from scenescope.training.progress import Silent
+from tests.training.test_processes import Notes
 from tests.training.tiny import tiny_training
 
 THREADS = 1
@@ -39,7 +41,7 @@ class KillAt(Silent):
 def train_and_die(directory: Path, workers: int, when: int | str) -> None:
     """Die after a step, halfway through the second checkpoint, or in the second validation."""
     torch.set_num_threads(THREADS)
-    write, validate = checkpoint.write_tensors, loop.evaluate
+    write, validate = checkpoint.write_tensors, validation.evaluate
 
     def write_half(state: dict[str, torch.Tensor], path: Path) -> None:
         if (directory / "checkpoints" / "step-00000002").exists():
@@ -55,7 +57,7 @@ def train_and_die(directory: Path, workers: int, when: int | str) -> None:
     if when == "checkpoint":
         checkpoint.write_tensors = write_half
     if when == "validation":
-        loop.evaluate = validate_once
+        validation.evaluate = validate_once
     step = when if isinstance(when, int) else -1
     tiny_training(directory, progress=KillAt(step), workers=workers, steps=7).run()
 
@@ -72,7 +74,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(
     ("workers", "when", "resumed_at"),
-    [(0, 5, 4), (1, 1, None), (4, 3, 2), (1, "checkpoint", 2), (0, "validation", 4)],
+    [(0, 5, 4), (1, 1, None), (4, 3, 2), (1, "checkpoint", 2), (0, "validation", 6)],
 )
 def test_killed_and_resumed_ends_bit_identical(
     whole: str, tmp_path: Path, workers: int, when: int | str, resumed_at: int | None
@@ -95,7 +97,7 @@ def test_killed_and_resumed_ends_bit_identical(
 
 
 def test_damaged_checkpoints_are_passed_over(tmp_path: Path) -> None:
-    tiny_training(tmp_path, steps=4).run()
+    tiny_training(tmp_path, steps=4, validate_every=4).run()
     checkpoints = tmp_path / "checkpoints"
     newest = checkpoints / "step-00000004"
     content = bytearray((newest / TENSORS).read_bytes())
@@ -134,3 +136,25 @@ def test_threads_and_generators_are_kept(tmp_path: Path) -> None:
     torch.set_num_threads(threads + 1)
     tiny_training(tmp_path / "other", steps=2).resume(tmp_path / "checkpoints" / "step-00000002")
     assert torch.get_num_threads() == threads
+
+
+def test_threads_of_a_larger_machine_are_not_imposed_and_that_is_told(tmp_path: Path) -> None:
+    tiny_training(tmp_path, steps=2).run()
+    newest = tmp_path / "checkpoints" / "step-00000002"
+    state = json.loads((newest / STATE).read_text())
+    (newest / STATE).write_text(json.dumps(state | {"threads": 4096}))
+    threads, notes = torch.get_num_threads(), Notes()
+    tiny_training(tmp_path, steps=2, progress=notes).resume(newest)
+    assert torch.get_num_threads() == max(len(os.sched_getaffinity(0)), threads)
+    torch.set_num_threads(threads)
+    assert "was computed with 4096 threads and this machine has" in notes.notes[0]
+    assert "the bits will differ" in notes.notes[0]
+
+
+def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) -> None:
+    tiny_training(tmp_path, steps=2).run()
+    other = tiny_training(tmp_path / "other", backbone="test_resnet")
+    with pytest.raises(
+        CheckpointError, match=r"^.*step-00000002 is of another network or of other classes: \d+ missing"
+    ):
+        other.resume(tmp_path / "checkpoints" / "step-00000002")

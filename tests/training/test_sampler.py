@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scenescope.training.sampler import StepSampler, step_indices
 
 
-def all_pairs(**changes: int) -> list[list[tuple[int, int]]]:
+def all_keys(**changes: int) -> list[list[tuple[int, int, int]]]:
     settings = {"start": 0, "steps": 6, "batch_size": 8, "parts": 1, "num_scenes": 11, "seed": 3} | changes
     return list(StepSampler(**settings))
 
@@ -22,15 +22,15 @@ def test_every_epoch_shows_every_scene_once(batch_size: int, num_scenes: int, se
 
 
 def test_starting_later_gives_the_same_steps() -> None:
-    assert all_pairs(start=4) == all_pairs()[4:]
+    assert all_keys(start=4) == all_keys()[4:]
 
 
 def test_processes_and_parts_share_each_batch() -> None:
-    alone = all_pairs()
+    alone = all_keys()
     for world_size, parts in ((2, 1), (1, 4), (2, 2), (4, 2)):
-        ranks = [all_pairs(rank=rank, world_size=world_size, parts=parts) for rank in range(world_size)]
+        ranks = [all_keys(rank=rank, world_size=world_size, parts=parts) for rank in range(world_size)]
         for step, batch in enumerate(alone):
-            shares = [pair for rank in ranks for part in rank[step * parts : (step + 1) * parts] for pair in part]
+            shares = [key for rank in ranks for part in rank[step * parts : (step + 1) * parts] for key in part]
             assert sorted(shares) == sorted(batch)
 
 

@@ -9,7 +9,8 @@ from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import AugmentSettings
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
-from scenescope.training.loop import Training, create_accelerator
+from scenescope.training.engine import create_accelerator
+from scenescope.training.loop import Training
 from scenescope.training.progress import Progress, Silent
 from scenescope.training.settings import TrainSettings
 

@@ -142,7 +142,7 @@ settings:
   train.warmup_steps: 0
   train.average_decay: null
   augment.crop: [32, 32]
-seeds: [0]
+seeds: [2]
 rows:
   - {name: one}
   - {name: mirrored, flip: true}
@@ -150,7 +150,7 @@ rows:
     ablation = planned(tmp_path, text)
     outcome = run(ablation, tmp_path / "out")
     (place,) = (tmp_path / "out" / "runs").iterdir()
-    one, mirrored = outcome.scores["one"][0], outcome.scores["mirrored"][0]
+    one, mirrored = outcome.scores["one"][2], outcome.scores["mirrored"][2]
     assert one["miou"] != mirrored["miou"]
     # Without flip the evaluator gives what the validation of the training gave.
     network = workflow.load_model(str(place / "last")).network

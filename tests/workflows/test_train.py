@@ -13,14 +13,7 @@ from scenescope.data.settings import DataSettings
 from scenescope.errors import RecipeError
 from scenescope.models.catalog import create_model
 from scenescope.training.settings import LossSettings
-from scenescope.workflows.train import changed_settings, create_loss, open_sets
-
-
-def test_changed_settings_are_named_by_their_dotted_keys() -> None:
-    old = {"train": {"steps": 5, "seed": 0}, "loss": {"weights": {"position": 1.0}}, "data": {"root": "a"}}
-    new = {"train": {"steps": 6, "seed": 0}, "loss": {"weights": {"channel": 1.0}}, "data": {"root": "a"}}
-    assert changed_settings(old, new) == ["loss.weights.channel", "loss.weights.position", "train.steps"]
-    assert changed_settings(old, old) == []
+from scenescope.workflows.train import create_loss, open_sets
 
 
 def test_class_weights_come_from_the_training_labels(monkeypatch: pytest.MonkeyPatch) -> None:

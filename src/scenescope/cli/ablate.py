@@ -40,15 +40,14 @@ def ablate(
         return
     if output is None:
         raise ScenescopeError("Where to write runs and tables is missing; give --output runs/NAME.")
-    from scenescope.cli.training_progress import terminal_progress
+    from scenescope.cli.training_progress import terminal_progress, training_device
     from scenescope.drawing.charts import draw_sweep
     from scenescope.files import write_text
-    from scenescope.inference.devices import resolve_device
     from scenescope.workflows.ablation import run_ablation
     from scenescope.workflows.ablation_table import as_markdown, summarise
 
     with terminal_progress(console) as progress:
-        outcome = run_ablation(planned, output, device=resolve_device(device), progress=progress)
+        outcome = run_ablation(planned, output, device=training_device(device), progress=progress)
     rows = summarise(planned, outcome)
     table = as_markdown(planned, rows, outcome.failures)
     write_text(output / f"{planned.name}.md", table)

@@ -18,8 +18,7 @@ def demo(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Train a small DANet on generated street scenes, score it, and look at what it attends to; some minutes."""
-    from scenescope.cli.training_progress import terminal_progress
-    from scenescope.inference.devices import resolve_device
+    from scenescope.cli.training_progress import terminal_progress, training_device
     from scenescope.recipes.reader import dump_recipe, load_recipe
     from scenescope.workflows.demo import run_demo
 
@@ -31,7 +30,7 @@ def demo(
             output,
             recipe=recipe.model_dump(mode="json"),
             recipe_text=dump_recipe(recipe),
-            device=resolve_device(device),
+            device=training_device(device),
             progress=progress,
         )
     if isinstance(result, int):

@@ -46,8 +46,7 @@ def train(
 
 
 def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device: str, again: str) -> None:
-    from scenescope.cli.training_progress import terminal_progress
-    from scenescope.inference.devices import resolve_device
+    from scenescope.cli.training_progress import terminal_progress, training_device
     from scenescope.recipes.reader import dump_recipe
     from scenescope.workflows.train import run_training
 
@@ -57,7 +56,7 @@ def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device:
             output,
             recipe=recipe.model_dump(mode="json"),
             recipe_text=dump_recipe(recipe),
-            device=resolve_device(device),
+            device=training_device(device),
             progress=progress,
             resume=resume,
         )

@@ -6,14 +6,28 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from scenescope.cli.console import Console
 
+if TYPE_CHECKING:
+    import torch
+
 SECONDS_BETWEEN_LINES = 15.0
+
+
+def training_device(name: str) -> torch.device:
+    """Return the device to train on; for a processor, this process keeps the memory of each step for the next."""
+    from scenescope.inference.devices import resolve_device
+    from scenescope.training.memory import keep_freed_memory
+
+    device = resolve_device(name)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device
 
 
 @contextlib.contextmanager

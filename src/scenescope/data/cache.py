@@ -1,8 +1,8 @@
 """Decoded scenes kept on disk, for data that is read many times: a JPEG or PNG is decoded once and then mapped.
 
-A kept scene is a file of its own, named by what it was decoded from (paths, sizes, times of change, table of labels),
-so that a source that has changed is decoded again. Nothing but speed depends on the cache: whatever cannot be kept, or
-is found damaged, is read from its source.
+A kept scene is a file of its own, named by what it was decoded from (paths, inodes, sizes, times of change, table of
+labels), so that a source that has changed is decoded again. Nothing but speed depends on the cache: whatever cannot be
+kept, or is found damaged, is read from its source.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import struct
 import time
+import warnings
 import zlib
 from pathlib import Path
 
@@ -116,9 +117,10 @@ class CachedDataset:
         if not self.storage_failed:
             try:
                 _write(path, scene)
-            except StorageError:
+            except StorageError as error:
                 # A full disk takes the speed and not the training.
                 self.storage_failed = True
+                warnings.warn(f"{error} Scenes that are not kept yet are decoded each time.", stacklevel=2)
         return scene
 
     def _paths(self, max_bytes: int) -> dict[int, Path]:
@@ -150,7 +152,11 @@ class CachedDataset:
         parts = [hashlib.sha256(self.dataset.table.fingerprint).hexdigest()]
         for file in self.dataset.files(index):
             state = file.stat()
-            parts += [str(file.resolve()), str(state.st_size), str(state.st_mtime_ns)]
+            # The time of change of the inode cannot be set back, as rsync -t and cp -p do with that of the content.
+            parts += [
+                str(file.resolve()),
+                *map(str, (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)),
+            ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
     def _map(self, index: int, path: Path) -> Scene | None:

@@ -1,31 +1,48 @@
-"""Reading scenes with worker processes, such that errors arrive as they were raised."""
+"""Reading scenes with worker processes, such that errors arrive as they were raised and nothing is waited for in vain.
+
+Each worker has a pipe of its own: it is sent the keys of a batch and answers with the batch or with an error. So a
+batch cannot be lost on its way, a worker that has died is the end of its pipe, and neither shared memory (64 MB in a
+container) nor open files grow with what is read. Warnings come along, and are told once and not by each worker.
+"""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+import traceback
 import warnings
 import weakref
-from collections.abc import Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
 
 from scenescope.errors import DataError, ScenescopeError
 
 Sample = tuple[torch.Tensor, torch.Tensor, str]
 Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
+StartMethod = Literal["fork", "spawn", "forkserver"]
+
+SECONDS_BETWEEN_LOOKS = 0.5
+"""How often the parent looks, while it waits for a batch, whether it is asked to end."""
 
 
 def load_batches(
     dataset: Dataset[Sample],
     batches: Iterable[list[Any]],
     workers: int,
-    start_method: Literal["fork", "spawn", "forkserver"] | None = None,
+    start_method: StartMethod | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[Batch]:
     """Yield stacked images B x 3 x H x W, labels B x H x W and names for each list of keys, in order.
 
@@ -35,15 +52,19 @@ def load_batches(
         dataset: gives a sample for a key.
         batches: lists of keys; samples of one list have the same size.
         workers: number of processes; 0 reads in this one.
-        start_method: how workers start; torch's default when not given.
+        start_method: how workers start; Python's default when not given.
+        stop: asked before each batch and while it is waited for; True ends the batches.
 
     Raises:
-        ScenescopeError: the one raised while reading a sample.
+        ScenescopeError: the one raised while reading a sample, or a worker has died or cannot be started.
     """
-    reader = _read(dataset, batches, workers, start_method)
+    reader = _read(dataset, batches, workers, start_method, stop)
     _open_readers.add(reader)
     return reader
 
+
+_told: dict[Any, Any] = {}
+"""What workers have warned of."""
 
 _open_readers: weakref.WeakSet[Generator[Batch]] = weakref.WeakSet()
 
@@ -62,82 +83,159 @@ def _read(
     dataset: Dataset[Sample],
     batches: Iterable[list[Any]],
     workers: int,
-    start_method: Literal["fork", "spawn", "forkserver"] | None,
+    start_method: StartMethod | None,
+    stop: Callable[[], bool] | None,
 ) -> Generator[Batch]:
-    others = set(multiprocessing.active_children())
-    with warnings.catch_warnings():
-        # More workers than cores is the user's choice.
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        loader: DataLoader[Any] = DataLoader(
-            _Caught(dataset),
-            batch_sampler=_Once(batches),
-            num_workers=workers,
-            collate_fn=_collate,
-            worker_init_fn=_live_and_die_with_parent,
-            # Without one of its own the loader would draw from the global generator.
-            generator=torch.Generator().manual_seed(0),
-            multiprocessing_context=start_method if workers else None,
-        )
-        batches_read = iter(loader)
-    processes = set(multiprocessing.active_children()) - others
-    try:
-        for batch in batches_read:
-            if isinstance(batch, ScenescopeError):
-                raise batch
-            yield batch
-    finally:
-        # Here and now: an error's traceback would keep this frame, and with it the workers.
-        del batches_read
-        # torch's way of asking workers to end fails when the garbage collector comes first, and then it sends SIGTERM.
-        for process in processes:
-            process.kill()
-            process.join()
+    if workers == 0:
+        for keys in batches:
+            if stop is not None and stop():
+                return
+            yield _batch(dataset, keys)
+        return
+    remaining = iter(batches)
+    with contextlib.ExitStack() as stack:
+        # Each has one batch, read or being read: so none is sent keys while it sends a batch.
+        waited_for: deque[_Worker] = deque()
+        for worker, keys in zip(_start(dataset, workers, start_method, stack), remaining, strict=False):
+            worker.ask(keys)
+            waited_for.append(worker)
+        while waited_for:
+            worker = waited_for.popleft()
+            answered = False
+            while not answered:
+                answered = worker.has_answered()
+                if stop is not None and stop():
+                    return
+            answer, told = worker.answer()
+            for message, category, file, line in told:
+                warnings.warn_explicit(message, category, file, line, registry=_told)
+            if (following := next(remaining, None)) is not None:
+                worker.ask(following)
+                waited_for.append(worker)
+            if isinstance(answer, BaseException):
+                raise answer
+            yield _unpacked(answer)
 
 
-class _Caught(Dataset[Any]):
-    """Returns an error in place of raising it: torch would wrap it in a page of text."""
+@dataclass
+class _Worker:
+    """A process that reads batches, as its parent sees it."""
 
-    def __init__(self, dataset: Dataset[Sample]) -> None:
-        self.dataset = dataset
+    process: BaseProcess
+    pipe: Connection
 
-    def __getitem__(self, key: Any) -> Sample | ScenescopeError:
+    def ask(self, keys: list[Any]) -> None:
+        """Send the keys of a batch."""
+        with self._death():
+            self.pipe.send(keys)
+
+    def has_answered(self) -> bool:
+        """Wait a moment for the batch, or the end of the process, and tell whether it is there."""
+        return self.pipe.poll(SECONDS_BETWEEN_LOOKS)
+
+    def answer(self) -> Any:
+        """Return what the process has answered."""
+        with self._death():
+            return self.pipe.recv()
+
+    def end(self) -> None:
+        """End the process here and now."""
+        self.process.kill()
+        self.process.join()
+
+    @contextlib.contextmanager
+    def _death(self) -> Iterator[None]:
         try:
-            return self.dataset[key]
-        except ScenescopeError as error:
-            return error
-        except (MemoryError, RuntimeError) as error:
-            # torch's allocator for the CPU raises a plain RuntimeError.
-            if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
-                raise
-            return DataError("A picture needs more memory than there is to read it; scale it down or crop less.")
+            yield
+        except (EOFError, OSError) as error:
+            self.process.join(SECONDS_BETWEEN_LOOKS)
+            code = self.process.exitcode
+            how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+            raise ScenescopeError(
+                f"A process that reads pictures {how}, most often for want of memory; try again with fewer of them"
+                " (train.workers, --workers; 0 reads in the main process)."
+            ) from error
 
 
-class _Once:
-    """A batch sampler of unknown length."""
+def _start(
+    dataset: Dataset[Sample], count: int, start_method: StartMethod | None, stack: contextlib.ExitStack
+) -> list[_Worker]:
+    """Start processes that the stack ends."""
+    context: Any = multiprocessing.get_context(start_method)
+    workers = []
+    try:
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            stack.callback(ours.close)
+            with theirs:  # only the worker keeps its end, so that its death is the end of the pipe
+                process = context.Process(target=_work, args=(dataset, theirs, ours), daemon=True)
+                process.start()
+            workers.append(_Worker(process, ours))
+            stack.callback(workers[-1].end)
+    except OSError as error:
+        raise ScenescopeError(
+            f"Cannot start {count} processes to read pictures ({error.strerror or error}); try again with fewer of them"
+            " (train.workers, --workers; 0 reads in the main process)."
+        ) from error
+    return workers
 
-    def __init__(self, batches: Iterable[list[Any]]) -> None:
-        self.batches = batches
 
-    def __iter__(self) -> Iterator[list[Any]]:
-        return iter(self.batches)
+def _work(dataset: Dataset[Sample], pipe: Connection, parents_end: Connection) -> None:
+    """Answer with batches until the parent ends this process."""
+    parents_end.close()
+    _live_and_die_with_parent()
+    torch.set_num_threads(1)
+    with contextlib.suppress(EOFError, ConnectionError):  # the parent has ended
+        while True:
+            keys = pipe.recv()
+            with warnings.catch_warnings(record=True) as caught:
+                try:
+                    answer: Any = _packed(_batch(dataset, keys))
+                except Exception as error:  # whatever it is, it is raised where the batch is waited for
+                    if not isinstance(error, ScenescopeError):  # a fault of ours: tell where
+                        error.add_note(traceback.format_exc())
+                    answer = error
+            pipe.send((answer, [(each.message, each.category, each.filename, each.lineno) for each in caught]))
 
 
-def _collate(samples: list[Sample | ScenescopeError]) -> Batch | ScenescopeError:
-    for sample in samples:
-        if isinstance(sample, ScenescopeError):
-            return sample
+def _batch(dataset: Dataset[Sample], keys: list[Any]) -> Batch:
+    try:
+        samples = [dataset[key] for key in keys]
+    except (MemoryError, RuntimeError) as error:
+        # torch's allocator for the CPU raises a plain RuntimeError.
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            raise
+        raise DataError("A picture needs more memory than there is to read it; scale it down or crop less.") from error
+    return _collate(samples)
+
+
+def _collate(samples: list[Sample]) -> Batch:
     images, labels, names = zip(*samples, strict=True)
     # The channels of a pixel lie side by side, as in the files: whole rows are copied and not single numbers.
     stacked = torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
     return stacked, torch.stack(labels), list(names)
 
 
-def _live_and_die_with_parent(worker: int) -> None:
-    """Leave Ctrl-C, which reaches the whole process group, to the parent, and end when the parent has ended.
+Packed = tuple[NDArray[Any], NDArray[Any], list[str]]
 
-    torch's own watch asks whether the process that started the worker has changed. That is the parent only when it
-    forked the worker: a fork server, Python's default on Linux from 3.14 on, outlives a killed parent for as long as
-    one of its workers lives, and they live for as long as it does.
+
+def _packed(batch: Batch) -> Packed:
+    """Return a batch as arrays: torch would send its tensors through shared memory."""
+    images, labels, names = batch
+    return images.permute(0, 2, 3, 1).numpy(), labels.numpy(), names
+
+
+def _unpacked(packed: Packed) -> Batch:
+    images, labels, names = packed
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels), names
+
+
+def _live_and_die_with_parent() -> None:
+    """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the parent, and end when it has ended.
+
+    The end of the pipe does not tell: workers that were forked later hold copies of the parent's end. Nor does the
+    process that started the worker: a fork server, Python's default on Linux from 3.14 on, outlives a killed parent for
+    as long as one of its workers lives, and they live for as long as it does.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

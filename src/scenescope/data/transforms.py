@@ -1,8 +1,8 @@
 """Training pictures: a random window of a scene, scaled, mirrored and recoloured, image and labels in step.
 
 The window is chosen in the source first and only it is resized, which costs a small part of resizing whole images. All
-that is random is drawn beforehand, as numbers, from a generator keyed by (seed, step, index): what a step sees depends
-on nothing that happened before it.
+that is random is drawn beforehand, as numbers, from a generator keyed by (seed, step, place in the batch): what a step
+sees depends on nothing that happened before it, and a scene that comes twice in a batch is drawn twice.
 """
 
 from __future__ import annotations
@@ -136,9 +136,10 @@ def whole_sample(scene: Scene) -> Sample:
 
 
 class TrainingView(Dataset[Sample]):
-    """Training pictures of a data set by (step, index): image 3 x h x w uint8, labels h x w uint8, name.
+    """Training pictures of a data set by (step, place, index): image 3 x h x w uint8, labels h x w uint8, name.
 
-    The same seed, step and index give the same picture in every process.
+    The place is that in the batch of the step, over all processes and parts; the index is that of the scene. The same
+    seed, step, place and index give the same picture in every process.
     """
 
     def __init__(self, dataset: SceneDataset, settings: AugmentSettings, seed: int) -> None:
@@ -146,10 +147,10 @@ class TrainingView(Dataset[Sample]):
         self.settings = settings
         self.seed = seed
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
-        step, index = key
+    def __getitem__(self, key: tuple[int, int, int]) -> Sample:
+        step, place, index = key
         scene = self.dataset[index]
-        generator = np.random.default_rng(np.random.SeedSequence([self.seed, step, index]))
+        generator = np.random.default_rng(np.random.SeedSequence([self.seed, step, place]))
         height, width = scene.labels.shape
         parameters = draw_parameters(generator, height, width, self.settings)
         parameters = place_window(generator, parameters, scene.labels, self.settings)

@@ -19,6 +19,7 @@ from scenescope.inference.checks import require_network
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
 from scenescope.inference.predictor import InferenceSettings, predict_labels
+from scenescope.labels import IGNORE
 from scenescope.models.network import SegmentationNetwork
 
 
@@ -33,6 +34,7 @@ def evaluate(
     rank: int = 0,
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
     boundary: BoundaryCounts | None = None,
     each: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> ConfusionMatrix:
@@ -47,6 +49,7 @@ def evaluate(
         workers: processes that read images; 0 reads in this one.
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
         progress: called with the number of images done and to do in this process.
+        stop: asked between images; once it says True in a process, that one leaves out the rest of its images.
         boundary: takes the counts along the boundaries in the same pass, over all processes likewise.
         each: called for every image with its position in the data set, its labels and its prediction, H x W.
 
@@ -69,8 +72,10 @@ def evaluate(
     done = 0
     with evaluating(network):
         # Sizes are known only once read, so images are read one by one and stacked afterwards.
-        singles = load_batches(share, [[position] for position in range(len(share))], workers)
+        singles = load_batches(share, [[position] for position in range(len(share))], workers, stop=stop)
         for images, labels in _batches(singles, batch_size):
+            if stop is not None and stop():
+                break
             height, width = images.shape[-2:]
             what = f"A picture of {width} x {height} pixels"
             with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
@@ -89,6 +94,17 @@ def evaluate(
         if boundary is not None:
             boundary.all_reduce()
     return confusion
+
+
+def count_scored_pixels(dataset: SceneDataset, *, workers: int = 0, rank: int = 0, world_size: int = 1) -> int:
+    """Read every image of a process's share with its labels, as ``evaluate`` does, and count what would be scored.
+
+    Raises:
+        DataError, ImageError: a picture or mask is not fit; the message names the file.
+    """
+    share = _Share(dataset, range(rank, len(dataset), world_size))
+    batches = load_batches(share, [[position] for position in range(len(share))], workers)
+    return sum(int((labels != IGNORE).sum()) for _, labels, _ in batches)
 
 
 class _Share(Dataset[Sample]):

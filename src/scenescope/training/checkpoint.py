@@ -9,7 +9,9 @@ augmentation and rate are pure functions of seed and step.
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scenescope.checkpoints.model_directory import read_tensors, write_tensors
+from scenescope.checkpoints.model_directory import read_tensors, state_differences, write_tensors
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, damaged_file, remove_partial, write_directory
+from scenescope.models.network import SegmentationNetwork
 from scenescope.training.average import AveragedWeights
 
 TENSORS = "tensors.safetensors"
@@ -111,13 +114,23 @@ def read_state(path: Path) -> dict[str, Any]:
 def restore_checkpoint(
     path: Path,
     *,
-    network: torch.nn.Module,
+    network: SegmentationNetwork,
     optimiser: torch.optim.Optimizer,
     average: AveragedWeights | None,
 ) -> None:
-    """Give network, optimiser and average the tensors of a checkpoint, and torch its number of threads."""
+    """Give network, optimiser and average the tensors of a checkpoint, and torch its number of threads.
+
+    Raises:
+        CheckpointError: it is of another network.
+    """
     tensors = read_tensors(path / TENSORS)
-    network.load_state_dict(_part(tensors, "network."))
+    weights = _part(tensors, "network.")
+    differences = state_differences(network, weights)
+    if differences:
+        raise CheckpointError(
+            f"{path} is of another network or of other classes: {'; '.join(differences)}; train to another --output."
+        )
+    network.load_state_dict(weights)
     entries: dict[int, dict[str, Tensor]] = {}
     for key, value in _part(tensors, "optimiser.").items():
         index, name = key.split(".", 1)
@@ -127,7 +140,13 @@ def restore_checkpoint(
     state = read_state(path)
     if average is not None:
         average.load(_part(tensors, "average."), state["average_updates"])
-    torch.set_num_threads(state["threads"])
+    torch.set_num_threads(usable_threads(state["threads"]))
+
+
+def usable_threads(threads: int) -> int:
+    """Return the number of threads of a checkpoint as far as this machine has cores, or was told to use as many."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(threads, max(cores, torch.get_num_threads()))
 
 
 def generator_states() -> Generators:
@@ -161,6 +180,14 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether a path is a checkpoint; a copy that a user keeps under a longer name is none."""
+    return bool(_NAME.fullmatch(path.name)) and any((path / name).is_file() for name in (STATE, CHECKSUMS))
+
+
+_NAME = re.compile(r"step-\d{8,}")
+
+
 def _checkpoints(directory: Path) -> list[Path]:
     """Return the checkpoints, newest first."""
-    return sorted(directory.glob("step-*"), reverse=True)
+    return sorted(filter(is_checkpoint, directory.glob("step-*")), reverse=True)

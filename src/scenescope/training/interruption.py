@@ -18,6 +18,10 @@ class Interruption:
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
+    def asked(self) -> bool:
+        """Tell whether a signal has come."""
+        return self.signal is not None
+
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Catch SIGINT and SIGTERM within a ``with`` block; outside the main thread nothing is caught."""

@@ -13,15 +13,17 @@ Row = dict[str, Any]
 
 
 def read_log(path: Path) -> list[Row]:
-    """Return the rows of a log; a last line cut short by a crash is left out."""
+    """Return the rows of a log; lines that are none, such as one cut short by a crash, are left out."""
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
     return rows
 
 
@@ -40,9 +42,14 @@ class Log:
 
     def __init__(self, directory: Path, *, after_step: int, tensorboard: bool) -> None:
         self.path = make_directory(directory) / "log.jsonl"
-        kept = [row for row in read_log(self.path) if row["step"] <= after_step]
-        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.rows: list[Row] = [row for row in read_log(self.path) if row["step"] <= after_step]
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self.board = _tensorboard(directory, after_step) if tensorboard else None
+
+    def validation(self, step: int) -> Row | None:
+        """Return the scores of a step if it has been validated."""
+        found = [row for row in self.rows if row["step"] == step and isinstance(row.get("val/miou"), float)]
+        return found[-1] if found else None
 
     def write(self, row: Row) -> None:
         """Append a row; it holds at least "step"."""

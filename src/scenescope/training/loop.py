@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor
 
 from scenescope.checkpoints.model_directory import save_model
@@ -20,12 +20,9 @@ from scenescope.data.dataset import SceneDataset
 from scenescope.data.loading import Batch, load_batches
 from scenescope.data.settings import AugmentSettings
 from scenescope.data.transforms import TrainingView
-from scenescope.errors import TrainingError
-from scenescope.evaluation.evaluator import evaluate
-from scenescope.evaluation.scores import Scores
+from scenescope.errors import ScenescopeError, TrainingError
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.precision import multiplies_bfloat16, resolve_precision
-from scenescope.inference.predictor import InferenceSettings
 from scenescope.losses import SegmentationLoss
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.average import AveragedWeights
@@ -37,16 +34,21 @@ from scenescope.training.checkpoint import (
     set_generator_states,
 )
 from scenescope.training.depthwise import FastDepthwiseGradients
-from scenescope.training.engine import refuse_other_engines
 from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
 from scenescope.training.norms import freeze_norms, one_value_error, prepare_norms
 from scenescope.training.optimiser import ATTENTION_SCALES, create_optimiser, set_rate
-from scenescope.training.processes import gather_objects, join_after_restart, share_from_first, sum_over_processes
+from scenescope.training.processes import (
+    gather_objects,
+    share_from_first,
+    share_object,
+    sum_over_processes,
+)
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler
 from scenescope.training.schedule import learning_rate
 from scenescope.training.settings import TrainSettings
+from scenescope.training.validation import Validation
 
 CHECKPOINTS = "checkpoints"
 STEP_REMEDY = "lower train.batch_size or augment.crop, or cut the batch into parts with train.accumulation"
@@ -82,6 +84,7 @@ class Training:
         augment: how scenes are varied.
         directory: the run directory.
         recipe: the resolved recipe, kept in checkpoints and models.
+        data: the fingerprint of the data, kept in checkpoints.
         accelerator: of accelerate; it prepares network and optimiser, no more.
         progress: is told what happens.
     """
@@ -96,8 +99,7 @@ class Training:
     recipe: dict[str, Any]
     accelerator: Accelerator
     progress: Progress
-    best: dict[str, Any] | None = None
-    last: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
     step: int = 0
     _generators: list[dict[str, Any]] | None = field(default=None, repr=False)
 
@@ -115,12 +117,14 @@ class Training:
         self.model, self.optimiser = accelerator.prepare(self.network, create_optimiser(self.network, settings))
         self.average = AveragedWeights(self.network, settings.average_decay) if settings.average_decay else None
         self.interruption = Interruption()
+        self.validation = Validation(self.val_set, settings, accelerator)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint.
 
         Raises:
             TrainingError: it was written by another number of processes.
+            CheckpointError: it is of another network.
         """
         state = read_state(checkpoint)
         if len(state["generators"]) != self.accelerator.num_processes:
@@ -129,7 +133,13 @@ class Training:
                 f" {self.accelerator.num_processes}; an exact resume needs the same number."
             )
         restore_checkpoint(checkpoint, network=self.network, optimiser=self._plain_optimiser, average=self.average)
-        self.step, self.best, self.last = state["step"], state["best"], state["last"]
+        if torch.get_num_threads() != state["threads"]:
+            self.progress.note(
+                f"{checkpoint} was computed with {state['threads']} threads and this machine has"
+                f" {torch.get_num_threads()}: the bits will differ from those of a run never interrupted."
+            )
+        self.step = state["step"]
+        self.validation.best, self.validation.last = state["best"], state["last"]
         self.precision = state["precision"]
         self._generators = state["generators"]
 
@@ -138,7 +148,7 @@ class Training:
 
         Raises:
             TrainingError: the loss is not finite, or a norm layer sees one value.
-            DataError, ImageError, LabelError: a scene cannot be read.
+            DataError, ImageError, LabelError: a scene cannot be read; the steps done are saved first.
             StorageError: a checkpoint or model cannot be written.
         """
         settings = self.settings
@@ -154,42 +164,49 @@ class Training:
                 log.close()
 
     def _run(self, log: Log | None) -> TrainingResult:
-        settings = self.settings
+        settings, validation = self.settings, self.validation
         self.progress.started(self.step, settings.steps)
-        batches = self._batches()
+        if self.step == 0:
+            validation.require_readable()
         if self._generators is None:
             torch.manual_seed(settings.seed + self.accelerator.process_index)
         else:
             set_generator_states(self._generators[self.accelerator.process_index])
-        checkpointed = self.step
+        batches = self._batches()
+        saved = self.step
+        faulty, fault = False, None
         with self.interruption.watched():
-            while self.step < settings.steps and self._asked_to_end() is None:
+            # The scores of this very step are younger than its checkpoint.
+            validation.take(share_object(log.validation(self.step) if log is not None else None))
+            self._validate_if_due(log)
+            while self.step < settings.steps:
                 started = time.perf_counter()
                 rate = learning_rate(self.step, settings)
+                parts, fault = self._next_parts(batches)
+                waited = time.perf_counter() - started
+                signal, faulty = self._agree(fault)
+                if signal or faulty:
+                    break
                 with memory_errors(TrainingError, "A training step", STEP_REMEDY):
-                    parts = [next(batches) for _ in range(settings.accumulation)]
-                    waited = time.perf_counter() - started
                     terms = self._optimise(parts, rate)
                 self.step += 1
                 logged = self.step % settings.log_every == 0
                 if logged and log is not None:
                     log.write(self._row(terms, rate, time.perf_counter() - started, waited))
                 self.progress.stepped(self.step, terms["total"] if logged else None, rate)
-                validates = self.step % settings.validate_every == 0 or self.step == settings.steps
-                checkpoints = self.step % settings.checkpoint_every == 0
-                if validates or checkpoints:
-                    self._share_statistics()
-                if validates:
-                    self._validate(log)
-                if checkpoints:
+                # Before the validation: it may fail, or be cut, and is done again after a resume.
+                if validation.is_due(self.step) or self.step % settings.checkpoint_every == 0:
                     self._checkpoint()
-                    checkpointed = self.step
-            if checkpointed != self.step:
-                self._share_statistics()
+                    saved = self.step
+                self._validate_if_due(log)
+            if saved != self.step:
                 self._checkpoint()
-            self._save_model("last", self.last)
-        signal = self._asked_to_end() if self.step < settings.steps else None
-        return TrainingResult(self.step, self.best, self.last, signal)
+            if faulty:
+                raise fault or TrainingError("Another process could not read its part of the data; see its message.")
+            if self.step:
+                self._save_model("last", validation.last)
+        complete = validation.last is not None and validation.last["step"] == settings.steps
+        return TrainingResult(self.step, validation.best, validation.last, None if complete else self._agree()[0])
 
     def _batches(self) -> Iterator[Batch]:
         settings = self.settings
@@ -203,7 +220,19 @@ class Training:
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
         )
-        return load_batches(TrainingView(self.train_set, self.augment, settings.seed), sampler, settings.workers)
+        view = TrainingView(self.train_set, self.augment, settings.seed)
+        return load_batches(view, sampler, settings.workers, stop=self.interruption.asked)
+
+    def _next_parts(self, batches: Iterator[Batch]) -> tuple[list[Batch], ScenescopeError | None]:
+        """Read the parts of a step. Return a fault of the data in place of raising it: first the steps done are saved.
+
+        There are fewer parts where there is a fault, or a signal has come.
+        """
+        try:
+            with memory_errors(TrainingError, "A training step", STEP_REMEDY):
+                return list(itertools.islice(batches, self.settings.accumulation)), None
+        except ScenescopeError as fault:
+            return [], fault
 
     def _optimise(self, parts: list[Batch], rate: float) -> dict[str, float]:
         """Take one optimiser step over the whole global batch and return its loss terms."""
@@ -267,34 +296,24 @@ class Training:
         if self.average is not None:
             share_from_first(self.average.state.values())
 
-    def _validate(self, log: Log | None) -> None:
-        accelerator = self.accelerator
+    def _validate_if_due(self, log: Log | None) -> None:
+        """Score the network and keep it if it is the best so far; a signal cuts it short, and nothing is kept."""
+        if not self.validation.is_due(self.step):
+            return
         with self._evaluated_weights():
-            matrix = evaluate(
-                self.network,
-                self.val_set,
-                InferenceSettings(),
-                accelerator.device,
-                workers=self.settings.workers,
-                rank=accelerator.process_index,
-                world_size=accelerator.num_processes,
-            )
-        scores = Scores.from_matrix(matrix, self.val_set.classes.names)
-        row: Row = {
-            "step": self.step,
-            "val/miou": scores.mean_iou,
-            "val/pixel_accuracy": scores.pixel_accuracy,
-            "val/iou": scores.iou_by_class(),
-        }
+            matrix = self.validation.count(self.network, stop=self.interruption.asked)
+        if self._agree()[0]:
+            return
+        row = self.validation.row(matrix, self.step)
+        if self.validation.take(row):
+            self._save_model("best", row)
+        # Last: what the log holds need not be done again.
         if log is not None:
             log.write(row)
         self.progress.validated(row)
-        self.last = row
-        if self.best is None or row["val/miou"] > self.best["val/miou"]:
-            self.best = row
-            self._save_model("best", row)
 
     def _checkpoint(self) -> None:
+        self._share_statistics()
         generators = gather_objects(generator_states())
         if self.accelerator.is_main_process:
             save_checkpoint(
@@ -304,7 +323,13 @@ class Training:
                 optimiser=self._plain_optimiser,
                 average=self.average,
                 generators=generators,
-                extra={"recipe": self.recipe, "precision": self.precision, "best": self.best, "last": self.last},
+                extra={
+                    "recipe": self.recipe,
+                    "data": self.data,
+                    "precision": self.precision,
+                    "best": self.validation.best,
+                    "last": self.validation.last,
+                },
                 keep=self.settings.keep_checkpoints,
             )
         self.accelerator.wait_for_everyone()
@@ -327,9 +352,10 @@ class Training:
                 row[name.rsplit(".", 1)[1]] = parameter.item()
         return row | {"seconds": round(seconds, 4), "seconds_waiting": round(waited, 4)}
 
-    def _asked_to_end(self) -> int | None:
-        """Return the number of the signal that any process has received."""
-        return max(gather_objects(self.interruption.signal or 0)) or None
+    def _agree(self, fault: ScenescopeError | None = None) -> tuple[int | None, bool]:
+        """Return the number of the signal that any process has received, and whether any has met a fault."""
+        answers = gather_objects((self.interruption.signal or 0, fault is not None))
+        return max(number for number, _ in answers) or None, any(faulty for _, faulty in answers)
 
     def _train_mode(self) -> None:
         self.model.train()
@@ -358,14 +384,3 @@ def require_divisible(settings: TrainSettings, num_processes: int) -> None:
             f"train.batch_size={settings.batch_size} cannot be shared by {num_processes} processes in"
             f" {settings.accumulation} parts each; give a multiple of {share}."
         )
-
-
-def create_accelerator(device: torch.device) -> Accelerator:
-    """Return accelerate's engine; the launcher's environment tells it of further processes."""
-    refuse_other_engines()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    join_after_restart(device)
-    # Mixed precision is one autocast of ours, and accumulation our own sum, whatever the launcher is told.
-    accumulation = GradientAccumulationPlugin(num_steps=1)
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="no", gradient_accumulation_plugin=accumulation)

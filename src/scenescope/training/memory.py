@@ -104,6 +104,8 @@ def estimate_memory(
 def keep_freed_memory() -> None:
     """Let the C library keep the memory that a step frees for the next one; for this process and for good.
 
+    So it is for a command to decide and not for a library.
+
     By default glibc gives each large tensor back to the kernel and takes it anew a step later, zeroed page by page.
     Other C libraries have no such settings (``man mallopt``).
     """

@@ -37,6 +37,11 @@ def gather_objects(value: T) -> list[T]:
     return values  # type: ignore[return-value]
 
 
+def share_object(value: T) -> T:
+    """Return the value that the first process has."""
+    return gather_objects(value)[0]
+
+
 def _several() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 

@@ -19,7 +19,7 @@ def step_indices(step: int, batch_size: int, num_scenes: int, seed: int) -> list
 
 
 class StepSampler:
-    """Yields the parts of each step for one process, as lists of (step, index).
+    """Yields the parts of each step for one process, as lists of (step, place in the batch, index).
 
     Args:
         start: first step.
@@ -50,13 +50,13 @@ class StepSampler:
     def __len__(self) -> int:
         return (self.steps - self.start) * self.parts
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
         share = self.batch_size // (self.world_size * self.parts)
         for step in range(self.start, self.steps):
             indices = step_indices(step, self.batch_size, self.num_scenes, self.seed)
             for part in range(self.parts):
                 first = (part * self.world_size + self.rank) * share
-                yield [(step, index) for index in indices[first : first + share]]
+                yield [(step, place, indices[place]) for place in range(first, first + share)]
 
 
 @lru_cache(maxsize=2)

@@ -87,7 +87,7 @@ class TrainSettings:
     validate_every: Annotated[int, Gt(0)] = 500
     """Steps between validations."""
     checkpoint_every: Annotated[int, Gt(0)] = 500
-    """Steps between checkpoints."""
+    """Steps between checkpoints; there is one before each validation, too."""
     keep_checkpoints: Annotated[int, Gt(0)] = 2
     """Number of newest checkpoints to keep."""
 
@@ -102,8 +102,12 @@ FREE_ON_RESUME = frozenset(
         "train.workers",
         "train.log_every",
         "train.tensorboard",
+        "train.validate_every",
+        "train.checkpoint_every",
+        "train.keep_checkpoints",
+        "data.root",
         "data.cache",
         "data.cache_gigabytes",
     }
 )
-"""Settings that may change when a run is resumed."""
+"""Settings that may change when a run is resumed; the data themselves may not, wherever they lie."""

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from scenescope.checkpoints.model_directory import load_model
+from scenescope.data.fingerprint import fingerprint
+from scenescope.data.settings import DataSettings
 from scenescope.errors import TrainingError
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
@@ -87,7 +89,8 @@ class Outcome:
 def run_ablation(ablation: Ablation, directory: Path, *, device: torch.device, progress: Progress) -> Outcome:
     """Train and score what is not done yet; called again, it goes on where it stopped.
 
-    Runs are known by their settings, so that tables in one directory share those that they have in common.
+    Runs are known by their settings and their data, so that tables in one directory share those that they have in
+    common, and no table mixes scores of data that have changed meanwhile.
 
     Args:
         directory: gets ``runs/``, each a run directory with its scores.
@@ -95,9 +98,13 @@ def run_ablation(ablation: Ablation, directory: Path, *, device: torch.device, p
     Raises:
         ScenescopeError: settings, data, model or storage cannot be used; nothing is trained if any row's cannot.
     """
+    data: dict[DataSettings, str] = {}
     for row in ablation.rows:
         settings = row.runs[0].settings
-        check_run(settings, open_sets(settings.data)[0])
+        sets = open_sets(settings.data)
+        check_run(settings, sets[0])
+        if settings.data not in data:
+            data[settings.data] = _digest(fingerprint(*sets))
     scores: dict[str, dict[int, dict[str, Any]]] = {row.name: {} for row in ablation.rows}
     failures: list[str] = []
     # Seeds outside, rows inside: the first half of the time gives a whole table, with one seed.
@@ -106,7 +113,7 @@ def run_ablation(ablation: Ablation, directory: Path, *, device: torch.device, p
     with output_directory(directory):
         for number, (row, run) in enumerate(planned, start=1):
             progress.note(f"{row.name}, seed {run.seed} ({number} of {len(planned)})")
-            place = _place(directory, row, run)
+            place = _place(directory, row, run, data[row.runs[0].settings.data])
             try:
                 score = _score(row, run, place, device, progress)
             except TrainingError as error:
@@ -119,9 +126,9 @@ def run_ablation(ablation: Ablation, directory: Path, *, device: torch.device, p
     return Outcome(scores, failures)
 
 
-def _place(directory: Path, row: AblationRow, run: PlannedRun) -> Path:
-    """Return the run directory: an existing one with these settings, or a new one that also tells its row."""
-    digest = _digest(_own_settings(run.recipe))
+def _place(directory: Path, row: AblationRow, run: PlannedRun, data: str) -> Path:
+    """Return the run directory: an existing one with these settings and data, or a new one that also tells its row."""
+    digest = _digest(_own_settings(run.recipe) | {"": data})
     name = "".join(letter if letter.isalnum() else "-" for letter in row.name.lower())[:40]
     found = sorted((directory / RUNS).glob(f"*-{digest}"))
     return found[0] if found else directory / RUNS / f"{name}-seed{run.seed}-{digest}"
@@ -179,5 +186,5 @@ def _own_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _digest(settings: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that stand for settings."""
+    """Return eight hexadecimal digits that stand for settings, or for data."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import partial
@@ -18,29 +17,25 @@ from scenescope.checkpoints.start import compare_start, start_from
 from scenescope.data.cache import cached, require_files
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SceneDataset
+from scenescope.data.fingerprint import fingerprint
 from scenescope.data.label_counts import count_pixels
 from scenescope.data.settings import AugmentSettings, DataSettings
 from scenescope.drawing.charts import draw_curves
-from scenescope.errors import RecipeError, TrainingError
-from scenescope.files import held_directory, output_directory, recover_directory, remove_partial, write_text
+from scenescope.errors import RecipeError
+from scenescope.files import held_directory, output_directory
 from scenescope.inference.precision import resolve_precision
 from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
 from scenescope.models.settings import ModelSettings
-from scenescope.training.checkpoint import find_checkpoint, read_state
+from scenescope.training.engine import create_accelerator
 from scenescope.training.log import read_log
-from scenescope.training.loop import (
-    CHECKPOINTS,
-    Training,
-    TrainingResult,
-    create_accelerator,
-    require_divisible,
-)
-from scenescope.training.memory import MemoryEstimate, estimate_memory, keep_freed_memory
+from scenescope.training.loop import Training, TrainingResult, require_divisible
+from scenescope.training.memory import MemoryEstimate, estimate_memory
 from scenescope.training.progress import Progress
-from scenescope.training.settings import FREE_ON_RESUME, LossSettings, TrainSettings
+from scenescope.training.settings import LossSettings, TrainSettings
 from scenescope.workflows.readiness import require_ready
+from scenescope.workflows.run_directory import LOG, agreed_checkpoint, checkpoint_to_resume, own_files, refuse_foreign
 
 
 @dataclass(frozen=True)
@@ -73,74 +68,73 @@ def run_training(
         resume: go on from the newest whole checkpoint; with none, start at step 0.
 
     Raises:
-        TrainingError: the directory holds a training already, or the training cannot go on.
+        TrainingError: the directory holds a training already or files of somebody else, or the training cannot go on.
         RecipeError: resumed with another recipe, or class weights that do not fit.
+        DataError: resumed with other data.
         ScenescopeError: data, model or storage cannot be used.
     """
-    _refuse_foreign(directory)
-    with output_directory(directory):
-        # Of several processes the first keeps the directory for all.
-        kept = held_directory(directory) if os.environ.get("RANK", "0") == "0" else contextlib.nullcontext()
-        with kept:
-            checkpoint = _checkpoint_to_resume(directory, recipe, resume, progress)
-            return _run(settings, directory, checkpoint, recipe, recipe_text, device, progress)
-
-
-def _run(
-    settings: RunSettings,
-    directory: Path,
-    checkpoint: Path | None,
-    recipe: Mapping[str, Any],
-    recipe_text: str,
-    device: torch.device,
-    progress: Progress,
-) -> TrainingResult:
-    torch.manual_seed(settings.train.seed)
-    train_set, val_set = open_sets(settings.data)
-    accelerator = create_accelerator(device)
-    for remark in find_problems(settings, train_set, val_set, accelerator.num_processes):
-        progress.note(remark)
-    if device.type == "cpu":
-        keep_freed_memory()
-    # Weights that are replaced at once need not be fetched.
-    replaced = checkpoint is not None or settings.train.start_from is not None
-    network = create_network(settings.model, len(train_set.classes), pretrained=False if replaced else None)
-    if settings.train.start_from is not None and checkpoint is None:
-        for note in start_from(network, settings.train.start_from, train_set.classes, settings.train.take):
-            progress.note(note)
-    training = Training(
-        network=network,
-        loss=create_loss(settings.loss, network, train_set),
-        train_set=cached(train_set, settings.data),
-        val_set=cached(val_set, settings.data),
-        settings=settings.train,
-        augment=settings.augment,
-        directory=directory,
-        recipe=dict(recipe),
-        accelerator=accelerator,
-        progress=progress,
-    )
-    if checkpoint is not None:
-        training.resume(checkpoint)
-    if accelerator.is_main_process:
-        remove_partial(directory)
-        for model in ("best", "last"):
-            recover_directory(directory / model)
-        write_text(directory / "recipe.yaml", recipe_text)
-    accelerator.wait_for_everyone()
-    try:
+    # Of several processes the first keeps the directory for all.
+    is_first = os.environ.get("RANK", "0") == "0"
+    if is_first:
+        refuse_foreign(directory, resume)
+    with output_directory(directory), contextlib.ExitStack() as stack:
+        if is_first and not stack.enter_context(held_directory(directory)):
+            progress.note(f"The disk of {directory} has no locks: see to it that no other training writes there.")
+        if is_first:  # once more: another training may have ended in it before it was kept
+            refuse_foreign(directory, resume)
+        torch.manual_seed(settings.train.seed)
+        train_set, val_set = open_sets(settings.data)
+        accelerator = create_accelerator(device)
+        for remark in find_problems(settings, train_set, val_set, accelerator.num_processes):
+            progress.note(remark)
+        data = fingerprint(train_set, val_set) if is_first else None
+        checkpoint = None
+        if data is not None and resume:
+            checkpoint = checkpoint_to_resume(
+                directory,
+                recipe=recipe,
+                defaults=default_settings(),
+                train=settings.train,
+                data=data,
+                progress=progress,
+            )
+        checkpoint = agreed_checkpoint(checkpoint)
+        network = _first_network(settings, train_set, checkpoint, progress)
+        training = Training(
+            network=network,
+            loss=create_loss(settings.loss, network, train_set),
+            train_set=cached(train_set, settings.data),
+            val_set=cached(val_set, settings.data),
+            settings=settings.train,
+            augment=settings.augment,
+            directory=directory,
+            recipe=dict(recipe),
+            accelerator=accelerator,
+            progress=progress,
+            data=data,
+        )
+        if checkpoint is not None:
+            training.resume(checkpoint)
+        if is_first:
+            stack.enter_context(own_files(directory, recipe_text, progress))
+        accelerator.wait_for_everyone()
         result = training.run()
-    except BaseException:
-        # With neither checkpoint nor model there is nothing to go on from, and nothing may be in the way of a new try.
-        if accelerator.is_main_process and not _holds_training(directory):
-            for name in ("recipe.yaml", "log.jsonl"):
-                (directory / name).unlink(missing_ok=True)
-            for name in (CHECKPOINTS, "tensorboard"):
-                shutil.rmtree(directory / name, ignore_errors=True)
-        raise
-    if accelerator.is_main_process:
-        draw_curves(read_log(directory / "log.jsonl"), directory / "curves.png")
-    return result
+        if is_first:
+            draw_curves(read_log(directory / LOG), directory / "curves.png")
+        return result
+
+
+def _first_network(
+    settings: RunSettings, train_set: SceneDataset, checkpoint: Path | None, progress: Progress
+) -> SegmentationNetwork:
+    """Build the network of step 0; of one whose weights a checkpoint replaces, none are fetched."""
+    start = settings.train.start_from if checkpoint is None else None
+    replaced = checkpoint is not None or start is not None
+    network = create_network(settings.model, len(train_set.classes), pretrained=False if replaced else None)
+    if start is not None:
+        for note in start_from(network, start, train_set.classes, settings.train.take):
+            progress.note(note)
+    return network
 
 
 def open_sets(data: DataSettings) -> tuple[SceneDataset, SceneDataset]:
@@ -260,18 +254,6 @@ def default_settings() -> dict[str, dict[str, Any]]:
     return defaults
 
 
-def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted keys in which two recipes differ."""
-    changed: list[str] = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            changed += changed_settings(before, after, f"{prefix}{key}.")
-        elif before != after:
-            changed.append(f"{prefix}{key}")
-    return changed
-
-
 def _refuse_other_count(loss: LossSettings, train_set: SceneDataset) -> None:
     if isinstance(loss.class_weights, tuple) and len(loss.class_weights) != len(train_set.classes):
         raise RecipeError(
@@ -288,48 +270,3 @@ def _class_weights(loss: LossSettings, train_set: SceneDataset) -> torch.Tensor 
         return None
     power = 1.0 if loss.class_weights == "median_frequency" else 0.5
     return median_frequency_weights(torch.from_numpy(count_pixels(train_set)), power)
-
-
-def _refuse_foreign(directory: Path) -> None:
-    """Refuse a directory with files that no training has put there, such as one of images."""
-    entries = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
-    foreign = sorted(name for name in entries if not name.startswith("."))
-    if foreign and "recipe.yaml" not in foreign:
-        raise TrainingError(
-            f"{directory} holds other files than those of a training ({foreign[0]}); choose a new --output."
-        )
-
-
-def _holds_training(directory: Path) -> bool:
-    models = any((directory / name).exists() for name in ("best", "last"))
-    return models or any((directory / CHECKPOINTS).glob("step-*"))
-
-
-def _checkpoint_to_resume(directory: Path, recipe: Mapping[str, Any], resume: bool, progress: Progress) -> Path | None:
-    if not resume:
-        if _holds_training(directory):
-            raise TrainingError(
-                f"{directory} holds a training already; go on with it by --resume or choose another --output."
-            )
-        return None
-    checkpoint, notes = find_checkpoint(directory / CHECKPOINTS)
-    for note in notes:
-        progress.note(note)
-    if checkpoint is None:
-        progress.note(f"There is no checkpoint in {directory} yet; starting at step 0.")
-        return None
-    state = read_state(checkpoint)
-    if state["step"] > recipe["train"]["steps"]:
-        raise RecipeError(
-            f"{directory} has done {state['step']} steps, more than train.steps={recipe['train']['steps']};"
-            " give a larger number, or train to another --output."
-        )
-    # A setting that is younger than the run had its default's behaviour then.
-    old = {section: values | state["recipe"].get(section, {}) for section, values in default_settings().items()}
-    changed = set(changed_settings(old, recipe)) - FREE_ON_RESUME
-    if changed:
-        raise RecipeError(
-            f"The recipe has changed since {checkpoint} in {', '.join(sorted(changed))}; resume with the settings in"
-            f" {directory / 'recipe.yaml'}, or train to another --output with train.start_from={directory / 'last'}."
-        )
-    return checkpoint
