@@ -68,8 +68,7 @@ def create_model(
             pictures that are small beside what the backbone was trained on.
         refine: channels of a correction of the logits at half the size of the picture, see Refinement; 0 leaves it out.
         remainder: what height and width of an image leave, magnified and filled up, when they are divided by the output
-            stride, see SegmentationNetwork; that of the crops which the network was trained on. (0, 0) unless given,
-            and (1, 1) with ``align_corners``.
+            stride, see SegmentationNetwork; that of the crops which the network was trained on, (0, 0) unless given.
         options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
             ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.
 
@@ -97,8 +96,6 @@ def create_model(
             known = f"Known: {', '.join(presets)}." if presets else "It has none."
             raise ModelError(f"{name} has no preset {preset!r}.{nearest(preset, presets)} {known}")
         options = presets[preset] | options
-        published = options.pop("remainder", None)
-        remainder = published if remainder is None else remainder
     signature = inspect.signature(MODELS[name])
     for option in options:
         if option not in signature.parameters:

@@ -22,16 +22,15 @@ from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "official": {"backbone": "resnet101s.gluon_in1k", "multi_grid": (4, 8, 16), "remainder": (0, 0)},
-    "official-2018": {"backbone": "resnet101", "multi_grid": (4, 8, 16), "remainder": (0, 0)},
+    "official": {"backbone": "resnet101s.gluon_in1k", "multi_grid": (4, 8, 16)},
+    "official-2018": {"backbone": "resnet101", "multi_grid": (4, 8, 16)},
     "mmseg": {"backbone": "resnet101c.gluon_in1k", "align_corners": False, "auxiliary_head": True},
-    "tramac": {"backbone": "resnet50s.gluon_in1k", "remainder": (0, 0)},
-    "paper": {"backbone": "resnet101", "multi_grid": (4, 8, 16), "channel_form": "paper", "remainder": (0, 0)},
+    "tramac": {"backbone": "resnet50s.gluon_in1k"},
+    "paper": {"backbone": "resnet101", "multi_grid": (4, 8, 16), "channel_form": "paper"},
 }
 """In what the published forms differ. The code of 2020 has the deep stem, that of 2018, which trained the released
 network, the 7 x 7 one; mmsegmentation is the form of its 512 x 1024 recipes (those with 769 x 769 crops align corners);
-"tramac" is awesome-semantic-segmentation-pytorch; "paper" has the channel energies as the paper writes them. Their
-crops are multiples of the output stride though corners are aligned."""
+"tramac" is awesome-semantic-segmentation-pytorch; "paper" has the channel energies as the paper writes them."""
 
 
 class DANetHead(nn.Module):

@@ -21,7 +21,7 @@ from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "official": {"backbone": "resnet101s.gluon_in1k", "multi_grid": (4, 8, 16), "remainder": (0, 0)},
+    "official": {"backbone": "resnet101s.gluon_in1k", "multi_grid": (4, 8, 16)},
 }
 """The published network."""
 

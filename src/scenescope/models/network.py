@@ -31,8 +31,7 @@ class SegmentationNetwork(nn.Module):
     Attributes:
         smallest: images are filled up to at least this many pixels a side.
         remainder: what height and width of an image, magnified and filled up, leave when they are divided by the output
-            stride: 0, and 1 where corners are aligned and the backbone can do it; of a network trained on other crops
-            what those left.
+            stride: 0, as crops do that are multiples; 1 for networks trained on crops such as 769 with corners aligned.
         magnify: pictures are enlarged by this factor before the backbone sees them, 1 as published. A picture of 480 x
             360 magnified by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
         refinement: corrects the logits at half the size of the (magnified) picture, None as published.
@@ -56,7 +55,7 @@ class SegmentationNetwork(nn.Module):
         self.align_corners = align_corners
         self.loss_weights = dict(loss_weights or {})
         self.smallest = 1
-        self.remainder = (1, 1) if align_corners and not backbone.only_multiples else (0, 0)
+        self.remainder = (0, 0)
         self.magnify = 1.0
         self.refinement: Refinement | None = None
         self.config: dict[str, Any] = {}

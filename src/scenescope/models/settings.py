@@ -32,8 +32,8 @@ class ModelSettings:
     """Factor by which pictures are enlarged before the backbone sees them, in training and prediction alike."""
     refine: Annotated[int, Interval(ge=0)] = 0
     """Channels of a correction of the logits at half the size of the picture; 0 leaves it out, as published."""
-    remainder: tuple[int, int] | None = None
-    """What height and width of an image, magnified and filled up, leave when divided by the output stride; unless
-    given, 0, or 1 where align_corners is true and the crop leaves 1."""
+    remainder: tuple[int, int] = (0, 0)
+    """What height and width of an image, magnified and filled up, leave when divided by the output stride; [1, 1] for
+    crops such as 769 x 769 with corners aligned."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the network's builder, such as channel_form: paper."""

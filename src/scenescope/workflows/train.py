@@ -168,6 +168,7 @@ def create_network(model: ModelSettings, num_classes: int, *, pretrained: bool |
         align_corners=model.align_corners,
         magnify=model.magnify,
         refine=model.refine,
+        remainder=model.remainder if any(model.remainder) else None,
         **model.options,
     )
 

@@ -116,6 +116,8 @@ def told_options(meta: Mapping[str, Any]) -> dict[str, Any]:
     aligned = set(re.findall(r"\balign_corners=(True|False)\b", text))
     if len(aligned) == 1:
         told["align_corners"] = aligned == {"True"}
+        if told["align_corners"]:
+            told["remainder"] = (1, 1)  # its crops are 769 x 769 then
     strides = re.search(r"\bstrides=\((\d+(?:, ?\d+){3})\)", text)
     if strides is not None:
         told["output_stride"] = 4 * math.prod(int(stride) for stride in strides[1].split(","))
