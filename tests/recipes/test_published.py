@@ -15,7 +15,7 @@ import pytest
 from scenescope.inference.protocols import PROTOCOLS
 from scenescope.recipes.reader import list_recipes, load_recipe
 from scenescope.recipes.recipe import SETTINGS
-from scenescope.workflows.train import changed_settings
+from scenescope.workflows.run_directory import changed_settings
 
 TRAINING_PICTURES = {
     ("cityscapes", "train"): 2975,
