@@ -229,7 +229,7 @@ def test_a_fault_of_what_is_scored_is_found_before_the_first_step(
         else:
             mask.write_bytes(mask.read_bytes()[:40])
     line = refused(capsys, "train", "mine.yaml", "--output", "new")
-    assert ("Every pixel of split 'val' of data is ignored" if fault == "ignored" else masks[0].name[:3]) in line
+    assert ("'val'" if fault == "ignored" else "masks/val/val-") in line
 
 
 def test_a_validation_that_fails_costs_nothing_and_is_done_by_the_resume(
@@ -242,8 +242,7 @@ def test_a_validation_that_fails_costs_nothing_and_is_done_by_the_resume(
 
     with monkeypatch.context() as patch:
         patch.setattr(validation, "evaluate", fail)
-        with pytest.raises(MemoryError):
-            scenescope("train", "mine.yaml", "--output", "cut")
+        assert scenescope("train", "mine.yaml", "--output", "cut") == 2
     assert (here / "cut" / "checkpoints" / "step-00000002").is_dir()
     assert scenescope("train", "mine.yaml", "--output", "cut", "--resume") == 0
     assert weights("cut") == weights("whole")

@@ -205,7 +205,7 @@ def test_validation_takes_one_picture_at_a_time(tiny: Build, tmp_path: Path) -> 
 
 def test_tensorboard_shows_the_log_and_no_step_twice(tiny: Build, tmp_path: Path) -> None:
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    tiny(tmp_path, tensorboard=True, steps=4, checkpoint_every=2).run()
+    tiny(tmp_path, tensorboard=True, steps=4, checkpoint_every=2, validate_every=4).run()
     shutil.rmtree(tmp_path / "checkpoints" / "step-00000004")
     resumed = tiny(tmp_path, tensorboard=True, steps=6, checkpoint_every=2)
     resumed.resume(tmp_path / "checkpoints" / "step-00000002")
