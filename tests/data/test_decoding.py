@@ -12,7 +12,7 @@ from PIL import Image
 from scenescope.data.decoding import is_transparent, orientation, stored
 from scenescope.data.images import opened, read_image
 from scenescope.errors import ImageError
-from scenescope.inference.segmenter import _as_array
+from scenescope.inference.segmenter import picture_array
 
 WIDE = np.random.default_rng(0).integers(0, 65536, (6, 9, 4), dtype=np.uint16)
 Png = Callable[..., bytes]
@@ -50,7 +50,7 @@ def test_dark_16_bit_colours_are_refused_from_file_and_from_pillow(tmp_path: Pat
     with pytest.raises(ImageError, match=r"3 bands of uint16, values \d+ to \d+ \(only 12 of 16 bits are used\)"):
         read_image(path)
     with Image.open(path) as picture, pytest.raises(ImageError, match=r"picture cannot be read: 3 bands of uint16"):
-        _as_array(picture, 100)
+        picture_array(picture, 100)
 
 
 def test_16_bit_grey_with_alpha(tmp_path: Path, png: Png) -> None:
@@ -94,10 +94,10 @@ def test_a_picture_of_the_users_own_is_left_where_it_was() -> None:
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
     with Image.open(buffer) as picture:
         picture.seek(1)
-        assert _as_array(picture, 100)[0, 0].tolist() == [0, 255, 0]
+        assert picture_array(picture, 100)[0, 0].tolist() == [0, 255, 0]
         assert picture.tell() == 1
         picture.load()
-    assert _as_array(picture, 100)[0, 0].tolist() == [0, 255, 0]
+    assert picture_array(picture, 100)[0, 0].tolist() == [0, 255, 0]
 
 
 def test_transparency_of_alpha_and_of_palettes() -> None:
