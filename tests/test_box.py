@@ -11,6 +11,8 @@ import torch
 from scenescope.checkpoints.find import models_in_box
 from scenescope.checkpoints.model_directory import load_model
 from scenescope.data.camvid import CLASSES, open_camvid
+from scenescope.export import export_onnx, verify
+from scenescope.inference.exported import open_exported
 from scenescope.inference.segmenter import Segmenter
 
 BOX = models_in_box()
@@ -56,3 +58,19 @@ def test_a_photograph_needs_no_name_of_a_model() -> None:
     sky[40:] = (90, 90, 90)
     prediction = Segmenter.load(device="cpu").predict(sky)
     assert prediction.shares()["Sky"] > 0.2
+
+
+@pytest.mark.parametrize("name", BOX)
+def test_the_exported_file_answers_as_the_model_at_any_size(name: str, real_data: Callable[[str], Path]) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    loaded = load_model(name)
+    content = export_onnx(loaded.network, loaded.classes)
+    assert max(each.difference for each in verify(loaded.network, content)) < 1e-4
+    segmenter, exported = Segmenter.load(name, "cpu"), open_exported(content, "the file")
+    file = Segmenter(exported.network, exported.classes)
+    scenes = open_camvid(str(real_data("camvid")), "val")
+    for index, (height, width) in enumerate([(360, 480), (351, 470), (187, 333)]):
+        image = scenes[30 * index].image[:height, :width]
+        same = segmenter.predict(image).labels == file.predict(image).labels
+        assert same.mean() > 0.999, (height, width)

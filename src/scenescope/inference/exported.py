@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from scenescope.backbones.build import Backbone
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
-from scenescope.errors import CheckpointError, ScenescopeError, nearest
+from scenescope.errors import CheckpointError, ModelError, ScenescopeError, nearest
 from scenescope.inference.memory import lacks_memory
 from scenescope.inference.onnx_file import refuse_more_than_layers, try_once
 from scenescope.labels import Classes
@@ -56,6 +56,19 @@ class ExportedNetwork(SegmentationNetwork):
         super().__init__(
             _Ran(run, mean, std, num_classes), _Answered(), num_classes=num_classes, align_corners=align_corners
         )
+
+    def low_resolution(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
+        """Return the file's answer, at the size of the images.
+
+        Raises:
+            ModelError: asked to stretch logits, which the file has drawn already.
+        """
+        if stretch:
+            raise ModelError(
+                "An exported file draws its cells where they look and cannot stretch them, as --protocol official and"
+                " mmseg do; name the model directory that it was made of, or leave the protocol out."
+            )
+        return super().low_resolution(images)
 
 
 class _Ran(Backbone):
