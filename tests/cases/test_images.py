@@ -194,9 +194,10 @@ def test_an_optimised_mask_is_not_taken_for_another(scenescope: Run, tmp_path: P
     """isic-challenge-scoring#8: optimisers make {0, 255} a PNG of 1 bit, which is equal in every viewer."""
     void = np.zeros(SIZE)
     void[:5] = 255
+    void[5, :2] = 1, 2
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": photo()}, void, ignore=255)
     assert scenescope("check", f"folder:{root}", "--workers", 0).exit_code == 0
-    Image.fromarray(void > 0).save(root / "masks/train/t.png")
+    Image.fromarray(void == 255).save(root / "masks/train/t.png")
     checked = scenescope("check", f"folder:{root}", "--workers", 0)
     assert checked.exit_code == 2
     assert "grey of less than 8 bit that stores 1 and shows 255, and both have a meaning here" in checked.output

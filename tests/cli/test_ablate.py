@@ -20,7 +20,7 @@ settings:
   train.workers: 0
   train.precision: float32
   augment.crop: [32, 32]
-seeds: [0]
+seeds: [2]
 sweep: {setting: loss.weights.position, values: [0.0, 1.0]}
 """
 
@@ -42,7 +42,7 @@ def test_a_table_as_markdown_json_and_curve(ablation: Path, scenescope: Callable
     assert [row["name"] for row in stored] == ["0.0", "1.0"]
     for row in stored:
         assert f"| {row['name']} | 1 | {100 * row['miou']:.2f} |" in table
-        assert row["runs"]["0"]["miou"] == row["miou"]
+        assert row["runs"]["2"]["miou"] == row["miou"]
     # Another weight is another training.
     assert stored[0]["miou"] != stored[1]["miou"]
     with Image.open("out/mine.png") as curve:
@@ -56,7 +56,7 @@ def test_a_table_as_markdown_json_and_curve(ablation: Path, scenescope: Callable
 def test_a_plan_is_printed_and_nothing_is_written(ablation: Path, scenescope: Callable[..., object]) -> None:
     result = scenescope("ablate", "mine.yaml", "train.steps=9", "--dry-run")
     assert result.output.splitlines() == [
-        "Weight of the position loss: 2 runs of 9 steps, seeds 0.",
+        "Weight of the position loss: 2 runs of 9 steps, seeds 2.",
         "  0.0: loss.weights.position=0.0",
         "  1.0: loss.weights.position=1.0",
     ]

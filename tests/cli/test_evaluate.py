@@ -137,7 +137,7 @@ def test_a_protocol_is_a_set_of_settings_of_which_single_ones_can_be_replaced(ru
     result = run(f"folder:{data}", "--model", model, "--output", tmp_path, "--protocol", "official-ms", *options)
     assert result.exit_code == 0, result.output
     stored = json.loads((tmp_path / "scores.json").read_text())
-    settings = InferenceSettings(window=40, stride=0.5, base_size=60, border="pad", combine="exp")
+    settings = InferenceSettings(window=40, stride=0.5, base_size=60, border="pad", combine="exp", stretch=True)
     assert stored["settings"] == json.loads(json.dumps(dataclasses.asdict(settings)))
     loaded = load_model(model)
     confusion = evaluate(loaded.network, open_dataset("folder", str(data), "val"), settings)
