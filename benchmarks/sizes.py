@@ -43,9 +43,11 @@ class Cut:
         return dataclasses.replace(scene, image=scene.image[place], labels=scene.labels[place])
 
     def name(self, index: int, /) -> str:
+        """Return the name of a scene."""
         return self.whole.name(index * self.every)
 
     def files(self, index: int, /) -> tuple[Path, ...]:
+        """Return the files of a scene."""
         return self.whole.files(index * self.every)
 
 

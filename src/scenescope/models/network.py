@@ -91,14 +91,14 @@ class SegmentationNetwork(nn.Module):
     def low_resolution(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
         """Return the same logits before they are drawn at the size of the images, at the size of the features.
 
-        Unless they are to be stretched, images are filled up on the right and below, with the mean colour.
+        Unless they are to be stretched, images are filled up on the right and below, with their outermost pixels.
         """
         if self.magnify != 1:
             images = functional.interpolate(images, scale_factor=self.magnify, mode="bilinear", align_corners=False)
         if not self._stretches(stretch):
             height, width = images.shape[-2:]
             missing = (0, self._filled(width, 1) - width, 0, self._filled(height, 0) - height)
-            images = functional.pad(images, missing)
+            images = functional.pad(images, missing, mode="replicate")
         features = self.backbone(images)
         output: SegmentationOutput = self.head(features)
         if self.auxiliary_head is not None and self.training:
