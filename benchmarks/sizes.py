@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=2, help="Take every so-many-th image of CamVid.")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     plain, lines = InferenceSettings(), []
     scenes = open_dataset(*parse_source("scenes:"), "test")
     cases = [(f"{width} columns", 144, width, plain) for width in range(185, 193)]

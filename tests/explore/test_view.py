@@ -131,7 +131,8 @@ def test_squeeze_and_excitation_weights_are_those_of_the_equation(image):
     network = create_model("fcn_se", backbone="resnet18", num_classes=2, output_stride=32)
     found = attend(network, image).excitation
     with torch.no_grad():
-        features = network.eval().backbone(network.prepare(as_batch(image)))[-1]
+        filled = torch.nn.functional.pad(network.prepare(as_batch(image)), (0, 28, 0, 26), mode="replicate")
+        features = network.eval().backbone(filled)[-1]  # of 96 x 128, multiples of 32
         mean = features.double().mean(dim=(2, 3))
         first, _, second, _ = network.head.squeeze_excitation.excitation.double()
         hidden = (mean @ first.weight.t() + first.bias).clamp(min=0)
