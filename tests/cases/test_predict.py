@@ -6,10 +6,7 @@ import csv
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,31 +14,12 @@ import torch
 from PIL import Image
 
 from scenescope.checkpoints.model_directory import save_model
-from scenescope.cli.main import main
 from scenescope.export import export_onnx
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 
 NAMES = ["road", "sky", "car"]
-
-
-class Result(NamedTuple):
-    exit_code: int
-    output: str
-    errors: str
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    def call(*arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["scenescope", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Result(int(left.value.code or 0), *capsys.readouterr())
-
-    return call
 
 
 def make_model(place: Path, seed: int, **options: object) -> Path:
@@ -90,18 +68,18 @@ def rows(output: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_another_model_is_given_to_resume(run, models, work):
+def test_another_model_is_given_to_resume(scenescope, models, work):
     """Deepcell kiosk-console#458: old labels were taken for those of another model."""
     first, second = models
     picture = photograph(work / "in" / "x.png", 0)
     assert expected(first, picture) != expected(second, picture)
-    assert run("predict", "in", "--model", first, "--output", "out").exit_code == 0
-    assert run("predict", "in", "--model", second, "--output", "out", "--resume").exit_code == 0
+    assert scenescope("predict", "in", "--model", first, "--output", "out").exit_code == 0
+    assert scenescope("predict", "in", "--model", second, "--output", "out", "--resume").exit_code == 0
     assert labels(work / "out" / "x_labels.png") == expected(second, picture)
     assert len(rows(work / "out")) == 1
 
 
-def test_another_exported_file_is_given_to_resume(run, models, work):
+def test_another_exported_file_is_given_to_resume(scenescope, models, work):
     """Deepcell kiosk-console#458, with weights that no ``state_dict`` holds."""
     pytest.importorskip("onnxruntime")
     picture = photograph(work / "in" / "x.png", 0)
@@ -109,11 +87,11 @@ def test_another_exported_file_is_given_to_resume(run, models, work):
         loaded = Segmenter.load(model, "cpu")
         (work / f"{model.name}.onnx").write_bytes(export_onnx(loaded.network, loaded.classes))
     for name in ("a", "b"):
-        assert run("predict", "in", "--model", f"{name}.onnx", "--output", "out", "--resume").exit_code == 0
+        assert scenescope("predict", "in", "--model", f"{name}.onnx", "--output", "out", "--resume").exit_code == 0
     assert labels(work / "out" / "x_labels.png") == expected(work / "b.onnx", picture)
 
 
-def test_the_same_weights_in_another_form_are_given_to_resume(run, models, work):
+def test_the_same_weights_in_another_form_are_given_to_resume(scenescope, models, work):
     """Deepcell kiosk-console#458: align_corners and the form of channel attention are no weights."""
     picture = photograph(work / "in" / "x.png", 0, (50, 70))
     other = work / "other"
@@ -123,31 +101,31 @@ def test_the_same_weights_in_another_form_are_given_to_resume(run, models, work)
     config["model"] |= {"align_corners": not config["model"].get("align_corners", True), "channel_form": "paper"}
     (other / "config.json").write_text(json.dumps(config))
     for model in (models[0], other):
-        assert run("predict", "in", "--model", model, "--output", "out", "--resume").exit_code == 0
+        assert scenescope("predict", "in", "--model", model, "--output", "out", "--resume").exit_code == 0
     assert labels(work / "out" / "x_labels.png") == expected(other, picture)
 
 
-def test_a_photograph_was_replaced_by_another_of_its_size_and_date(run, models, work):
+def test_a_photograph_was_replaced_by_another_of_its_size_and_date(scenescope, models, work):
     """Deepcell kiosk-console#458: a picture is what its file holds, not its name."""
     picture = photograph(work / "in" / "x.bmp", 0)
     before, status = expected(models[0], picture), picture.stat()
-    run("predict", "in", "--model", models[0], "--output", "out")
+    scenescope("predict", "in", "--model", models[0], "--output", "out")
     photograph(picture, 1)
     assert picture.stat().st_size == status.st_size
-    assert run("predict", "in", "--model", models[0], "--output", "out", "--resume").exit_code == 0
+    assert scenescope("predict", "in", "--model", models[0], "--output", "out", "--resume").exit_code == 0
     found = labels(work / "out" / "x_labels.png")
     assert found == expected(models[0], picture)
     assert found != before
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
-def test_the_next_day_has_files_of_the_same_names(run, models, work, resume):
+def test_the_next_day_has_files_of_the_same_names(scenescope, models, work, resume):
     """Deepcell kiosk-console#458: day1's labels stood under day2's name."""
     photograph(work / "day1" / "IMG_0001.png", 0)
     photograph(work / "day2" / "IMG_0001.png", 1)
-    run("predict", "day1", "--model", models[0], "--output", "out")
+    scenescope("predict", "day1", "--model", models[0], "--output", "out")
     before = {path: path.read_bytes() for path in (work / "out").iterdir()}
-    result = run("predict", "day2", "--model", models[0], "--output", "out", *resume)
+    result = scenescope("predict", "day2", "--model", models[0], "--output", "out", *resume)
     assert result.exit_code == 2
     assert "IMG_0001_labels.png tells of another picture" in result.errors
     assert "choose another --output" in result.errors
@@ -155,37 +133,37 @@ def test_the_next_day_has_files_of_the_same_names(run, models, work, resume):
     assert {path: path.read_bytes() for path in (work / "out").iterdir()} == before
 
 
-def test_the_next_day_joins_the_summary_of_the_first(run, models, work):
+def test_the_next_day_joins_the_summary_of_the_first(scenescope, models, work):
     photograph(work / "day1" / "a.png", 0)
     photograph(work / "day2" / "b.png", 1)
     for day in ("day1", "day2"):
-        assert run("predict", day, "--model", models[0], "--output", "out").exit_code == 0
+        assert scenescope("predict", day, "--model", models[0], "--output", "out").exit_code == 0
     assert [row["image"] for row in rows(work / "out")] == ["day1/a.png", "day2/b.png"]
 
 
-def test_a_second_output_lies_beside_the_first_among_the_photographs(run, models, work):
+def test_a_second_output_lies_beside_the_first_among_the_photographs(scenescope, models, work):
     """Label maps and overlays of the first would be pictures for the second."""
     photograph(work / "in" / "a.png", 0)
     photograph(work / "in" / "sub" / "b.png", 1)
     for output in ("in/first", "in/second"):
-        result = run("predict", "in", "--model", models[0], "--output", output)
+        result = scenescope("predict", "in", "--model", models[0], "--output", output)
         assert "2 of 2 pictures predicted" in result.output
 
 
-def test_a_folder_was_moved_and_goes_on(run, models, work, monkeypatch):
+def test_a_folder_was_moved_and_goes_on(scenescope, models, work, monkeypatch):
     photograph(work / "in" / "x.png", 0)
-    run("predict", "in", "--model", models[0], "--output", "out")
+    scenescope("predict", "in", "--model", models[0], "--output", "out")
     (work / "in").rename(work / "moved")
     monkeypatch.setattr(Segmenter, "predict", lambda *_, **__: pytest.fail("predicted again"))
-    assert run("predict", "moved", "--model", models[0], "--output", "out", "--resume").exit_code == 0
+    assert scenescope("predict", "moved", "--model", models[0], "--output", "out", "--resume").exit_code == 0
     assert rows(work / "out")[0]["image"] == "moved/x.png"
 
 
-def test_another_model_was_stopped_half_way_and_is_resumed(run, models, work, monkeypatch):
+def test_another_model_was_stopped_half_way_and_is_resumed(scenescope, models, work, monkeypatch):
     """Deepcell kiosk-console#458: two of three pictures were the first model's."""
     pictures = [photograph(work / "in" / f"{number}.png", number) for number in range(3)]
     first, second = models
-    run("predict", "in", "--model", first, "--output", "out")
+    scenescope("predict", "in", "--model", first, "--output", "out")
     predict, calls = Segmenter.predict, []
 
     def interrupted(*arguments, **options):
@@ -196,10 +174,10 @@ def test_another_model_was_stopped_half_way_and_is_resumed(run, models, work, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(Segmenter, "predict", interrupted)
-        assert run("predict", "in", "--model", second, "--output", "out").exit_code == 130
+        assert scenescope("predict", "in", "--model", second, "--output", "out").exit_code == 130
     assert labels(work / "out" / "0_labels.png") == expected(second, pictures[0])
     assert labels(work / "out" / "1_labels.png") == expected(first, pictures[1])
-    result = run("predict", "in", "--model", second, "--output", "out", "--resume")
+    result = scenescope("predict", "in", "--model", second, "--output", "out", "--resume")
     assert "3 of 3 pictures predicted" in result.output
     for picture in pictures:
         assert labels(work / "out" / f"{picture.stem}_labels.png") == expected(second, picture)
@@ -208,10 +186,10 @@ def test_another_model_was_stopped_half_way_and_is_resumed(run, models, work, mo
 
 @pytest.mark.parametrize("name", ["a_labels.png", "a_overlay.png", "summary.csv"])
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
-def test_a_mask_drawn_by_hand_lies_in_the_output(run, models, work, name, resume):
+def test_a_mask_drawn_by_hand_lies_in_the_output(scenescope, models, work, name, resume):
     photograph(work / "in" / "a.png", 0)
     (work / name).write_bytes(b"mine")
-    result = run("predict", "in/a.png", "--model", models[0], "--output", ".", *resume)
+    result = scenescope("predict", "in/a.png", "--model", models[0], "--output", ".", *resume)
     assert result.exit_code == 2
     assert name in result.errors
     assert "move it or choose another --output" in result.errors
@@ -220,28 +198,28 @@ def test_a_mask_drawn_by_hand_lies_in_the_output(run, models, work, name, resume
     assert (work / name).read_bytes() == b"mine"
 
 
-def test_labels_were_corrected_by_hand(run, models, work):
+def test_labels_were_corrected_by_hand(scenescope, models, work):
     photograph(work / "in" / "a.png", 0)
-    run("predict", "in", "--model", models[0], "--output", "out")
+    scenescope("predict", "in", "--model", models[0], "--output", "out")
     corrected = work / "out" / "a_labels.png"
     Image.new("L", (64, 48), 1).save(corrected)
     content = corrected.read_bytes()
     for resume in ([], ["--resume"]):
-        result = run("predict", "in", "--model", models[0], "--output", "out", *resume)
+        result = scenescope("predict", "in", "--model", models[0], "--output", "out", *resume)
         assert result.exit_code == 2
         assert "a_labels.png is in the way" in result.errors
         assert corrected.read_bytes() == content
 
 
-def test_what_an_older_prediction_wrote_besides_does_not_stay(run, models, work):
+def test_what_an_older_prediction_wrote_besides_does_not_stay(scenescope, models, work):
     photograph(work / "in" / "a.png", 0)
-    run("predict", "in", "--model", models[0], "--output", "out", "--probabilities")
-    run("predict", "in", "--model", models[1], "--output", "out", "--no-overlay")
+    scenescope("predict", "in", "--model", models[0], "--output", "out", "--probabilities")
+    scenescope("predict", "in", "--model", models[1], "--output", "out", "--no-overlay")
     written = sorted(path.name for path in (work / "out").iterdir() if not path.name.startswith("."))
     assert written == ["a_labels.png", "summary.csv"]
 
 
-def test_a_folder_of_a_telephone_and_a_network_drive(run, models, work):
+def test_a_folder_of_a_telephone_and_a_network_drive(scenescope, models, work):
     """Nerfstudio#2751, datasets#8537, vspw_dataset_download#3: what is not read is told, what is no picture is not."""
     photograph(work / "in" / "a.jpg", 0)
     for name in ("._a.jpg", ".partial-x.png", ".ipynb_checkpoints/a-checkpoint.jpg", "@eaDir/thumb.jpg", "Thumbs.db"):
@@ -249,7 +227,7 @@ def test_a_folder_of_a_telephone_and_a_network_drive(run, models, work):
         (work / "in" / name).write_bytes((work / "in" / "a.jpg").read_bytes())
     for name in ("a.heic", "c.HEIC", "d.jxl", "raw.CR2"):
         (work / "in" / name).write_bytes(b"\0\0\0\x1cftypheic" + bytes(40))
-    result = run("predict", "in", "--model", models[0], "--output", "out")
+    result = scenescope("predict", "in", "--model", models[0], "--output", "out")
     assert result.exit_code == 1
     assert "1 of 5 pictures predicted" in result.output
     failed = [line.split()[3] for line in result.errors.splitlines()]
@@ -265,28 +243,28 @@ def test_a_folder_of_a_telephone_and_a_network_drive(run, models, work):
         ("clip.mp4", 1, "clip.mp4: it is a video; .*ffmpeg -i clip.mp4"),
     ],
 )
-def test_a_video_or_an_address_is_given(run, models, work, given, code, told):
+def test_a_video_or_an_address_is_given(scenescope, models, work, given, code, told):
     """Unionml and sithu31296/semantic-segmentation#55 take them."""
     (work / "clip.mp4").write_bytes(b"\0\0\0\x1cftypisom" + bytes(40))
-    result = run("predict", given, "--model", models[0], "--output", "out")
+    result = scenescope("predict", given, "--model", models[0], "--output", "out")
     assert result.exit_code == code
     assert re.search(told, result.errors)
 
 
-def test_a_scan_has_several_pages(run, models, work):
+def test_a_scan_has_several_pages(scenescope, models, work):
     """Geoai and others: of a TIFF or GIF of several pages, the first is used, and it is said."""
     pages = [Image.open(photograph(work / f"{number}.png", number)) for number in range(2)]
     (work / "in").mkdir()
     pages[0].save(work / "in" / "scan.tif", save_all=True, append_images=pages[1:])
     pages[0].save(work / "in" / "single.tif")
-    result = run("predict", "in", "--model", models[0], "--output", "out")
+    result = scenescope("predict", "in", "--model", models[0], "--output", "out")
     assert result.exit_code == 0
     assert "note: in/scan.tif holds several pages" in result.errors
     assert "single" not in result.errors
     assert labels(work / "out" / "scan_labels.png") == labels(work / "out" / "single_labels.png")
 
 
-def test_a_name_is_a_formula_or_steers_the_terminal(run, work):
+def test_a_name_is_a_formula_or_steers_the_terminal(scenescope, work):
     torch.manual_seed(0)
     network = create_model("fcn", backbone="test_resnet", num_classes=2, output_stride=32)
     save_model(network, Classes.named(["=cmd|' /C calc'!A0", "\x1b[31msky"]), work / "model")
@@ -294,7 +272,7 @@ def test_a_name_is_a_formula_or_steers_the_terminal(run, work):
     photograph(work / "@SUM(A1).png", 0)
     (work / "\x1b[31mred.png").write_bytes(b"no picture")
     names = ["=1+1.png", "@SUM(A1).png", "\x1b[31mred.png"]
-    result = run("predict", *names, "--model", work / "model", "--output", "out")
+    result = scenescope("predict", *names, "--model", work / "model", "--output", "out")
     assert result.exit_code == 1
     assert "failed: Cannot read \\x1b[31mred.png" in result.errors
     assert "\x1b" not in result.output + result.errors
@@ -304,7 +282,7 @@ def test_a_name_is_a_formula_or_steers_the_terminal(run, work):
     assert not [cell for cell in cells if cell[0] in "=+-@\t\r"]
 
 
-def test_the_weights_are_not_finite(run, work):
+def test_the_weights_are_not_finite(scenescope, work):
     """Every pixel was of class 0, with exit code 0."""
     torch.manual_seed(0)
     network = create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=32)
@@ -316,18 +294,18 @@ def test_the_weights_are_not_finite(run, work):
     Image.new("L", (64, 48)).save(work / "data" / "masks" / "val" / "a.png")
     (work / "data" / "classes.yaml").write_text(f"names: {json.dumps(NAMES)}\n")
     for options in ([], ["--window", "32"], ["--flip"], ["--probabilities"]):
-        result = run("predict", "data/images", "--model", work / "model", "--output", "out", *options)
+        result = scenescope("predict", "data/images", "--model", work / "model", "--output", "out", *options)
         assert result.exit_code == 1
         assert "data/images/val/a.png: The network's answer is no number everywhere" in result.errors
         assert not list((work / "out").rglob("*_labels.png"))
     for command in (["evaluate", "folder:data"], ["attend", "data/images/val/a.png", "--output", "looks"]):
-        result = run(*command, "--model", work / "model")
+        result = scenescope(*command, "--model", work / "model")
         assert result.exit_code == 2
         assert "The network's answer is no number everywhere" in result.errors
         assert len(result.errors.splitlines()) == 1
 
 
-def test_the_report_cannot_be_written(run, models, work, monkeypatch):
+def test_the_report_cannot_be_written(scenescope, models, work, monkeypatch):
     """That was found after hours, and the scores were lost with it."""
     photograph(work / "data" / "images" / "val" / "a.png", 0)
     (work / "data" / "masks" / "val").mkdir(parents=True)
@@ -337,7 +315,7 @@ def test_the_report_cannot_be_written(run, models, work, monkeypatch):
     for option in ("--report", "--output"):
         with monkeypatch.context() as patch:
             patch.setattr("scenescope.evaluation.evaluator.evaluate", lambda *_, **__: pytest.fail("evaluated"))
-            result = run("evaluate", "folder:data", "--model", models[0], option, "file/below")
+            result = scenescope("evaluate", "folder:data", "--model", models[0], option, "file/below")
         assert result.exit_code == 2
         assert "Cannot write file" in result.errors
 
@@ -345,6 +323,6 @@ def test_the_report_cannot_be_written(run, models, work, monkeypatch):
         raise OSError(28, "No space left on device", "report")
 
     monkeypatch.setattr("scenescope.workflows.evaluation_report.write_evaluation_report", full)
-    result = run("evaluate", "folder:data", "--model", models[0], "--report", "report")
+    result = scenescope("evaluate", "folder:data", "--model", models[0], "--report", "report")
     assert result.exit_code == 2
     assert "mean IoU" in result.output
