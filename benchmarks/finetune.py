@@ -4,7 +4,7 @@
 
 LABELMEFACADE is a folder with ``images/``, ``labels/``, ``train.txt`` and ``test.txt``: github.com/cvjena/labelmefacade
 (Froehlich, Rodner, Denzler, ICPR 2010), or some of it. Both rows of a network are the recipe ``folder/finetune-danet``
-or ``folder/finetune-sanet`` with the same steps, those from ImageNet weights with ``train.start_from=null``. The score
+or ``folder/finetune-sanet`` with the same steps, those from ImageNet weights with ``train.init_from=null``. The score
 is mIoU over ``test.txt`` after the last step; no choice was made by it.
 """
 
@@ -26,7 +26,7 @@ colours:
   [[128, 0, 0], [128, 0, 128], [128, 128, 0], [128, 128, 128], [128, 64, 0], [0, 128, 128], [0, 128, 0], [0, 0, 128]]
 ignore: [[0, 0, 0]]
 """
-STARTS = {"the model in the box": [], "ImageNet weights": ["train.start_from=null"]}
+STARTS = {"the model in the box": [], "ImageNet weights": ["train.init_from=null"]}
 NETWORKS = ("danet", "sanet")
 
 

@@ -37,6 +37,7 @@ from torch.utils.data import DataLoader, Dataset
 from scenescope.attention.position import PositionAttention
 from scenescope.data.camvid import open_camvid
 from scenescope.models.danet import DANetHead
+from scenescope.models.options import DANetOptions
 
 RECIPE = "camvid/danet-lite0"
 CROP = (240, 320)
@@ -78,7 +79,7 @@ class PlainDANet(nn.Module):
         import segmentation_models_pytorch as smp  # type: ignore[import-not-found]
 
         self.encoder = smp.encoders.get_encoder("timm-tf_efficientnet_lite0", weights=None, output_stride=16)
-        self.head = DANetHead(self.encoder.out_channels[2:], 11)
+        self.head = DANetHead(self.encoder.out_channels[2:], 11, DANetOptions())
         assert isinstance(self.head.position, PositionAttention)
         self.head.position = Module(self.head.position, plain)  # type: ignore[assignment]
 

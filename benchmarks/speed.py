@@ -31,9 +31,9 @@ from torch.nn import functional
 from scenescope import export
 from scenescope.attention.position import PositionAttention
 from scenescope.checkpoints.model_directory import load_model
+from scenescope.config import AugmentSettings
 from scenescope.data.catalog import open_dataset, parse_source
 from scenescope.data.dataset import Scene
-from scenescope.data.settings import AugmentSettings
 from scenescope.data.transforms import apply_parameters, draw_parameters
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.banded import banded_argmax

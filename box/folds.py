@@ -26,7 +26,7 @@ SEQUENCES = ("0001TP", "0006R0", "0016E5")
 RECIPE = "camvid/box-danet"
 START = ["train.steps=200", "train.validate_every=200"]
 WAYS = {
-    "as it began, for twice as many steps": ["train.learning_rate=4e-4", "train.steps=160", "train.warmup_steps=20"],
+    "as it began, for twice as many steps": ["train.lr=4e-4", "train.steps=160", "train.warmup_steps=20"],
     "magnified by 1.5, Lovász-softmax": finer("4e-4", 80),
     "and no class weights": finer("4e-4", 80, UNWEIGHTED),
 }
@@ -48,7 +48,7 @@ def main() -> None:
         scores["before"].append(last_scores(start))
         ways = [arguments.runs / f"{sequence}-{number}" for number, _ in enumerate(WAYS, start=1)]
         for run, (name, settings) in zip(ways, WAYS.items(), strict=True):
-            train(RECIPE, arguments.camvid, run, [*fold, *settings, f"train.start_from={start / 'last'}"])
+            train(RECIPE, arguments.camvid, run, [*fold, *settings, f"train.init_from={start / 'last'}"])
             scores[name].append(last_scores(run))
         # The last way first: the mean sees its pictures as that one does, magnified.
         mean = scored(averaged(ways[::-1]), arguments.camvid, InferenceSettings(), f"train-only-{sequence}")

@@ -35,13 +35,13 @@ POLES = "loss.class_weights=[1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]"
 """With no weights at all, poles, the narrowest things, began to be given up again."""
 
 
-def finer(rate: str, steps: int, *more: str, lovasz: float = 1, magnify: float = 1.5) -> list[str]:
+def finer(rate: str, steps: int, *more: str, lovasz: float = 1, input_scale: float = 1.5) -> list[str]:
     """Return the settings of a stage on magnified pictures, in which small things are large.
 
     Lovász-softmax counts a pole's pixels as much as a road's.
     """
-    size = [f"model.magnify={magnify}", f"loss.lovasz={lovasz}", "train.warmup_steps=20"]
-    return [*size, f"train.learning_rate={rate}", f"train.steps={steps}", *more]
+    size = [f"model.input_scale={input_scale}", f"loss.lovasz={lovasz}", "train.warmup_steps=20"]
+    return [*size, f"train.lr={rate}", f"train.steps={steps}", *more]
 
 
 SEEDS = (0, 1, 2)
@@ -75,10 +75,10 @@ MODELS = {
             [],
             finer("2e-4", 250, lovasz=0.5),
             finer("5e-4", 900),
-            finer("3e-4", 300, UNWEIGHTED, "train.validate_every=100", magnify=2),
-            finer("2e-4", 150, POLES, magnify=2),
+            finer("3e-4", 300, UNWEIGHTED, "train.validate_every=100", input_scale=2),
+            finer("2e-4", 150, POLES, input_scale=2),
         ],
-        last=finer("1e-4", 80, POLES, TRAINVAL, magnify=2),
+        last=finer("1e-4", 80, POLES, TRAINVAL, input_scale=2),
     ),
 }
 SECOND_FIGURE = InferenceSettings(flip=True)
@@ -93,11 +93,11 @@ def main() -> None:
     for name, making in MODELS.items():
         stages = [arguments.runs / f"{name}-{number}" for number, _ in enumerate(making.stages, start=1)]
         for run, before, settings in zip(stages, [None, *stages], making.stages, strict=False):
-            start = [] if before is None else [f"train.start_from={before / 'last'}"]
+            start = [] if before is None else [f"train.init_from={before / 'last'}"]
             train(making.recipe, arguments.camvid, run, [*settings, *start])
         lasts = [arguments.runs / f"{name}-last-{seed}" for seed in SEEDS]
         for run, seed in zip(lasts, SEEDS, strict=True):
-            start = [f"train.seed={seed}", f"train.start_from={stages[-1] / 'last'}"]
+            start = [f"train.seed={seed}", f"train.init_from={stages[-1] / 'last'}"]
             train(making.recipe, arguments.camvid, run, [*making.last, *start])
         pack(name, making, stages, lasts, arguments.camvid)
 
@@ -161,7 +161,8 @@ def card(name: str, making: Making, stages: list[Path], lasts: list[Path], camvi
 Scene segmentation of streets seen from a car: {len(plain.names)} classes, pictures of about 480 x 360.
 
 - Network: {built["name"]} on {built["backbone"]}, output stride {built["output_stride"]}, options {built["options"]};
-  pictures are magnified by {built["magnify"]}, logits refined at half their size by {built["refine"]} channels.
+  images are enlarged by {built["input_scale"]}, logits refined at half their size by {built["refinement_channels"]}
+  channels.
 - Data: CamVid, train and val (468 pictures; SegNet's split and classes). Licence: CC BY-NC 4.0, see NOTICE.
 - Recipe: `{making.recipe}`. Command: `python box/make.py CAMVID`; its stages, on train, seed 0:
 {told}

@@ -35,7 +35,7 @@ def test_the_runs_differ_only_in_what_they_compare(camvid: ModuleType) -> None:
         command = camvid.train_command(recipe, changes, "DIR", "out")
         assert command[0] == "train"
         assert command[-2:] == ["--output", "out"]
-        recipes[run] = load_recipe(command[1], command[2:-2]).model_dump()
+        recipes[run] = load_recipe(command[1], command[2:-2]).to_dict()
     danet, fcn, random = (recipes[run] for run in ("camvid-danet", "camvid-fcn", "camvid-danet-random"))
     for section in ("data", "augment", "loss", "train"):
         assert danet[section] == fcn[section] == random[section]
@@ -201,11 +201,9 @@ def test_a_page_written_again_keeps_what_a_person_wrote_below(tmp_path: Path) ->
 def test_fine_tuning_is_compared_with_the_same_training_from_imagenet_weights(network: str) -> None:
     finetune = importlib.import_module("finetune")
     assert network in finetune.NETWORKS
-    box, imagenet = (
-        load_recipe(f"folder/finetune-{network}", start).model_dump() for start in finetune.STARTS.values()
-    )
-    assert box["train"].pop("start_from") == f"camvid-{network}-lite0"
-    assert imagenet["train"].pop("start_from") is None
+    box, imagenet = (load_recipe(f"folder/finetune-{network}", start).to_dict() for start in finetune.STARTS.values())
+    assert box["train"].pop("init_from") == f"camvid-{network}-lite0"
+    assert imagenet["train"].pop("init_from") is None
     assert box == imagenet
     assert box["model"]["pretrained"]
 

@@ -55,7 +55,7 @@ def test_the_mean_of_weights_is_taken_of_each(scripts: dict[str, ModuleType], tm
 def test_what_folds_compare_takes_the_settings_of_the_box(scripts: dict[str, ModuleType]) -> None:
     folds = scripts["folds"]
     magnified = [load_recipe(folds.RECIPE, settings) for settings in folds.WAYS.values()][1:]
-    assert {(recipe.loss.lovasz, recipe.model.magnify) for recipe in magnified} == {(1, 1.5)}
+    assert {(recipe.loss.lovasz, recipe.model.input_scale) for recipe in magnified} == {(1, 1.5)}
     assert [recipe.loss.class_weights for recipe in magnified] == ["sqrt_median_frequency", "none"]
 
 

@@ -42,9 +42,9 @@ def slowly(cells: Cells, logits: Tensor, size: tuple[int, int]) -> Tensor:
     st.integers(1, 24),
 )
 def test_cells_are_drawn_as_a_slow_loop_draws_them(
-    stride: int, row: int, column: int, magnify: float, rows: int, columns: int, height: int, width: int
+    stride: int, row: int, column: int, input_scale: float, rows: int, columns: int, height: int, width: int
 ) -> None:
-    cells = Cells.where_they_look(stride, (row, column), magnify)
+    cells = Cells.where_they_look(stride, (row, column), input_scale)
     logits = torch.randn(1, 2, rows, columns, generator=torch.Generator().manual_seed(0))
     drawn = cells.draw(logits, (height, width))
     torch.testing.assert_close(drawn, slowly(cells, logits, (height, width)), rtol=0, atol=2e-5)
@@ -73,7 +73,7 @@ def test_a_smaller_image_is_the_same_drawing_cut(remainder: tuple[int, int]) -> 
 def test_cells_lie_in_pixels_as_worked_out_by_hand() -> None:
     assert Cells.where_they_look(8, (0, 0)).extent((2, 3)) == (0, 0, 24, 16)
     assert Cells.where_they_look(8, (1, 1)).extent((2, 3)) == (-3.5, -3.5, 20.5, 12.5)  # about pixels 0, 8 and 16
-    assert Cells.where_they_look(8, (0, 0), magnify=2).extent((2, 3)) == (0, 0, 12, 8)
+    assert Cells.where_they_look(8, (0, 0), input_scale=2).extent((2, 3)) == (0, 0, 12, 8)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30), st.booleans())

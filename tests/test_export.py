@@ -34,7 +34,10 @@ def network(name, **options):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [*((name, {}) for name in MODELS), ("danet", {"magnify": 1.5, "skip": 8, "refine": 4})],
+    [
+        *((name, {}) for name in MODELS),
+        ("danet", {"input_scale": 1.5, "low_level_channels": 8, "refinement_channels": 4}),
+    ],
 )
 def test_every_network_is_exported_once_for_all_sizes(name, options):
     built = network(name, **options)
@@ -104,7 +107,7 @@ def test_pooling_as_products_is_pooling(size, grid):
     "options",
     [
         {"name": "fcn", "backbone": "tf_efficientnet_lite0"},
-        {"name": "fcn", "backbone": "tf_efficientnet_lite0", "magnify": 1.5, "remainder": (8, 3)},
+        {"name": "fcn", "backbone": "tf_efficientnet_lite0", "input_scale": 1.5, "remainder": (8, 3)},
         {"name": "sanet"},
     ],
 )
@@ -119,7 +122,7 @@ def test_the_exported_form_is_the_network_at_any_size(options):
 
 
 def test_a_backbone_that_pads_by_size_is_exported_with_fixed_padding():
-    built = network("fcn", backbone="tf_efficientnet_lite0", magnify=1.5, remainder=(8, 0))
+    built = network("fcn", backbone="tf_efficientnet_lite0", input_scale=1.5, remainder=(8, 0))
     agreements = export.verify(built, export.export_onnx(built, CLASSES))
     assert max(each.difference for each in agreements) < 1e-4
 

@@ -44,13 +44,13 @@ def test_two_by_two_picture_by_hand() -> None:
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 7.0])])
-@pytest.mark.parametrize("hard_fraction", [None, 0.3])
+@pytest.mark.parametrize("ohem_fraction", [None, 0.3])
 @pytest.mark.parametrize("regions", [{}, REGIONS])
 def test_cutting_the_batch_changes_nothing(
-    weights: torch.Tensor | None, hard_fraction: float | None, regions: dict[str, float]
+    weights: torch.Tensor | None, ohem_fraction: float | None, regions: dict[str, float]
 ) -> None:
     logits, labels = batch()
-    loss = SegmentationLoss(weights, hard_fraction, **regions)
+    loss = SegmentationLoss(weights, ohem_fraction, **regions)
     whole = total(loss, logits, labels)
     normaliser = sum(loss.normaliser(part) for part in labels.split([1, 3]))
     assert isinstance(normaliser, torch.Tensor)
@@ -58,7 +58,7 @@ def test_cutting_the_batch_changes_nothing(
     torch.testing.assert_close(sum(parts), whole)
 
 
-@pytest.mark.parametrize("settings", [{}, {"hard_fraction": 0.3}, REGIONS])
+@pytest.mark.parametrize("settings", [{}, {"ohem_fraction": 0.3}, REGIONS])
 def test_without_a_scored_pixel_loss_and_gradient_are_zero(settings: dict[str, float]) -> None:
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
     labels = torch.full((2, 4, 4), IGNORE, dtype=torch.uint8)
@@ -76,7 +76,7 @@ def test_hard_fraction_keeps_the_hardest_pixels_of_each_picture() -> None:
     for image, truth in zip(per_pixel, labels, strict=True):
         scored = sorted(image[truth != IGNORE].tolist(), reverse=True)
         kept += scored[: math.ceil(0.25 * len(scored))]
-    value = total(SegmentationLoss(hard_fraction=0.25), logits, labels)
+    value = total(SegmentationLoss(ohem_fraction=0.25), logits, labels)
     assert value.item() == pytest.approx(sum(kept) / len(kept), rel=1e-5)
 
 
@@ -100,7 +100,7 @@ def test_logits_of_whole_pictures_by_hand(target: Literal["presence", "area"], e
         -y * math.log(1 / (1 + math.exp(-x))) - (1 - y) * math.log(1 - 1 / (1 + math.exp(-x)))
         for x, y in zip(logits[0].tolist(), expected, strict=True)
     )
-    loss = SegmentationLoss(weights={"main": 0.8, "categorical": 0.2}, picture_target=target)
+    loss = SegmentationLoss(weights={"main": 0.8, "categorical": 0.2}, image_label_target=target)
     output = SegmentationOutput(torch.zeros(2, 3, 2, 3), {"categorical": logits})
     terms = loss(output, labels, loss.normaliser(labels))
     assert terms["categorical"].item() == pytest.approx(by_hand / 3, rel=1e-5)
@@ -185,7 +185,7 @@ def test_losses_of_regions_are_means_over_the_classes_of_a_picture_and_then_over
     """Against one picture at a time and one class at a time, without the ignored pixels."""
     logits, labels = batch()
     labels[1][labels[1] == 2] = 0
-    terms = SegmentationLoss(torch.tensor([0.5, 2.0, 7.0]), hard_fraction=0.5, **REGIONS)
+    terms = SegmentationLoss(torch.tensor([0.5, 2.0, 7.0]), ohem_fraction=0.5, **REGIONS)
     given = terms(SegmentationOutput(logits, {}), labels, terms.normaliser(labels))
     for name, loss in (("dice", dice_loss), ("lovasz", lovasz_loss)):
         pictures = []

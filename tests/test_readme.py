@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from scenescope.recipes.recipe import Recipe
 from typer.testing import CliRunner
 
 from scenescope.backbones.build import count_parameters
@@ -24,13 +25,12 @@ from scenescope.data.catalog import open_dataset
 from scenescope.explore.page import PageServer
 from scenescope.models.catalog import MODELS, PRESETS, create_model
 from scenescope.recipes import reader
-from scenescope.recipes.recipe import Recipe
 from scenescope.workflows.train import create_network
 from tests.checkpoints import peers
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"<!-- run -->\n(?:```python\n(?P<python>.*?)```|(?P<shell>(?: {4}[^\n]*\n|\n)+))", re.DOTALL)
-QUICK = ("train.steps=2", "train.batch_size=2", "train.workers=0", "train.warmup_steps=0", "augment.crop=[64,64]",
+QUICK = ("train.steps=2", "train.batch_size=2", "train.num_workers=0", "train.warmup_steps=0", "augment.crop=[64,64]",
          "model.backbone=resnet10t", "model.pretrained=false", "model.output_stride=32")  # fmt: skip
 
 whole_recipe = reader.load_recipe
@@ -72,8 +72,8 @@ def box_of_short_recipes(place: Path) -> dict[str, Path]:
     """Models under the names of those in the box, untrained and with the network of the short recipes."""
     models = {}
     for recipe in ("folder/finetune-danet", "folder/finetune-sanet"):
-        settings = short_recipe(recipe).settings()
-        name = settings.train.start_from
+        settings = short_recipe(recipe)
+        name = settings.train.init_from
         assert name is not None
         save_model(create_network(settings.model, len(CAMVID)), CAMVID, place / name)
         models[name] = place / name

@@ -35,10 +35,10 @@ class Cells:
     offset: Pair
 
     @classmethod
-    def where_they_look(cls, stride: int, remainder: tuple[int, int], magnify: float = 1.0) -> Cells:
+    def where_they_look(cls, stride: int, remainder: tuple[int, int], input_scale: float = 1.0) -> Cells:
         """Return the cells of an image that was magnified, then filled up to sides that leave this remainder."""
         row, column = ((((left - 1) % stride) / 2 + 0.5) / stride for left in remainder)
-        return cls((magnify / stride, magnify / stride), (row, column))
+        return cls((input_scale / stride, input_scale / stride), (row, column))
 
     @classmethod
     def stretched(cls, logits: Sequence[int], image: Sequence[int], *, align_corners: bool) -> Cells:

@@ -73,7 +73,7 @@ class StorageError(ScenescopeError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name that ``name`` is likely to mean, or an empty string.
 
-    What stands behind the last dot has to be alike by itself: all of ``train.patience`` and ``train.optimiser`` is half
+    What stands behind the last dot has to be alike by itself: all of ``train.patience`` and ``train.optimizer`` is half
     the same letters.
     """
 

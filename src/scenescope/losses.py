@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from scenescope.config import ImageLabelTarget
 from scenescope.labels import IGNORE
 from scenescope.outputs import SegmentationOutput
-
-PictureTarget = Literal["presence", "area"]
 
 
 class SegmentationLoss:
@@ -33,10 +31,10 @@ class SegmentationLoss:
 
     Args:
         class_weights: K weights, or None for 1 each.
-        hard_fraction: score only this share of each picture's pixels, those of highest loss (online hard example
+        ohem_fraction: score only this share of each picture's pixels, those of highest loss (online hard example
             mining with a fixed share, so that the count is known beforehand); None scores all.
         weights: weight of each output by name; "main" weighs 1 unless named, another that is not named is an error.
-        picture_target: what logits of whole pictures are to say of a class: "presence", 1 if any scored pixel has
+        image_label_target: what logits of whole pictures are to say of a class: "presence", 1 if any scored pixel has
             it, or "area", its share of the scored pixels.
         dice: weight of the Dice loss of "main"; 0 leaves it out.
         lovasz: weight of the Lovász-softmax loss of "main"; 0 leaves it out.
@@ -45,22 +43,22 @@ class SegmentationLoss:
     def __init__(
         self,
         class_weights: Tensor | None = None,
-        hard_fraction: float | None = None,
+        ohem_fraction: float | None = None,
         weights: Mapping[str, float] | None = None,
-        picture_target: PictureTarget = "presence",
+        image_label_target: ImageLabelTarget = "presence",
         dice: float = 0.0,
         lovasz: float = 0.0,
     ) -> None:
         self.class_weights = class_weights
-        self.hard_fraction = hard_fraction
+        self.ohem_fraction = ohem_fraction
         self.regions = {name: weight for name, weight in (("dice", dice), ("lovasz", lovasz)) if weight}
         self.weights = {"main": 1.0} | dict(weights or {}) | self.regions
-        self.picture_target = picture_target
+        self.image_label_target = image_label_target
 
     def normaliser(self, labels: Tensor) -> Tensor:
         """Return what B x H x W labels add to the two normalisers, float64: of pixels and of pictures.
 
-        For pixels that is the number of scored ones, or the sum of their class weights; with ``hard_fraction`` the
+        For pixels that is the number of scored ones, or the sum of their class weights; with ``ohem_fraction`` the
         number of pixels kept. For pictures it is the number of those with a scored pixel.
         """
         scored = labels != IGNORE
@@ -89,7 +87,7 @@ class SegmentationLoss:
         return terms | {"total": total}
 
     def _pixel_normaliser(self, labels: Tensor, scored: Tensor) -> Tensor:
-        if self.hard_fraction is not None:
+        if self.ohem_fraction is not None:
             return self._num_kept(scored).sum().double()
         if self.class_weights is None:
             return scored.sum().double()
@@ -103,15 +101,15 @@ class SegmentationLoss:
         bins = torch.where(labels == IGNORE, logits.shape[1], labels).flatten(1)
         counts = torch.stack([torch.bincount(picture, minlength=logits.shape[1] + 1)[:-1] for picture in bins])
         scored = counts.sum(dim=1, keepdim=True)
-        targets = counts > 0 if self.picture_target == "presence" else counts / scored.clamp(min=1)
+        targets = counts > 0 if self.image_label_target == "presence" else counts / scored.clamp(min=1)
         losses = functional.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
         return (losses.mean(dim=1) * (scored[:, 0] > 0)).sum()
 
     def _over_pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = None if self.class_weights is None else self.class_weights.to(logits)
-        reduction = "sum" if self.hard_fraction is None else "none"
+        reduction = "sum" if self.ohem_fraction is None else "none"
         losses = functional.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction=reduction)
-        if self.hard_fraction is None:
+        if self.ohem_fraction is None:
             return losses
         kept = self._num_kept(labels != IGNORE).tolist()
         return torch.stack(
@@ -131,11 +129,11 @@ class SegmentationLoss:
         return sums
 
     def _num_kept(self, scored: Tensor) -> Tensor:
-        assert self.hard_fraction is not None
+        assert self.ohem_fraction is not None
         # Less a hair, so that 0.3 of 30 is 9 and not 10.
         # On the CPU: not every device has float64.
         scored_pixels = scored.flatten(1).sum(1).cpu().double()
-        return (scored_pixels * self.hard_fraction - 1e-9).ceil().long().to(scored.device)
+        return (scored_pixels * self.ohem_fraction - 1e-9).ceil().long().to(scored.device)
 
 
 def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:

@@ -83,6 +83,29 @@ def parse_yaml(text: str, source: str, error: type[ScenescopeError]) -> object:
     return document
 
 
+def write_yaml(document: object) -> str:
+    """Return YAML that ``parse_yaml`` reads back equal: sections of settings, each setting on a line."""
+    text: str = yaml.dump(
+        document, None, _Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9
+    )
+    return text
+
+
+class Key(str):
+    """A key that knows its line in the file, 1 for the first."""
+
+    line: int | None
+
+    def __new__(cls, text: str, line: int | None) -> Key:
+        """Make a key of its text."""
+        key = super().__new__(cls, text)
+        key.line = line
+        return key
+
+    def __reduce__(self) -> tuple[type[Key], tuple[str, int | None]]:
+        return Key, (str(self), self.line)
+
+
 class _StrictLoader(yaml.SafeLoader):
     """The safe loader without anchors, aliases, tags, repeated keys and the surprises of YAML 1.1."""
 
@@ -116,7 +139,25 @@ class _StrictLoader(yaml.SafeLoader):
                 line = first_lines[key.value]
                 raise _refusal(f"the key {key.value!r} is given twice, first on line {line}; keep one", key.start_mark)
             first_lines[key.value] = key.start_mark.line + 1
-        return {key.value: self.construct_object(value, deep=True) for key, value in node.value}
+        return {
+            Key(key.value, key.start_mark.line + 1): self.construct_object(value, deep=True)
+            for key, value in node.value
+        }
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper, which puts text in quotes where the loader above would read something else."""
+
+    depth = 0
+
+    def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
+        self.depth += 1
+        node = super().represent_mapping(tag, mapping, flow_style=self.depth > 2)
+        self.depth -= 1
+        return node
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
@@ -128,7 +169,7 @@ def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(node.value)
 
 
-_StrictLoader.yaml_implicit_resolvers = {}
+_StrictLoader.yaml_implicit_resolvers = _Dumper.yaml_implicit_resolvers = {}
 _StrictLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 # The core schema of YAML 1.2 (section 10.3.2) without octal and hexadecimal. PyYAML's own patterns are YAML 1.1,
 # where 1e-4 is text, no is false and 1:30 is ninety.

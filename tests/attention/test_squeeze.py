@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from scenescope.attention.options import SqueezeOptions
 from scenescope.attention.squeeze import VARIANTS, SqueezeAttention
 from scenescope.backbones.build import count_parameters
 from scenescope.errors import ModelError
@@ -15,7 +16,7 @@ from scenescope.errors import ModelError
 def prepared(channels: int, **options: Any) -> SqueezeAttention:
     """A module in eval mode whose norms do something."""
     torch.manual_seed(0)
-    module = SqueezeAttention(channels, **options)
+    module = SqueezeAttention(channels, SqueezeOptions(**options))
     for norm in (layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)):
         nn.init.normal_(norm.running_mean)
         nn.init.uniform_(norm.weight, 0.5, 1.5)
@@ -64,9 +65,11 @@ def test_equals_the_equation(variant: str, size: tuple[int, int], upsampling: st
 def test_parameters_of_the_variants_by_hand() -> None:
     """C = 256, reduced to 64 in 2 groups: 1 x 1 has 256 * 64 / 2 weights, 3 x 3 in groups 64 * 64 * 9 / 2."""
     first, grouped, plain, norm = 256 * 64 // 2, 64 * 64 * 9 // 2, 64 * 64, 2 * 64
-    assert count_parameters(SqueezeAttention(256, variant="V1")) == 2 * first + grouped + plain + 4 * norm
-    assert count_parameters(SqueezeAttention(256, variant="V2")) == 2 * first + 2 * grouped + 4 * norm
-    widened = SqueezeAttention(256, variant="V3")
+    assert (
+        count_parameters(SqueezeAttention(256, SqueezeOptions(variant="V1"))) == 2 * first + grouped + plain + 4 * norm
+    )
+    assert count_parameters(SqueezeAttention(256, SqueezeOptions(variant="V2"))) == 2 * first + 2 * grouped + 4 * norm
+    widened = SqueezeAttention(256, SqueezeOptions(variant="V3"))
     assert count_parameters(widened) == 2 * first + 2 * 64 * 256 + 2 * norm + 2 * 2 * 256
     assert (widened.out_channels, SqueezeAttention(256).out_channels) == (256, 64)
 
@@ -86,7 +89,7 @@ def test_without_attention_nothing_passes_and_with_one_the_features_are_raised_b
 
 def test_attention_sees_coarse_positions_only() -> None:
     """Moving what lies within a pooled square changes the main channel and not the attention."""
-    module, finer = (prepared(32, activation="sigmoid", ratio=ratio) for ratio in (8, 4))
+    module, finer = (prepared(32, activation="sigmoid", pool_ratio=ratio) for ratio in (8, 4))
     features = torch.randn(1, 32, 16, 16)
     moved = features.clone()
     moved[..., :8, :8] = features[..., :8, :8].flip(-1)
@@ -117,12 +120,12 @@ def test_the_alternatives_that_the_text_allows() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"variant": "V4"}, r"variant='V4' is not known.*V1, V2, V3"),
-        ({"pool": "mean"}, r"pool='mean' is not known.*average, max"),
+        ({"variant": "V4"}, r"variant is \"V4\", but it should be 'V1', 'V2' or 'V3'"),
+        ({"pool": "mean"}, r"pool is \"mean\", but it should be 'average' or 'max'"),
         ({"groups": 3}, r"8 channels reduced to 2 cannot be shared by 3 groups; give groups=1"),
         ({"reduction": 16}, r"8 channels reduced to 0"),
     ],
 )
 def test_refusals(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        SqueezeAttention(8, **options)
+        SqueezeAttention(8, SqueezeOptions(**options))

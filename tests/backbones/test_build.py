@@ -87,7 +87,7 @@ def test_missing_download_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) ->
         "resnet50",
         "no route to the hub",
         "scenescope[lite]",
-        "train.start_from",
+        "train.init_from",
         "model.pretrained=false",
     ):
         assert way_out in message

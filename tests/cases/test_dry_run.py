@@ -20,7 +20,7 @@ QUICK = [
     "augment.crop=[32,32]",
     "train.steps=1",
     "train.batch_size=2",
-    "train.workers=0",
+    "train.num_workers=0",
     "train.precision=float32",
 ]
 
@@ -70,7 +70,7 @@ STUMBLES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
         ["model.name=pspnet", "train.batch_size=1"],
         "A batch norm sees one value per channel (1 picture of 32 x 32)",
     ),
-    "no model to start from": (lambda data: None, ["train.start_from=~/none"], "There is no model at"),
+    "no model to start from": (lambda data: None, ["train.init_from=~/none"], "There is no model at"),
     "no directory to write into": (lambda data: (data.parent / "out").write_text("in the way"), [], "out"),
 }
 

@@ -24,8 +24,8 @@ from tests.checkpoints.test_convert import small
 
 Run = Callable[..., Any]
 NAMES = ("road", "door", "car", "wall", "sky")
-STILL = ("train.steps=1", "train.batch_size=2", "train.workers=0", "train.warmup_steps=0", "augment.crop=[64,64]",
-         "train.learning_rate=1e-12", "train.average_decay=null", "train.precision=float32")  # fmt: skip
+STILL = ("train.steps=1", "train.batch_size=2", "train.num_workers=0", "train.warmup_steps=0", "augment.crop=[64,64]",
+         "train.lr=1e-12", "train.ema_decay=null", "train.precision=float32")  # fmt: skip
 """One step that changes nothing: what is in the model afterwards is what the training started from."""
 TINY = ("model.backbone=test_resnet", "model.output_stride=32", "model.pretrained=false")
 
@@ -55,8 +55,16 @@ def tiny_model(place: Path, name: str, names: tuple[str, ...] = ("sky", "road", 
 @pytest.mark.parametrize(
     ("name", "settings", "options"),
     [
-        ("sanet", ("model.options={prediction: mask}", "model.refine=5"), {"prediction": "mask", "refine": 5}),
-        ("danet", ("model.options={skip: 4}", "model.refine=5"), {"skip": 4, "refine": 5}),
+        (
+            "sanet",
+            ("model.options={prediction: mask}", "model.refinement_channels=5"),
+            {"prediction": "mask", "refinement_channels": 5},
+        ),
+        (
+            "danet",
+            ("model.options={low_level_channels: 4}", "model.refinement_channels=5"),
+            {"low_level_channels": 4, "refinement_channels": 5},
+        ),
     ],
 )
 def test_a_model_of_three_classes_is_trained_on_five(
@@ -65,7 +73,7 @@ def test_a_model_of_three_classes_is_trained_on_five(
     """lightly-train#601, FetalNet#4: a checkpoint is fine-tuned on data with another number of classes."""
     root, model = write_folder(tmp_path / "mine"), tiny_model(tmp_path / "model", name, **options)
     arguments = ("train", "folder/danet-lite0", f"data.root={root}", f"model.name={name}", *settings, *TINY, *STILL,
-                 f"train.start_from={model}")  # fmt: skip
+                 f"train.init_from={model}")  # fmt: skip
     assert scenescope(*arguments, "--dry-run").exit_code == 0
     done = scenescope(*arguments, "--output", tmp_path / "run")
     assert done.exit_code == 0, done.errors
@@ -99,7 +107,7 @@ def test_another_network_starts_from_the_backbone_of_a_model(tmp_path: Path, sce
     """lightly-train's ``backbone_weights``: what a backbone has learnt is used under another head."""
     root, model = write_folder(tmp_path / "mine"), tiny_model(tmp_path / "model", "danet")
     arguments = ("train", "folder/danet-lite0", f"data.root={root}", "model.name=fcn", *TINY, *STILL,
-                 f"train.start_from={model}")  # fmt: skip
+                 f"train.init_from={model}")  # fmt: skip
     for ending in (("--dry-run",), ("--output", tmp_path / "run")):
         refused = scenescope(*arguments, *ending)
         assert refused.exit_code == 2
@@ -120,7 +128,7 @@ def test_another_network_starts_from_the_backbone_of_a_model(tmp_path: Path, sce
 def test_a_backbone_without_a_model_to_take_it_from_is_no_setting(tmp_path: Path, scenescope: Run) -> None:
     refused = scenescope("train", "folder/danet-lite0", f"data.root={tmp_path}", "train.take=backbone", "--dry-run")
     assert refused.exit_code == 2
-    assert "Give train.start_from=MODEL too" in refused.errors
+    assert "Give train.init_from=MODEL too" in refused.errors
 
 
 @pytest.mark.parametrize(
@@ -203,7 +211,13 @@ def test_a_network_of_ones_own_loop_becomes_a_model(tmp_path: Path, scenescope: 
 
 
 @pytest.mark.parametrize(
-    "change", [{"backbone": "convnext_xxlarge"}, {"backbone": "regnety_1280"}, {"refine": 10**6}, {"refine": 10**13}]
+    "change",
+    [
+        {"backbone": "convnext_xxlarge"},
+        {"backbone": "regnety_1280"},
+        {"refinement_channels": 10**6},
+        {"refinement_channels": 10**13},
+    ],
 )
 def test_a_small_file_that_announces_a_huge_network_is_one_line(
     change: dict[str, Any], tmp_path: Path, scenescope: Run

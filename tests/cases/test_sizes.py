@@ -45,8 +45,8 @@ FORMS: dict[str, dict[str, object]] = {name: {"name": name} for name in MODELS i
     "corners aligned": {"name": "fcn", "align_corners": True},
     "corners aligned inside": {"name": "deeplabv3plus", "align_corners": True},
     "padded as TensorFlow does": {"name": "fcn", "backbone": "tf_efficientnet_lite0"},
-    "magnified": {"name": "fcn", "magnify": 1.5},
-    "magnified and refined": {"name": "danet", "magnify": 1.5, "skip": 8, "refine": 8},
+    "magnified": {"name": "fcn", "input_scale": 1.5},
+    "magnified and refined": {"name": "danet", "input_scale": 1.5, "low_level_channels": 8, "refinement_channels": 8},
     "as its crops were": {"name": "fcn", "backbone": "tf_efficientnet_lite0", "remainder": (8, 0)},
 }
 

@@ -24,7 +24,7 @@ model: {name: fcn, backbone: test_resnet, pretrained: false, output_stride: 32}
 data: {kind: folder, root: data}
 augment: {crop: [32, 32]}
 train:
-  {steps: 4, batch_size: 2, warmup_steps: 0, log_every: 1, validate_every: 2, checkpoint_every: 1, workers: 0, seed: 3}
+  {steps: 4, batch_size: 2, warmup_steps: 0, log_every: 1, validate_every: 2, checkpoint_every: 1, num_workers: 0, seed: 3}
 """
 
 
@@ -132,7 +132,7 @@ def test_a_finished_run_whose_checkpoints_were_deleted_to_save_space(
     shutil.rmtree(here / "run" / "checkpoints")
     line = refused(capsys, *resume("train.steps=9"))
     assert "run holds the models of a training and no checkpoint to go on from; put checkpoints/ back, or" in line
-    assert "train.start_from=run/last" in line
+    assert "train.init_from=run/last" in line
     (here / "run" / ".run").unlink()  # by an older version
     assert "run holds other files than those of a training" in refused(capsys, *resume())
 
@@ -279,7 +279,7 @@ def test_an_ablation_whose_data_changed_mixes_no_scores(here: Path) -> None:
     """A score of the old data stands in no table of the new."""
     (here / "grid.yaml").write_text(
         "title: t\nrecipe: mine.yaml\nseeds: [0]\nsettings: {train.steps: 1}\n"
-        "rows:\n  - {name: one}\n  - {name: two, settings: {train.learning_rate: 0.01}}\n"
+        "rows:\n  - {name: one}\n  - {name: two, settings: {train.lr: 0.01}}\n"
     )
     assert scenescope("ablate", "grid.yaml", "--output", "grid", "--device", "cpu") == 0
     first = {entry.name for entry in (here / "grid" / "runs").iterdir()}

@@ -119,7 +119,7 @@ def test_a_pickle_in_disguise_is_not_executed(copied: Path, tmp_path: Path) -> N
         (lambda c: c["classes"].update(palette=[[300, -1, 0]] * 3), "three numbers from 0 to 255"),
         (lambda c: c.update(format=99), "written by a newer scenescope; upgrade"),
         (lambda c: c.pop("model"), "lacks 'model'; copy the model again"),
-        (lambda c: c["model"].update(refine=10**13), "does not describe|are not those of the danet"),
+        (lambda c: c["model"].update(refinement_channels=10**13), "does not describe|are not those of the danet"),
         (lambda c: c["model"].update(multi_grid=[1] * 9999), "its description is too long for a network"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scenescope.checkpoints.model_directory import save_model
-from scenescope.checkpoints.start import Namesakes, by_name, compare_start, find_namesakes, start_from
+from scenescope.checkpoints.start import Namesakes, by_name, compare_start, find_namesakes, init_from
 from scenescope.errors import CheckpointError
 from scenescope.labels import Classes
 from scenescope.models.catalog import MODELS, create_model
@@ -17,15 +17,15 @@ FOUR = Classes.named(["sky", "road", "car", "tree"])
 TURNED = Classes.named(["tree", "car", "sky", "road"])
 SMALL: dict[str, Any] = {"backbone": "test_resnet", "output_stride": 32}
 EVERY = [
-    *({"name": name, "refine": refine} for name in MODELS for refine in (0, 5)),
+    *({"name": name, "refinement_channels": refine} for name in MODELS for refine in (0, 5)),
     *(
-        {"name": "sanet", "fusion": fusion, "prediction": "mask", "refine": 5}
+        {"name": "sanet", "fusion": fusion, "prediction": "mask", "refinement_channels": 5}
         for fusion in ("logits", "features", "sum")
     ),
     {"name": "sanet", "categorical": "features"},
     {"name": "sanet", "categorical": "pooled"},
     {"name": "sanet", "dense": False, "categorical": "none", "prediction": "mask"},
-    {"name": "danet", "skip": 4, "auxiliary_head": True, "refine": 5},
+    {"name": "danet", "low_level_channels": 4, "auxiliary_head": True, "refinement_channels": 5},
     {"name": "danet", "position": False},
     {"name": "fcn", "auxiliary_head": True},
 ]
@@ -49,7 +49,7 @@ def test_classes_in_another_order_answer_as_before(options: dict[str, Any], tmp_
     """Every weight whose shape depends on K is turned with the classes, or the answers would differ."""
     source = drawn(**options)
     network = drawn(**options)
-    (note,) = start_from(network, saved(source, FOUR, tmp_path), TURNED)
+    (note,) = init_from(network, saved(source, FOUR, tmp_path), TURNED)
     assert note.endswith("4 of its 4 classes taken by name; none is new.")
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
@@ -77,7 +77,7 @@ def test_any_number_of_classes_can_follow_any_other(
     directory = saved(source, FOUR, tmp_path)
     classes = Classes.named(names)
     start = compare_start(network, directory, classes)
-    start_from(network, directory, classes)
+    init_from(network, directory, classes)
     biases = [key for key, per_class in start.per_class.items() if per_class == [1]]
     assert biases
     learnt = source.state_dict()
@@ -110,21 +110,21 @@ def test_capitals_make_no_other_class_unless_the_model_has_both() -> None:
 
 def test_the_same_classes_take_every_bit_and_tell_nothing(tmp_path: Path) -> None:
     source, network = drawn(name="danet"), drawn(name="danet")
-    assert start_from(network, saved(source, FOUR, tmp_path), FOUR) == []
+    assert init_from(network, saved(source, FOUR, tmp_path), FOUR) == []
     assert all(torch.equal(value, source.state_dict()[key]) for key, value in network.state_dict().items())
 
 
 def test_it_is_told_how_many_classes_were_taken_and_which_are_new(tmp_path: Path) -> None:
     directory = saved(drawn(name="fcn"), FOUR, tmp_path)
-    assert start_from(drawn(3, name="fcn"), directory, Classes.named(["Road", "door", "wall"])) == [
+    assert init_from(drawn(3, name="fcn"), directory, Classes.named(["Road", "door", "wall"])) == [
         f"Started from {directory}: 1 of its 4 classes taken by name; new: door, wall."
     ]
 
 
 def test_a_comparison_changes_nothing_and_takes_a_network_without_memory(tmp_path: Path) -> None:
-    directory = saved(drawn(name="sanet", refine=5), FOUR, tmp_path)
+    directory = saved(drawn(name="sanet", refinement_channels=5), FOUR, tmp_path)
     with torch.device("meta"):
-        network = create_model("sanet", num_classes=3, refine=5, **SMALL)
+        network = create_model("sanet", num_classes=3, refinement_channels=5, **SMALL)
     start = compare_start(network, directory, Classes.named(["a", "b", "car"]))
     assert "1 of its 4 classes taken by name; new: a, b" in start.notes[0]
     assert start.per_class["head.mask.weight"] == [1, 4, 0, 0]
@@ -137,9 +137,9 @@ def test_another_network_gives_its_backbone_alone(tmp_path: Path) -> None:
     directory = saved(source, FOUR, tmp_path)
     seven = Classes.named(list("abcdefg"))
     with pytest.raises(CheckpointError, match=r"holds a danet that this fcn cannot start from.*train\.take=backbone"):
-        start_from(network, directory, seven)
+        init_from(network, directory, seven)
     head = {key: value.clone() for key, value in network.head.state_dict().items()}
-    assert start_from(network, directory, seven, "backbone") == [f"Started from the backbone of {directory} alone."]
+    assert init_from(network, directory, seven, "backbone") == [f"Started from the backbone of {directory} alone."]
     learnt = source.backbone.state_dict()
     assert all(torch.equal(value, learnt[key]) for key, value in network.backbone.state_dict().items())
     assert all(torch.equal(value, head[key]) for key, value in network.head.state_dict().items())
@@ -148,9 +148,15 @@ def test_another_network_gives_its_backbone_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"name": "danet"}, "add model.refine=5 model.options.skip=4. To start from its backbone alone"),
-        ({"name": "danet", "refine": 5, "skip": 4, "auxiliary_head": True}, "add model.options.auxiliary_head=false."),
-        ({"name": "danet", "refine": 9, "skip": 4}, "add model.refine=5."),
+        (
+            {"name": "danet"},
+            "add model.refinement_channels=5 model.options.low_level_channels=4. To start from its backbone alone",
+        ),
+        (
+            {"name": "danet", "refinement_channels": 5, "low_level_channels": 4, "auxiliary_head": True},
+            "add model.options.auxiliary_head=false.",
+        ),
+        ({"name": "danet", "refinement_channels": 9, "low_level_channels": 4}, "add model.refinement_channels=5."),
         ({"name": "fcn"}, "cannot start from: .* To start from its backbone alone, add train.take=backbone"),
         ({"name": "danet", "backbone": "resnet10t"}, "Set model.backbone=test_resnet"),
     ],
@@ -158,9 +164,9 @@ def test_another_network_gives_its_backbone_alone(tmp_path: Path) -> None:
 def test_a_network_that_differs_is_told_which_settings_make_it_the_models(
     options: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
-    source = drawn(name="danet", refine=5, skip=4, dropout=0.5, align_corners=False)
+    source = drawn(name="danet", refinement_channels=5, low_level_channels=4, dropout=0.5, align_corners=False)
     with pytest.raises(CheckpointError, match=told) as refusal:
-        start_from(drawn(**options), saved(source, FOUR, tmp_path), FOUR)
+        init_from(drawn(**options), saved(source, FOUR, tmp_path), FOUR)
     assert "dropout" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -171,5 +177,5 @@ def test_another_backbone_is_refused_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"is not the resnet10t of this network: .* Set model\.backbone"
     ) as refusal:
-        start_from(network, directory, FOUR, "backbone")
+        init_from(network, directory, FOUR, "backbone")
     assert "\n" not in str(refusal.value)

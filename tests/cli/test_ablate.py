@@ -15,9 +15,9 @@ recipe: scenes/danet-demo
 settings:
   train.steps: 3
   train.warmup_steps: 0
-  train.average_decay: null
+  train.ema_decay: null
   train.batch_size: 2
-  train.workers: 0
+  train.num_workers: 0
   train.precision: float32
   augment.crop: [32, 32]
 seeds: [2]

@@ -38,7 +38,7 @@ QUICK = [
     "train.validate_every=100",
     "train.checkpoint_every=2",
     "train.log_every=1",
-    "train.workers=0",
+    "train.num_workers=0",
     "train.precision=float32",
 ]
 
@@ -101,17 +101,17 @@ def test_resume_with_more_steps_goes_on_and_a_changed_recipe_is_refused(
         capsys,
         monkeypatch,
         *QUICK,
-        "train.learning_rate=0.1",
-        "loss.hard_fraction=0.5",
+        "train.lr=0.1",
+        "loss.ohem_fraction=0.5",
         "--output",
         str(copy),
         "--resume",
     )
     assert "The recipe has changed" in line
-    assert "in loss.hard_fraction, train.learning_rate;" in line
+    assert "in loss.ohem_fraction, train.lr;" in line
     before = sha256(copy / "checkpoints" / "step-00000004" / "tensors.safetensors")
     result = runner.invoke(
-        app, ["train", *QUICK, "train.steps=5", "train.workers=1", "--output", str(copy), "--resume"]
+        app, ["train", *QUICK, "train.steps=5", "train.num_workers=1", "--output", str(copy), "--resume"]
     )
     assert result.exit_code == 0, result.output
     assert sorted(entry.name for entry in (copy / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
@@ -158,9 +158,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch:
         (["scenes/danet-demo", "loss.class_weights=[1,2]"], "loss.class_weights has 2 numbers and the data 8"),
         (["scenes/danet-demo", "model.options={dropout: 7}"], "danet cannot be built with"),
         (["scenes/danet-demo", "model.options={backbone: resnet18}"], "set model.backbone in its place"),
-        (["scenes/danet-demo", "train.accumulation=3"], "train.batch_size=8 cannot be shared"),
+        (["scenes/danet-demo", "train.grad_accum_steps=3"], "train.batch_size=8 cannot be shared"),
         (["scenes/danet-demo", "loss.weights={positions: 1}"], "loss.weights.positions is given"),
-        (["scenes/danet-demo", "train.start_from=./missing"], "There is no model at missing"),
+        (["scenes/danet-demo", "train.init_from=./missing"], "There is no model at missing"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -292,7 +292,7 @@ def test_a_setting_younger_than_the_run_does_not_stop_its_resume(run: Path, tmp_
     copy = shutil.copytree(run, tmp_path / "copy")
     newest = copy / "checkpoints" / "step-00000004"
     state = json.loads((newest / "state.json").read_text())
-    for section, name in (("train", "gradient_clip"), ("loss", "dice"), ("augment", "rare_class_share")):
+    for section, name in (("train", "grad_clip_norm"), ("loss", "dice"), ("augment", "rare_class_share")):
         del state["recipe"][section][name]
     before = sha256(newest / "state.json")
     (newest / "state.json").write_text(json.dumps(state))
@@ -316,7 +316,7 @@ def test_a_folder_of_other_files_is_no_output(
 def test_more_memory_than_there_is_is_one_line(
     workers: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = [*QUICK, "augment.crop=[20000000,20000000]", f"train.workers={workers}"]
+    settings = [*QUICK, "augment.crop=[20000000,20000000]", f"train.num_workers={workers}"]
     line = refused(capsys, monkeypatch, *settings, "--output", str(tmp_path / "run"))
     assert "A picture needs more memory than there is to read it" in line
     assert not (tmp_path / "run").exists()
@@ -347,8 +347,8 @@ def test_fine_tuning_names_the_classes_that_are_new(run: Path, tmp_path: Path) -
     """The weights stay where they are put, as the rate is next to nothing; pretrained weights are not asked for."""
     two_classes = shutil.copytree("few", tmp_path / "two")
     (two_classes / "classes.yaml").write_text("names: [ground, rest]\nvalues: [[0, 1], [2, 3, 4, 5, 6, 7]]\n")
-    settings = [*QUICK, "train.steps=1", "train.learning_rate=1e-12", "train.average_decay=null",
-                "model.pretrained=true", f"train.start_from={run / 'last'}"]  # fmt: skip
+    settings = [*QUICK, "train.steps=1", "train.lr=1e-12", "train.ema_decay=null",
+                "model.pretrained=true", f"train.init_from={run / 'last'}"]  # fmt: skip
     for root, others in (("few", False), (str(two_classes), True)):
         output = tmp_path / f"tuned-{others}"
         result = runner.invoke(app, ["train", *settings, f"data.root={root}", "--output", str(output)])

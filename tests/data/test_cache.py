@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scenescope.config import DataSettings
 from scenescope.data.cache import HEADER, CachedDataset, cached
 from scenescope.data.dataset import FileDataset, Scene
 from scenescope.data.masks import LabelTable
 from scenescope.data.scenes import ScenesDataset
-from scenescope.data.settings import DataSettings
 from scenescope.errors import DataError, ImageError
 from scenescope.labels import Classes
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 from torchvision.transforms.v2 import functional
 
+from scenescope.config import AugmentSettings
 from scenescope.data import transforms
 from scenescope.data.dataset import Scene
-from scenescope.data.settings import AugmentSettings
 from scenescope.data.transforms import (
     CropParameters,
     TrainingView,

@@ -9,7 +9,7 @@ from scenescope.drawing import charts
 from scenescope.errors import StorageError
 
 ROWS = [
-    {"step": step, "loss": 2.0 / step, "loss/position": 1.5 / step, "rate": 0.01, "alpha": 0.1 * step, "beta": 0.2}
+    {"step": step, "loss": 2.0 / step, "loss/position": 1.5 / step, "lr": 0.01, "alpha": 0.1 * step, "beta": 0.2}
     for step in range(1, 31)
 ]
 VALIDATION = [{"step": 30, "val/miou": 0.5, "val/pixel_accuracy": 0.8, "val/iou": {"road": 0.5, "tree": None}}]

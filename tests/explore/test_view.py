@@ -30,7 +30,7 @@ def test_labels_and_probabilities_are_those_of_a_prediction(network, image):
 
 def test_a_skip_changes_the_answer_and_not_what_attention_sees(image):
     torch.manual_seed(0)
-    network = create_model("danet", backbone="resnet18", num_classes=4, output_stride=16, skip=8)
+    network = create_model("danet", backbone="resnet18", num_classes=4, output_stride=16, low_level_channels=8)
     assert attend(network, image).position.features.shape[-2:] == (5, 7)
 
 

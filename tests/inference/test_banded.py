@@ -55,7 +55,7 @@ def test_half_precision_is_resized_in_float32() -> None:
 @pytest.mark.parametrize("remainder", [(0, 0), (1, 1), (8, 3)])
 def test_labels_of_any_cells_are_those_drawn(remainder: tuple[int, int]) -> None:
     logits = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
-    cells = Cells.where_they_look(16, remainder, magnify=1.5)
+    cells = Cells.where_they_look(16, remainder, input_scale=1.5)
     assert agree(banded_argmax(logits, (41, 59), cells), cells.draw(logits, (41, 59)))
 
 

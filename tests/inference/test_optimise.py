@@ -57,7 +57,7 @@ def test_every_network_stays_what_it_is(name, backbone):
 
 
 def test_a_network_that_magnifies_and_refines_stays_what_it_is():
-    network = trained("sanet", "tf_efficientnet_lite0", magnify=1.5, refine=8)
+    network = trained("sanet", "tf_efficientnet_lite0", input_scale=1.5, refinement_channels=8)
     nn.init.normal_(network.refinement.correct.weight, std=0.1)
     images = torch.randn(1, 3, 65, 97)
     with torch.inference_mode():

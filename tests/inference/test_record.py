@@ -98,7 +98,7 @@ def test_a_fingerprint_is_of_all_that_labels_and_colours_depend_on():
         segmenter(Classes.named(["road", "sky", "car"], [(1, 2, 3), (4, 5, 6), (7, 8, 9)])),
         segmenter(settings=InferenceSettings(flip=True)),
         segmenter(align_corners=not base.network.align_corners),
-        segmenter(magnify=1.5),
+        segmenter(input_scale=1.5),
         segmenter(config=base.network.config | {"channel_form": "paper"}),
         segmenter(),
         segmenter(),

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from scenescope.models.aspp import AtrousPyramid
+from scenescope.models.options import DeepLabV3Options
 
 
 def slow_dilated_convolution(weight: Tensor, features: Tensor, rate: int) -> Tensor:
@@ -24,7 +25,7 @@ def slow_dilated_convolution(weight: Tensor, features: Tensor, rate: int) -> Ten
 @pytest.mark.parametrize(("output_stride", "rates"), [(8, (12, 24, 36)), (16, (6, 12, 18))])
 def test_a_view_reaches_as_far_as_its_rate(output_stride: int, rates: tuple[int, ...]) -> None:
     """A single bright position is seen from the eight places one rate away, and from itself."""
-    pyramid = AtrousPyramid(1, output_stride, align_corners=True).eval()
+    pyramid = AtrousPyramid(1, DeepLabV3Options(output_stride=output_stride)).eval()
     features = torch.zeros(1, 1, 81, 81)
     features[..., 40, 40] = 1.0
     for view, rate in zip(list(pyramid.views)[1:], rates, strict=True):
@@ -34,7 +35,7 @@ def test_a_view_reaches_as_far_as_its_rate(output_stride: int, rates: tuple[int,
 
 def test_the_fifth_view_is_the_same_everywhere() -> None:
     torch.manual_seed(0)
-    pyramid = AtrousPyramid(4, 8, align_corners=True).eval()
+    pyramid = AtrousPyramid(4, DeepLabV3Options(output_stride=8)).eval()
     joined: list[torch.Tensor] = []
     pyramid.project.register_forward_pre_hook(lambda module, inputs: joined.append(inputs[0]))
     features = torch.randn(1, 4, 5, 7)
@@ -46,7 +47,7 @@ def test_the_fifth_view_is_the_same_everywhere() -> None:
 
 def test_what_is_projected_are_the_five_views_side_by_side() -> None:
     torch.manual_seed(0)
-    pyramid = AtrousPyramid(3, 16, align_corners=True).eval().requires_grad_(False)
+    pyramid = AtrousPyramid(3, DeepLabV3Options(output_stride=16)).eval().requires_grad_(False)
     joined: list[Tensor] = []
     pyramid.project.register_forward_pre_hook(lambda module, inputs: joined.append(inputs[0]))
     features = torch.randn(1, 3, 9, 14)
@@ -63,7 +64,7 @@ def test_what_is_projected_are_the_five_views_side_by_side() -> None:
 
 def test_a_separable_view_is_a_convolution_within_channels_and_one_across_them() -> None:
     torch.manual_seed(0)
-    pyramid = AtrousPyramid(2, 16, align_corners=True, separable=True).eval().requires_grad_(False)
+    pyramid = AtrousPyramid(2, DeepLabV3Options(output_stride=16), separable=True).eval().requires_grad_(False)
     within, across = pyramid.views[1]
     features = torch.randn(1, 2, 8, 9)
     channels = [slow_dilated_convolution(within[0].weight[c : c + 1], features[0, c : c + 1], 6) for c in (0, 1)]
@@ -74,4 +75,4 @@ def test_a_separable_view_is_a_convolution_within_channels_and_one_across_them()
 
 def test_one_picture_pooled_to_one_position_cannot_be_normalised_in_training() -> None:
     with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
-        AtrousPyramid(4, 8, align_corners=True).train()(torch.randn(1, 4, 5, 5))
+        AtrousPyramid(4, DeepLabV3Options(output_stride=8)).train()(torch.randn(1, 4, 5, 5))

@@ -54,7 +54,10 @@ def test_images_are_normalised_as_the_backbone_expects() -> None:
     [
         ({"name": "dannet", "num_classes": 2}, "There is no network 'dannet'. Did you mean 'danet'"),
         ({"name": "danet", "num_classes": 0}, "num_classes=0 is not possible"),
-        ({"name": "danet", "num_classes": 2, "magnify": 0}, "magnify=0 is not possible; give a factor above 0 and up"),
+        (
+            {"name": "danet", "num_classes": 2, "input_scale": 0},
+            "input_scale=0 is not possible; give a factor above 0 and up",
+        ),
         ({"name": "danet", "num_classes": 2, "output_strid": 8}, "Did you mean 'output_stride'"),
         (
             {"name": "danet", "num_classes": 2, "output_stride": 4},
@@ -62,7 +65,10 @@ def test_images_are_normalised_as_the_backbone_expects() -> None:
         ),
         ({"name": "danet", "num_classes": 2, "backbone": "resnet51"}, "Backbone 'resnet51' is not one of timm's"),
         ({"name": "danet", "num_classes": 2, "backbone": "vit_tiny_patch16_224"}, "gives one stride only"),
-        ({"name": "danet", "num_classes": 2, "refine": -1}, "refine=-1 is not a number of channels"),
+        (
+            {"name": "danet", "num_classes": 2, "refinement_channels": -1},
+            "refinement_channels=-1 is not a number of channels",
+        ),
         ({"name": "danet", "num_classes": 2, "channel_form": "papper"}, "choose 'official', 'paper' or 'scaled'"),
     ],
 )
@@ -73,7 +79,7 @@ def test_refusals(arguments: dict[str, object], message: str) -> None:
 
 def test_a_magnified_picture_is_the_enlarged_one_as_the_plain_network_sees_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = create_model("danet", backbone="resnet18", num_classes=3, align_corners=False, magnify=1.5)
+    network = create_model("danet", backbone="resnet18", num_classes=3, align_corners=False, input_scale=1.5)
     plain = create_model("danet", backbone="resnet18", num_classes=3, align_corners=False)
     plain.load_state_dict(network.state_dict())
     images = torch.randn(1, 3, 64, 96)
@@ -81,6 +87,6 @@ def test_a_magnified_picture_is_the_enlarged_one_as_the_plain_network_sees_it(tm
     answer = network.eval()(images).logits
     low = plain.eval().low_resolution(enlarged).logits
     torch.testing.assert_close(answer, functional.interpolate(low, (64, 96), mode="bilinear"))
-    assert "magnify" not in plain.config
+    assert "input_scale" not in plain.config
     save_model(network, Classes.named(["a", "b", "c"]), tmp_path / "model")
     torch.testing.assert_close(load_model(tmp_path / "model").network(images).logits, answer)

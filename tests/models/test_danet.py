@@ -9,6 +9,7 @@ from scenescope.backbones.build import count_parameters
 from scenescope.errors import ModelError
 from scenescope.models.catalog import create_model
 from scenescope.models.danet import DANetHead
+from scenescope.models.options import DANetOptions
 
 HEAD_PARAMETERS = {19: 23_954_619, 21: 23_957_697, 59: 24_016_179, 60: 24_017_718, 150: 24_156_228, 171: 24_188_547}
 
@@ -16,7 +17,7 @@ HEAD_PARAMETERS = {19: 23_954_619, 21: 23_957_697, 59: 24_016_179, 60: 24_017_71
 @pytest.mark.parametrize("num_classes", HEAD_PARAMETERS)
 def test_head_parameters(num_classes: int) -> None:
     with torch.device("meta"):
-        head = DANetHead([256, 512, 1024, 2048], num_classes)
+        head = DANetHead([256, 512, 1024, 2048], num_classes, DANetOptions())
     assert count_parameters(head) == HEAD_PARAMETERS[num_classes]
 
 
@@ -136,7 +137,7 @@ def test_attention_changes_the_answer_once_awake() -> None:
 
 def test_a_skip_answers_at_stage_1_and_leaves_the_branches_as_they_are() -> None:
     plain = create_model("danet", backbone="resnet18", num_classes=3, output_stride=16)
-    skipping = create_model("danet", backbone="resnet18", num_classes=3, output_stride=16, skip=12)
+    skipping = create_model("danet", backbone="resnet18", num_classes=3, output_stride=16, low_level_channels=12)
     more = 64 * 12 + 2 * 12 + (128 + 12) * 9 + 2 * (128 + 12) + (128 + 12) * 128 + 2 * 128
     assert count_parameters(skipping) - count_parameters(plain) == more
     images = torch.randn(2, 3, 64, 96)

@@ -10,6 +10,7 @@ from scenescope.errors import ModelError
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.models.encnet import EncNetHead, Encoding
+from scenescope.models.options import EncNetOptions
 
 
 def slow_encoding(module: Encoding, features: torch.Tensor) -> torch.Tensor:
@@ -65,7 +66,7 @@ def test_start_values() -> None:
 
 def test_head_by_its_equations() -> None:
     torch.manual_seed(0)
-    head = EncNetHead(32, 3, num_codewords=4).eval().requires_grad_(False)
+    head = EncNetHead([32], 3, EncNetOptions(num_codewords=4)).eval().requires_grad_(False)
     torch.nn.init.normal_(head.norm.running_mean)
     torch.nn.init.uniform_(head.norm.weight, 0.5, 1.5)
     stage4 = torch.randn(2, 32, 4, 5)
@@ -85,7 +86,7 @@ def test_head_by_its_equations() -> None:
 def test_head_parameters_by_hand() -> None:
     """Of ResNets at 59 classes: convolutions with norms, 32 codewords with factors and norm, gate, presence, logits."""
     with torch.device("meta"):
-        head = EncNetHead(2048, 59)
+        head = EncNetHead([2048], 59, EncNetOptions())
     convolutions = 2048 * 512 * 9 + 2 * 512 + 512 * 512 + 2 * 512
     encoding = 32 * 512 + 32 + 2 * 32
     assert count_parameters(head) == convolutions + encoding + (512 * 512 + 512) + 2 * (512 * 59 + 59)

@@ -3,12 +3,13 @@
 import torch
 
 from scenescope.models.catalog import create_model
+from scenescope.models.options import PSPNetOptions
 from scenescope.models.pspnet import PSPNetHead
 
 
 def test_each_level_knows_the_means_of_its_cells() -> None:
     torch.manual_seed(0)
-    head = PSPNetHead(8, 3).eval()
+    head = PSPNetHead([8], 3, PSPNetOptions()).eval()
     features = torch.randn(1, 8, 12, 6)
     joined: list[torch.Tensor] = []
     head.conv.register_forward_pre_hook(lambda module, inputs: joined.append(inputs[0]))

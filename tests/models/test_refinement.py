@@ -17,7 +17,7 @@ from scenescope.models.refinement import Refinement
 def test_before_training_the_answer_is_that_of_the_network(name: str) -> None:
     torch.manual_seed(0)
     settings = {"name": name, "num_classes": 3, "backbone": "test_resnet", "align_corners": False, "output_stride": 16}
-    refined = create_model(**settings, refine=4)  # type: ignore[arg-type]
+    refined = create_model(**settings, refinement_channels=4)  # type: ignore[arg-type]
     plain = create_model(**settings)  # type: ignore[arg-type]
     plain.load_state_dict(
         {key: value for key, value in refined.state_dict().items() if not key.startswith("refinement.")}
@@ -56,7 +56,7 @@ def test_a_line_of_two_pixels_is_found_that_logits_at_stride_16_cannot_hold() ->
 
 
 def test_a_saved_model_keeps_its_refinement(tmp_path: Path) -> None:
-    network = create_model("sanet", num_classes=2, backbone="test_resnet", output_stride=16, refine=4)
+    network = create_model("sanet", num_classes=2, backbone="test_resnet", output_stride=16, refinement_channels=4)
     assert network.refinement is not None
     torch.nn.init.normal_(network.refinement.correct.weight)
     images = torch.randn(1, 3, 64, 64)

@@ -43,9 +43,9 @@ def test_rows_are_the_recipe_with_their_own_settings_and_seeds(tmp_path: Path) -
     expected = load_recipe(
         "scenes/danet-demo", ["train.steps=7", "train.batch_size=4", "model.name=fcn", "train.seed=5"]
     )
-    assert fcn.runs[1].recipe == expected.model_dump(mode="json")
-    assert [run.settings.train.seed for run in both.runs] == [3, 5]
-    assert both.runs[0].settings.model.name == "danet"
+    assert fcn.runs[1].config == expected
+    assert [run.config.train.seed for run in both.runs] == [3, 5]
+    assert both.runs[0].config.model.name == "danet"
     assert ablation.name == "mine"
 
 
@@ -62,7 +62,7 @@ def test_a_sweep_is_a_row_for_each_value(tmp_path: Path) -> None:
     text = SMALL[: SMALL.index("rows:")] + "sweep: {setting: loss.weights.position, values: [0, 0.5]}\n"
     ablation = load_ablation(written(tmp_path, text))
     assert [row.name for row in ablation.rows] == ["0", "0.5"]
-    assert [row.runs[0].settings.loss.weights for row in ablation.rows] == [{"position": 0.0}, {"position": 0.5}]
+    assert [row.runs[0].config.loss.weights for row in ablation.rows] == [{"position": 0.0}, {"position": 0.5}]
     assert ablation.sweep == "loss.weights.position"
 
 
@@ -116,17 +116,17 @@ def test_every_ablation_of_the_package_opens_with_its_command_and_compares_equal
         for run, other in zip(row.runs, first, strict=True):
             # Rows may differ in network, losses and augmentation, never in the data, the steps or the seed; one that is
             # about the rate of attention's scales says so.
-            factor = row.settings.get("train.attention_factor", other.settings.train.attention_factor)
-            expected = dataclasses.replace(other.settings.train, attention_factor=factor)
-            assert run.settings.data == other.settings.data
-            assert dataclasses.replace(run.settings.train, accumulation=1) == expected
+            factor = row.settings.get("train.attention_lr_mult", other.config.train.attention_lr_mult)
+            expected = dataclasses.replace(other.config.train, attention_lr_mult=factor)
+            assert run.config.data == other.config.data
+            assert dataclasses.replace(run.config.train, grad_accum_steps=1) == expected
         with torch.device("meta"):
-            network = create_network(row.runs[0].settings.model, num_classes=11, pretrained=False)
-        assert row.runs[0].settings.loss.weights.keys() <= {"main", *network.loss_weights}
+            network = create_network(row.runs[0].config.model, num_classes=11, pretrained=False)
+        assert row.runs[0].config.loss.weights.keys() <= {"main", *network.loss_weights}
 
 
 def test_camvid_rows_are_those_of_the_papers() -> None:
-    rows = {row.name: row.runs[0].settings.model for row in load_ablation("camvid/ablation").rows}
+    rows = {row.name: row.runs[0].config.model for row in load_ablation("camvid/ablation").rows}
     assert {name: (model.name, model.options) for name, model in rows.items()} == {
         "FCN": ("fcn", {}),
         "PAM": ("danet", {"channel": False}),

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
+from scenescope.config import SETTINGS
 from scenescope.inference.protocols import PROTOCOLS
 from scenescope.recipes.reader import list_recipes, load_recipe
-from scenescope.recipes.recipe import SETTINGS
-from scenescope.workflows.run_directory import changed_settings
 
 TRAINING_PICTURES = {
     ("cityscapes", "train"): 2975,
@@ -72,9 +71,9 @@ CASES: list[tuple[str, Published, dict[str, Any]]] = [
                 "model.align_corners": True,
                 "model.options": {},
                 "loss.weights": DANET_LOSSES,
-                "train.head_factor": 10,
+                "train.head_lr_mult": 10,
                 "train.weight_decay": 1e-4,
-                "train.minimum_rate": 0,
+                "train.min_lr": 0,
             },
         )
         for name, published in OFFICIAL.items()
@@ -91,9 +90,9 @@ CASES: list[tuple[str, Published, dict[str, Any]]] = [
                 "model.align_corners": False,
                 "model.options": {"auxiliary_head": True},
                 "loss.weights": DANET_LOSSES | {"stage3": 0.4},
-                "train.head_factor": 1,
+                "train.head_lr_mult": 1,
                 "train.weight_decay": 5e-4,
-                "train.minimum_rate": 1e-4,
+                "train.min_lr": 1e-4,
             },
         )
         for name, published in MMSEG.items()
@@ -110,9 +109,9 @@ CASES: list[tuple[str, Published, dict[str, Any]]] = [
                 "model.align_corners": True,
                 "model.options": {},
                 "loss.weights": {"main": 0.8, "mask": 1.0, "categorical": 0.2},
-                "train.head_factor": 10,
+                "train.head_lr_mult": 10,
                 "train.weight_decay": 1e-4,
-                "train.minimum_rate": 0,
+                "train.min_lr": 0,
             },
         )
         for name, published in SANET.items()
@@ -157,9 +156,9 @@ def test_a_recipe_has_the_published_settings(name: str, published: Published, al
     assert (recipe.augment.crop, recipe.augment.flip) == (published.crop, 0.5)
     assert recipe.augment.max_class_share == (0.75 if name.endswith("-mmseg") else 1.0)
     train, data = recipe.train, recipe.data
-    assert (train.batch_size, train.learning_rate, data.classes) == (published.batch, published.rate, published.classes)
-    assert (train.optimiser, train.momentum, train.schedule_power, train.norm) == ("sgd", 0.9, 0.9, "sync")
-    assert (train.warmup_steps, train.gradient_clip, train.precision) == (0, None, "float32")
+    assert (train.batch_size, train.lr, data.classes) == (published.batch, published.rate, published.classes)
+    assert (train.optimizer, train.momentum, train.poly_power, train.norm) == ("sgd", 0.9, 0.9, "sync")
+    assert (train.warmup_steps, train.grad_clip_norm, train.precision) == (0, None, "float32")
     if published.epochs is None:
         assert train.steps == published.steps
     else:
@@ -200,7 +199,7 @@ def test_recipes_of_one_family_differ_in_nothing_else() -> None:
 
 
 def changed(name: str, other: str) -> set[str]:
-    return set(changed_settings(load_recipe(name).model_dump(), load_recipe(other).model_dump()))
+    return load_recipe(name).changed(load_recipe(other))
 
 
 def test_the_comments_hold_the_published_scores_and_claim_no_more() -> None:

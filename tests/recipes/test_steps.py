@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scenescope.data import scenes
-from scenescope.recipes.reader import dump_recipe, list_recipes, load_recipe
+from scenescope.recipes.reader import list_recipes, load_recipe
 from scenescope.training.progress import Silent
 from scenescope.workflows import train
 from scenescope.workflows.train import create_network, open_sets, run_training
@@ -19,11 +19,11 @@ SMALL = [
     "model.backbone=test_resnet",
     "model.pretrained=false",
     "augment.crop=[64, 64]",
-    "train.start_from=null",
+    "train.init_from=null",
     "train.steps=1",
     "train.batch_size=2",
     "train.precision=float32",
-    "train.workers=0",
+    "train.num_workers=0",
     "train.log_every=1",
 ]
 
@@ -36,26 +36,18 @@ def test_a_recipe_builds_and_takes_a_step(name: str, tmp_path: Path, monkeypatch
     recipe = load_recipe(name, [f"data.root={root}"])
     write_tree(recipe.data, tmp_path / "data")
 
-    settings = recipe.settings()
-    train_set, _ = open_sets(settings.data)
+    train_set, _ = open_sets(recipe.data)
     with torch.device("meta"):
-        network = create_network(settings.model, len(train_set.classes), pretrained=False)
+        network = create_network(recipe.model, len(train_set.classes), pretrained=False)
     weights = {"main": 1.0} | network.loss_weights
     # A published recipe writes out the weights; they are what the network has by itself.
-    assert settings.loss.weights in ({}, weights)
+    assert recipe.loss.weights in ({}, weights)
 
     small = load_recipe(name, [f"data.root={root}", *SMALL])
-    result = run_training(
-        small.settings(),
-        tmp_path / "run",
-        recipe=small.model_dump(mode="json"),
-        recipe_text=dump_recipe(small),
-        device=torch.device("cpu"),
-        progress=Silent(),
-    )
+    result = run_training(small, tmp_path / "run", device=torch.device("cpu"), progress=Silent())
     assert result.step == 1
     row = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
-    assert row["rate"] == pytest.approx(recipe.train.learning_rate / max(recipe.train.warmup_steps, 1))
+    assert row["lr"] == pytest.approx(recipe.train.lr / max(recipe.train.warmup_steps, 1))
     terms = {output: row.get(f"loss/{output}", row["loss"]) for output in weights}
     assert all(term > 0 for term in terms.values())
     assert row["loss"] == pytest.approx(sum(weights[output] * term for output, term in terms.items()), rel=1e-5)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from scenescope.data.settings import DataSettings
+from scenescope.config import DataSettings
 
 SIZE = (40, 56)
 

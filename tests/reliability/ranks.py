@@ -15,7 +15,7 @@ from scenescope.training.checkpoint import find_checkpoint
 from tests.reliability.runs import Call
 from tests.training.tiny import Few, tiny_training
 
-EXACT = {"steps": 6, "optimiser": "sgd", "learning_rate": 0.01, "norm": "frozen", "dropout": 0.0, "checkpoint_every": 2}
+EXACT = {"steps": 6, "optimizer": "sgd", "lr": 0.01, "norm": "frozen", "dropout": 0.0, "checkpoint_every": 2}
 """Settings with which several processes equal one: nothing of a step depends on which process sees a picture."""
 
 

@@ -16,7 +16,7 @@ from scenescope.training.progress import Silent
 from tests.training.tiny import tiny_training
 
 STEPS = 7
-SETTINGS: dict[str, Any] = {"steps": STEPS, "accumulation": 2, "validate_every": STEPS, "backbone": "test_resnet"}
+SETTINGS: dict[str, Any] = {"steps": STEPS, "grad_accum_steps": 2, "validate_every": STEPS, "backbone": "test_resnet"}
 """Of a network so small that its checkpoints do not take most of the time."""
 
 

@@ -21,9 +21,9 @@ LARGER = [
     {"backbone": "regnety_1280"},
     {"width": 20_000},
     {"width": 10**13},
-    {"refine": 10**6},
-    {"num_classes": 255, "refine": 10**5},
-    {"magnify": 10**9},
+    {"refinement_channels": 10**6},
+    {"num_classes": 255, "refinement_channels": 10**5},
+    {"input_scale": 10**9},
     {"multi_grid": [1] * 10**5},
 ]
 TEXTS = ["[" * 200_000, '{"a":' * 10**6, "[" * 200_000 + "]" * 200_000, '"' + "a" * 10**6]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scenescope.data.class_file import read_class_file
 from scenescope.errors import ScenescopeError
 from scenescope.labels import IGNORE
-from scenescope.recipes.reader import dump_recipe, load_recipe
+from scenescope.recipes.reader import load_recipe
 from tests.reliability.conftest import WHOLE
 
 EXAMPLES = 2000 if WHOLE else 40
@@ -21,8 +21,8 @@ overrides = st.fixed_dictionaries(
     optional={
         "train.steps": st.integers(1, 10**6),
         "train.batch_size": st.integers(1, 64),
-        "train.learning_rate": numbers,
-        "train.gradient_clip": st.none() | numbers,
+        "train.lr": numbers,
+        "train.grad_clip_norm": st.none() | numbers,
         "train.precision": st.sampled_from(["auto", "float32", "bfloat16"]),
         "train.norm": st.sampled_from(["batch", "sync", "frozen"]),
         "augment.crop": st.tuples(st.integers(1, 999), st.integers(1, 999)),
@@ -44,7 +44,7 @@ def test_a_resolved_recipe_loads_as_itself(tmp_path_factory, chosen):
     except ScenescopeError:
         return  # such as a crop without pixels; that refusals are one line is another test's
     place = tmp_path_factory.getbasetemp() / "resolved.yaml"
-    place.write_text(dump_recipe(recipe), encoding="utf-8")
+    place.write_text(recipe.to_yaml(), encoding="utf-8")
     assert load_recipe(str(place)) == recipe
 
 

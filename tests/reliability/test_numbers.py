@@ -6,7 +6,7 @@ import torch
 
 from scenescope.attention.channel import ChannelAttention
 from scenescope.attention.position import PositionAttention
-from scenescope.data.settings import AugmentSettings
+from scenescope.config import AugmentSettings
 from scenescope.data.transforms import TrainingView
 from scenescope.errors import TrainingError
 from scenescope.training.sampler import StepSampler

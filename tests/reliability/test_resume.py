@@ -26,8 +26,8 @@ def test_killed_at_random_steps(undisturbed, times, promise, tmp_path):
     for number in range(tried):
         place = tmp_path / str(number)
         workers, step = 2 * (number % 2), generator.randrange(1, STEPS)
-        assert run(train, place, die_after=step, workers=workers) == -signal.SIGKILL
-        assert run(train, place, workers=workers) == 0
+        assert run(train, place, die_after=step, num_workers=workers) == -signal.SIGKILL
+        assert run(train, place, num_workers=workers) == 0
         survived += final_weights(place) == undisturbed and not strays(place)
     promise("killed (-9) after a random step: final weights bit-identical, nothing left behind", tried, survived)
 
@@ -90,6 +90,6 @@ def test_two_deterministic_runs_are_bit_equal(undisturbed, times, promise, tmp_p
     tried = times(10, 1)
     same = 0
     for number in range(tried):
-        assert run(train, tmp_path / str(number), workers=number % 3) == 0
+        assert run(train, tmp_path / str(number), num_workers=number % 3) == 0
         same += sha256(tmp_path / str(number) / "checkpoints" / f"step-{STEPS:08d}" / TENSORS) == undisturbed
     promise("two runs of one seed are bit-equal, for any number of workers", tried, same)

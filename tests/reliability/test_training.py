@@ -135,7 +135,7 @@ class Spoilt(Few):
 def train_spoilt(directory, after, how, workers):
     multiprocessing.set_start_method("fork", force=True)  # a fork server of its own would have to load torch
     torch.set_num_threads(1)
-    training: Training = tiny_training(directory, workers=workers, **(SETTINGS | OFTEN | {"checkpoint_every": 100}))
+    training: Training = tiny_training(directory, num_workers=workers, **(SETTINGS | OFTEN | {"checkpoint_every": 100}))
     training.train_set = Spoilt(after, how)
     try:
         training.run()
@@ -169,7 +169,7 @@ from pathlib import Path
 from tests.training.tiny import tiny_training
 
 if __name__ == "__main__":
-    training = tiny_training(Path(sys.argv[1]), backbone="test_resnet", workers=2, steps=3, batch_size=8)
+    training = tiny_training(Path(sys.argv[1]), backbone="test_resnet", num_workers=2, steps=3, batch_size=8)
     if sys.argv[2] == "files":
         import os
         resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + int(sys.argv[3]),) * 2)

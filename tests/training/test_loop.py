@@ -38,11 +38,11 @@ def test_accumulation_changes_nothing(tiny: Build, tmp_path: Path) -> None:
     for accumulation in (1, 4):
         training = tiny(
             tmp_path / str(accumulation),
-            accumulation=accumulation,
+            grad_accum_steps=accumulation,
             norm="frozen",
             dropout=0.0,
             steps=3,
-            optimiser="sgd",
+            optimizer="sgd",
         )
         training.loss = SegmentationLoss(weights=training.network.loss_weights, dice=1.0, lovasz=1.0)
         read = training.train_set.__getitem__
@@ -82,7 +82,7 @@ def test_the_log_and_the_models(tiny: Build, tmp_path: Path) -> None:
     rows = read_log(tmp_path / "log.jsonl")
     steps = [row for row in rows if "loss" in row]
     assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
-    assert {"loss/main", "loss/position", "loss/channel", "alpha", "beta", "rate", "seconds"} <= steps[0].keys()
+    assert {"loss/main", "loss/position", "loss/channel", "alpha", "beta", "lr", "seconds"} <= steps[0].keys()
     assert steps[0]["loss"] == pytest.approx(
         sum(steps[0][f"loss/{name}"] for name in ("main", "position", "channel")), rel=1e-5
     )
@@ -115,7 +115,7 @@ def test_what_is_not_finite_stops_before_it_reaches_the_weights(tiny: Build, tmp
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_label_outside_the_classes_is_a_python_error(tiny: Build, tmp_path: Path, workers: int) -> None:
-    training = tiny(tmp_path, workers=workers)
+    training = tiny(tmp_path, num_workers=workers)
     training.train_set = Refusing(training.train_set)  # type: ignore[assignment]
     with pytest.raises(LabelError, match=r"^scene-3: value 77$"):
         training.run()
@@ -177,7 +177,7 @@ def _timeless(directory: Path) -> list[str]:
 
 def test_batch_that_cannot_be_shared_is_refused(tiny: Build, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"train.batch_size=4 cannot be shared by 1 processes in 3 parts"):
-        tiny(tmp_path, accumulation=3)
+        tiny(tmp_path, grad_accum_steps=3)
 
 
 @pytest.mark.parametrize(("owner", "function"), [(loading, "_collate"), (Training, "_backward")])

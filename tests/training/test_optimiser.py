@@ -2,16 +2,20 @@
 
 import pytest
 
+from scenescope.config import TrainSettings
 from scenescope.models.catalog import create_model
 from scenescope.training.optimiser import create_optimiser, set_rate
-from scenescope.training.settings import TrainSettings
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 def test_groups(optimiser: str) -> None:
     network = create_model("danet", num_classes=3, backbone="resnet18")
     settings = TrainSettings(
-        optimiser=optimiser, head_factor=10, attention_factor=4, weight_decay=0.1, decay_norms=False
+        optimiser=optimiser,
+        head_lr_mult=10,
+        attention_lr_mult=4,
+        weight_decay=0.1,
+        weight_decay_on_norms_and_biases=False,
     )  # type: ignore[arg-type]
     built = create_optimiser(network, settings)
     set_rate(built, 0.003)
@@ -28,6 +32,6 @@ def test_groups(optimiser: str) -> None:
 def test_norms_decay_when_asked_and_frozen_parameters_are_left_out() -> None:
     network = create_model("fcn", num_classes=3, backbone="resnet18")
     network.backbone.stages.conv1.weight.requires_grad_(False)
-    built = create_optimiser(network, TrainSettings(weight_decay=0.1, decay_norms=True))
+    built = create_optimiser(network, TrainSettings(weight_decay=0.1, weight_decay_on_norms_and_biases=True))
     assert {group["weight_decay"] for group in built.param_groups} == {0.1}
     assert sum(len(group["params"]) for group in built.param_groups) == len(list(network.parameters())) - 1

@@ -15,7 +15,7 @@ from scenescope.training.log import read_log
 from scenescope.training.progress import Silent
 from tests.training.tiny import Few, tiny_training
 
-SETTINGS = {"steps": 4, "optimiser": "sgd", "learning_rate": 0.01, "norm": "frozen", "dropout": 0.0, "seed": 1}
+SETTINGS = {"steps": 4, "optimizer": "sgd", "lr": 0.01, "norm": "frozen", "dropout": 0.0, "seed": 1}
 
 
 class Notes(Silent):
@@ -69,7 +69,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 
 
 def test_each_process_with_its_own_norms_scores_the_model_that_is_saved(tmp_path: Path) -> None:
-    run_two(tmp_path, norm="batch", learning_rate=0.1)
+    run_two(tmp_path, norm="batch", lr=0.1)
     _scores_are_those_of_the_saved_model(tmp_path)
 
 

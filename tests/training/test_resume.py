@@ -59,7 +59,7 @@ def train_and_die(directory: Path, workers: int, when: int | str) -> None:
     if when == "validation":
         validation.evaluate = validate_once
     step = when if isinstance(when, int) else -1
-    tiny_training(directory, progress=KillAt(step), workers=workers, steps=7).run()
+    tiny_training(directory, progress=KillAt(step), num_workers=workers, steps=7).run()
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_killed_and_resumed_ends_bit_identical(
     assert notes == []
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)
-    resumed = tiny_training(tmp_path, workers=workers, steps=7)
+    resumed = tiny_training(tmp_path, num_workers=workers, steps=7)
     assert (found.name if found else None) == (f"step-{resumed_at:08d}" if resumed_at else None)
     if found is not None:
         resumed.resume(found)

@@ -5,25 +5,24 @@ from typing import Any
 
 import torch
 
+from scenescope.config import AugmentSettings, Config, DataSettings, TrainSettings
 from scenescope.data.scenes import ScenesDataset
-from scenescope.data.settings import AugmentSettings
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training.engine import create_accelerator
 from scenescope.training.loop import Training
 from scenescope.training.progress import Progress, Silent
-from scenescope.training.settings import TrainSettings
 
 TINY: dict[str, Any] = {
     "steps": 6,
     "batch_size": 4,
-    "optimiser": "adamw",
-    "learning_rate": 1e-3,
-    "average_decay": 0.9,
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "ema_decay": 0.9,
     "log_every": 1,
     "validate_every": 3,
     "checkpoint_every": 2,
-    "workers": 0,
+    "num_workers": 0,
 }
 
 
@@ -42,18 +41,20 @@ def tiny_training(
     **changes: Any,
 ) -> Training:
     """Build the training; ``changes`` replace settings."""
-    settings = TrainSettings(**(TINY | changes))
-    torch.manual_seed(settings.seed)
+    config = Config(
+        data=DataSettings("scenes"),
+        augment=AugmentSettings(crop=(64, 96), scale=(0.8, 1.2), brightness=0.2),
+        train=TrainSettings(**(TINY | changes)),
+    )
+    torch.manual_seed(config.train.seed)
     network = create_model("danet", num_classes=8, backbone=backbone, output_stride=32, dropout=dropout)
     return Training(
         network=network,
         loss=SegmentationLoss(weights=network.loss_weights),
         train_set=Few("", "train"),
         val_set=Few("", "val"),
-        settings=settings,
-        augment=AugmentSettings(crop=(64, 96), scale=(0.8, 1.2), brightness=0.2),
+        config=config,
         directory=directory,
-        recipe={"train": {"seed": settings.seed}},
         accelerator=create_accelerator(torch.device("cpu")),
         progress=progress or Silent(),
     )

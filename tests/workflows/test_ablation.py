@@ -18,7 +18,7 @@ from scenescope.workflows.ablation import Ablation, Outcome, run_ablation
 TEXT = """\
 title: t
 recipe: scenes/danet-demo
-settings: {train.steps: 2, train.workers: 0}
+settings: {train.steps: 2, train.num_workers: 0}
 seeds: [0, 1]
 rows:
   - {name: FCN, settings: {model.name: fcn}}
@@ -67,7 +67,7 @@ def test_every_row_is_trained_once_for_each_seed_and_seeds_come_last(
     }  # fmt: skip
     # A second call, and another table with a row in common, train nothing again.
     assert run(planned(tmp_path), tmp_path / "out") == outcome
-    other = TEXT.replace("name: FCN", "name: baseline").replace("train.workers: 0", "train.workers: 1")
+    other = TEXT.replace("name: FCN", "name: baseline").replace("train.num_workers: 0", "train.num_workers: 1")
     run(planned(tmp_path, other), tmp_path / "out")
     assert len(trained) == 4
     # Other settings are other runs.
@@ -138,9 +138,9 @@ recipe: scenes/danet-demo
 settings:
   train.steps: 3
   train.batch_size: 2
-  train.workers: 0
+  train.num_workers: 0
   train.warmup_steps: 0
-  train.average_decay: null
+  train.ema_decay: null
   augment.crop: [32, 32]
 seeds: [2]
 rows:
@@ -154,6 +154,6 @@ rows:
     assert one["miou"] != mirrored["miou"]
     # Without flip the evaluator gives what the validation of the training gave.
     network = workflow.load_model(str(place / "last")).network
-    _, val_set = workflow.open_sets(ablation.rows[0].runs[0].settings.data)
+    _, val_set = workflow.open_sets(ablation.rows[0].runs[0].config.data)
     counts = workflow.evaluate(network, val_set)
     assert workflow.Scores.from_matrix(counts, val_set.classes.names).mean_iou == pytest.approx(one["miou"], abs=1e-6)

@@ -14,7 +14,7 @@ from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
-from scenescope.recipes.reader import dump_recipe, load_recipe
+from scenescope.recipes.reader import load_recipe
 from scenescope.training.log import read_log
 from scenescope.training.progress import Silent
 from scenescope.workflows.demo import DemoResult, run_demo
@@ -24,16 +24,14 @@ def demo(directory: Path) -> DemoResult:
     overrides = [
         "train.steps=2",
         "train.batch_size=2",
-        "train.workers=0",
+        "train.num_workers=0",
         "model.output_stride=32",
         "train.log_every=1",
     ]
     recipe = load_recipe("scenes/danet-demo", overrides)
     result = run_demo(
-        recipe.settings(),
+        recipe,
         directory,
-        recipe=recipe.model_dump(mode="json"),
-        recipe_text=dump_recipe(recipe),
         device=torch.device("cpu"),
         progress=Silent(),
     )

@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from scenescope.config import AugmentSettings, TrainSettings
 from scenescope.data.scenes import ScenesDataset
-from scenescope.data.settings import AugmentSettings
 from scenescope.errors import ModelError, StorageError
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
-from scenescope.training.settings import TrainSettings
 from scenescope.workflows.readiness import require_ready, require_writable
 
 

@@ -10,14 +10,7 @@ from scenescope.errors import TrainingError
 from scenescope.files import CHECKSUMS
 from scenescope.training.progress import Silent
 from scenescope.workflows import run_directory
-from scenescope.workflows.run_directory import agreed_checkpoint, changed_settings, own_files
-
-
-def test_changed_settings_are_named_by_their_dotted_keys() -> None:
-    old = {"train": {"steps": 5, "seed": 0}, "loss": {"weights": {"position": 1.0}}, "data": {"root": "a"}}
-    new = {"train": {"steps": 6, "seed": 0}, "loss": {"weights": {"channel": 1.0}}, "data": {"root": "a"}}
-    assert changed_settings(old, new) == ["loss.weights.channel", "loss.weights.position", "train.steps"]
-    assert changed_settings(old, old) == []
+from scenescope.workflows.run_directory import agreed_checkpoint, own_files
 
 
 @pytest.mark.parametrize("other", [None, "of another run"])

@@ -6,15 +6,14 @@ Fu et al., "Dual Attention Network for Scene Segmentation", CVPR 2019, section 3
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from scenescope.attention.options import ChannelForm
 from scenescope.attention.shapes import require_batch
 from scenescope.errors import ModelError
-
-ChannelForm = Literal["official", "paper", "scaled"]
 
 
 class ChannelAttention(nn.Module):

@@ -5,19 +5,16 @@ Zhong et al., "Squeeze-and-Attention Networks for Semantic Segmentation", CVPR 2
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from scenescope.attention.options import SqueezeOptions
 from scenescope.attention.shapes import require_batch
-from scenescope.errors import ModelError, nearest
-
-Pool = Literal["average", "max"]
-Activation = Literal["relu", "sigmoid"]
-Added = Literal["attention", "main"]
-Upsampling = Literal["bilinear", "nearest", "stretched"]
+from scenescope.errors import ModelError
+from scenescope.settings_reader import checked
 
 
 class Convolutions(NamedTuple):
@@ -56,16 +53,7 @@ class SqueezeAttention(nn.Module):
 
     Args:
         channels: C, the width of the input.
-        variant: the convolutions, a key of ``VARIANTS``.
-        reduction: the reduced width is C divided by this.
-        groups: of the first convolution of both channels, and of the second where the variant says so.
-        pool: "average" (the figures, the equations and the text) or "max" (the paragraph on the implementation).
-        ratio: side of the pooled squares; where features are smaller, they are one square.
-        activation: sigma, "relu" as the paper defines it, or "sigmoid".
-        added: what is added at the end, "attention" as printed or "main", as a residual block would.
-        upsampling: "bilinear" or "nearest", each square where it lies; or "stretched" bilinearly over features of any
-            size with corners aligned, which moves squares by up to half a one.
-        activation_last: upsample first and apply sigma then, against the printed order.
+        options: the choices that the paper leaves open, see SqueezeOptions; the defaults if not given.
 
     Attributes:
         out_channels: width of the output.
@@ -74,43 +62,21 @@ class SqueezeAttention(nn.Module):
         ModelError: an unknown choice, or widths that the groups cannot share.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        *,
-        variant: str = "V2",
-        reduction: int = 4,
-        groups: int = 2,
-        pool: Pool = "average",
-        ratio: int = 8,
-        activation: Activation = "relu",
-        added: Added = "attention",
-        upsampling: Upsampling = "bilinear",
-        activation_last: bool = False,
-    ) -> None:
+    def __init__(self, channels: int, options: SqueezeOptions | None = None) -> None:
         super().__init__()
-        for name, value, known in (
-            ("variant", variant, tuple(VARIANTS)),
-            ("pool", pool, get_args(Pool)),
-            ("activation", activation, get_args(Activation)),
-            ("added", added, get_args(Added)),
-            ("upsampling", upsampling, get_args(Upsampling)),
-        ):
-            if value not in known:
-                raise ModelError(
-                    f"{name}={value!r} is not known.{nearest(str(value), known)} Known: {', '.join(known)}."
-                )
-        reduced = channels // reduction
+        options = checked(options or SqueezeOptions())
+        groups = options.groups
+        reduced = channels // options.reduction
         if reduced < 1 or channels % groups or reduced % groups:
             raise ModelError(
                 f"{channels} channels reduced to {reduced} cannot be shared by {groups} groups; give groups=1 or"
                 " another reduction."
             )
-        second = VARIANTS[variant]
+        second = VARIANTS[options.variant]
         self.out_channels = channels if second.widens else reduced
-        self.pool, self.ratio, self.added = pool, ratio, added
-        self.upsampling, self.activation_last = upsampling, activation_last
-        self.activation = nn.ReLU() if activation == "relu" else nn.Sigmoid()
+        self.pool, self.ratio, self.added = options.pool, options.pool_ratio, options.added
+        self.upsampling, self.activation_last = options.upsampling, options.activation_last
+        self.activation = nn.ReLU() if options.activation == "relu" else nn.Sigmoid()
         self.main = nn.Sequential(
             *_convolution(channels, reduced, 1, groups),
             nn.ReLU(inplace=True),

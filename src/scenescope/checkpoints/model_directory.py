@@ -21,6 +21,7 @@ from scenescope.files import damaged_file, write_directory
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
+from scenescope.old_names import renamed_model
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -190,6 +191,8 @@ def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Ten
         raise CheckpointError(f"{directory / CONFIG} is not readable JSON ({error}). Copy the model again.") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{directory / CONFIG} does not hold an object; it is not of a scenescope model.")
+    if isinstance(config.get("model"), dict):
+        config["model"] = renamed_model(config["model"])
     state = read_tensors(directory / WEIGHTS)
     return config, {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
 

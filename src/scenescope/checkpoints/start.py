@@ -19,15 +19,15 @@ from torch import Tensor
 
 from scenescope.checkpoints.find import find_model
 from scenescope.checkpoints.model_directory import described_classes, read_model_directory, state_differences
+from scenescope.config import NetworkOptions
 from scenescope.errors import CheckpointError, ModelError
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
-from scenescope.models.settings import ModelSettings
 
 Take = Literal["network", "backbone"]
 BACKBONE = "backbone."
-SETTINGS = {field.name for field in fields(ModelSettings)}
+COMMON = {field.name for field in fields(NetworkOptions)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Start:
     notes: list[str]
 
 
-def start_from(network: SegmentationNetwork, name: str | Path, classes: Classes, take: Take = "network") -> list[str]:
+def init_from(network: SegmentationNetwork, name: str | Path, classes: Classes, take: Take = "network") -> list[str]:
     """Copy the weights of a model into a network as far as they mean the same; see ``compare_start``.
 
     Returns:
@@ -177,15 +177,15 @@ def _backbone(
 
 def _way_out(network: SegmentationNetwork, described: dict[str, Any]) -> str:
     """Say which settings make a network that of a model, or how to take less."""
-    own = {"refine": 0} | network.config
+    own = network.config
     alone = "To start from its backbone alone, add train.take=backbone."
     if described.get("backbone") != own["backbone"]:
         return f"Set model.backbone={described.get('backbone')}."
     if described.get("name") != own["name"]:
         return alone
     needed = [
-        f"{'model' if key in SETTINGS else 'model.options'}.{key}={json.dumps(value)}"
-        for key, value in ({"refine": 0} | described).items()
+        f"{'model' if key in COMMON else 'model.options'}.{key}={json.dumps(value)}"
+        for key, value in described.items()
         if key in own and value != own[key] and key != "num_classes" and _makes_other_weights(network, key, value)
     ]
     return f"To start from all of it, add {' '.join(needed)}. {alone}" if needed else alone

@@ -65,7 +65,7 @@ def ablate(
 
 def _print_plan(console: Console, ablation: Ablation) -> None:
     runs = ablation.rows[0].runs
-    steps, seeds = runs[0].settings.train.steps, ", ".join(str(run.seed) for run in runs)
+    steps, seeds = runs[0].config.train.steps, ", ".join(str(run.seed) for run in runs)
     lines = [f"{ablation.title}: {len(runs) * len(ablation.rows)} runs of {steps:,} steps, seeds {seeds}."]
     for row in ablation.rows:
         lines.append(

@@ -19,20 +19,13 @@ def demo(
 ) -> None:
     """Train a small DANet on generated street scenes, score it, and look at what it attends to; some minutes."""
     from scenescope.cli.training_progress import terminal_progress, training_device
-    from scenescope.recipes.reader import dump_recipe, load_recipe
+    from scenescope.recipes.reader import load_recipe
     from scenescope.workflows.demo import run_demo
 
-    recipe = load_recipe("scenes/danet-demo")
+    config = load_recipe("scenes/danet-demo")
     console = Console()
     with terminal_progress(console) as progress:
-        result = run_demo(
-            recipe.settings(),
-            output,
-            recipe=recipe.model_dump(mode="json"),
-            recipe_text=dump_recipe(recipe),
-            device=training_device(device),
-            progress=progress,
-        )
+        result = run_demo(config, output, device=training_device(device), progress=progress)
     if isinstance(result, int):
         raise typer.Exit(128 + result)
     print(f"Report: {result.report}")

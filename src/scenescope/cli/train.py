@@ -14,7 +14,7 @@ from scenescope.cli.inference_options import output_path
 from scenescope.errors import ScenescopeError
 
 if TYPE_CHECKING:
-    from scenescope.recipes.recipe import Recipe
+    from scenescope.config import Config
 
 
 def train(
@@ -34,32 +34,23 @@ def train(
     """Train a network. Ctrl-C saves; --resume goes on exactly where it stopped."""
     from scenescope.recipes.reader import load_recipe
 
-    resolved = load_recipe(recipe, overrides or [])
+    config = load_recipe(recipe, overrides or [])
     console = Console()
     if dry_run:
-        _print_plan(console, resolved, output, device)
+        _print_plan(console, config, output, device)
         return
     if output is None:
         raise ScenescopeError("Where to write the run is missing; give --output runs/NAME.")
     again = shlex.join(["scenescope", "train", recipe, *(overrides or []), "--output", str(output), "--resume"])
-    _train(console, resolved, output, resume, device, again if device == "auto" else f"{again} --device {device}")
+    _train(console, config, output, resume, device, again if device == "auto" else f"{again} --device {device}")
 
 
-def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device: str, again: str) -> None:
+def _train(console: Console, config: Config, output: Path, resume: bool, device: str, again: str) -> None:
     from scenescope.cli.training_progress import terminal_progress, training_device
-    from scenescope.recipes.reader import dump_recipe
     from scenescope.workflows.train import run_training
 
     with terminal_progress(console) as progress:
-        result = run_training(
-            recipe.settings(),
-            output,
-            recipe=recipe.model_dump(mode="json"),
-            recipe_text=dump_recipe(recipe),
-            device=training_device(device),
-            progress=progress,
-            resume=resume,
-        )
+        result = run_training(config, output, device=training_device(device), progress=progress, resume=resume)
     if result.signal is not None:
         progress.note(f"Interrupted and saved after step {result.step}. To go on:")
         processes = os.environ.get("WORLD_SIZE", "1")
@@ -73,21 +64,19 @@ def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device:
         )
 
 
-def _print_plan(console: Console, recipe: Recipe, output: Path | None, device: str) -> None:
+def _print_plan(console: Console, config: Config, output: Path | None, device: str) -> None:
     from scenescope.inference.devices import resolve_device
-    from scenescope.recipes.reader import dump_recipe
     from scenescope.training.memory import RUNTIME
     from scenescope.workflows.readiness import require_writable
     from scenescope.workflows.train import check_run, estimate_run_memory, find_problems, open_sets
 
     if output is not None:
         require_writable(output)
-    settings = recipe.settings()
-    train_set, val_set = open_sets(settings.data)
-    check_run(settings, train_set)
-    remarks = find_problems(settings, train_set, val_set)
-    console.print(dump_recipe(recipe), highlight=False, markup=False, soft_wrap=True)
-    train = settings.train
+    train_set, val_set = open_sets(config.data)
+    check_run(config, train_set)
+    remarks = find_problems(config, train_set, val_set)
+    console.print(config.to_yaml(), highlight=False, markup=False, soft_wrap=True)
+    train = config.train
     epochs = train.steps * train.batch_size / max(len(train_set), 1)
     console.print(
         f"Data: {len(train_set)} scenes to train on, {len(val_set)} to score, {len(train_set.classes)} classes."
@@ -97,7 +86,7 @@ def _print_plan(console: Console, recipe: Recipe, output: Path | None, device: s
         soft_wrap=True,
         highlight=False,
     )
-    estimate = estimate_run_memory(settings, len(train_set.classes), resolve_device(device))
+    estimate = estimate_run_memory(config, len(train_set.classes), resolve_device(device))
     console.print(
         f"Memory: at least {(estimate.total + RUNTIME) / 2**20:,.0f} MiB for one process (torch itself about"
         f" {RUNTIME / 2**20:,.0f}, weights {estimate.weights / 2**20:,.0f}, gradients"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scenescope.config import DataSettings
 from scenescope.data.dataset import FileDataset, Scene, SceneDataset
 from scenescope.data.images import read_header
-from scenescope.data.settings import DataSettings
 from scenescope.errors import DataError, ScenescopeError, StorageError
 from scenescope.files import make_directory, write_atomically
 from scenescope.labels import Classes

@@ -153,7 +153,7 @@ class _Worker:
             how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
             raise ScenescopeError(
                 f"A process that reads pictures {how}, most often for want of memory; try again with fewer of them"
-                " (train.workers, --workers; 0 reads in the main process)."
+                " (train.num_workers, --workers; 0 reads in the main process)."
             ) from error
 
 
@@ -175,7 +175,7 @@ def _start(
     except OSError as error:
         raise ScenescopeError(
             f"Cannot start {count} processes to read pictures ({error.strerror or error}); try again with fewer of them"
-            " (train.workers, --workers; 0 reads in the main process)."
+            " (train.num_workers, --workers; 0 reads in the main process)."
         ) from error
     return workers
 

@@ -16,8 +16,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from scenescope.config import AugmentSettings
 from scenescope.data.dataset import Scene, SceneDataset
-from scenescope.data.settings import AugmentSettings
 from scenescope.labels import IGNORE
 
 Sample = tuple[Tensor, Tensor, str]

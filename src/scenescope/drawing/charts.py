@@ -23,7 +23,7 @@ NUMBERED = 20
 PANELS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("loss", lambda key: key == "loss" or key.startswith("loss/")),
     ("validation", lambda key: key in ("val/miou", "val/pixel_accuracy")),
-    ("learning rate", lambda key: key == "rate"),
+    ("learning rate", lambda key: key == "lr"),
     ("attention scales", lambda key: key in ("alpha", "beta")),
 )
 """Titles of the charts of a run, and which keys of the log each shows."""

@@ -138,7 +138,8 @@ def fingerprint(segmenter: Segmenter) -> str:
     network, classes = segmenter.network, segmenter.classes
     digest = hashlib.sha256()
     told: list[Any] = [version("scenescope"), segmenter.settings, classes, getattr(network, "config", None)]
-    # What a module does depends on numbers that are no weights: align_corners, magnify, strides, forms of attention.
+    # What a module does depends on numbers that are no weights: align_corners, input_scale, strides, forms of
+    # attention.
     told += [
         (name, type(module).__name__, [(key, value) for key, value in vars(module).items() if _is_setting(key, value)])
         for name, module in network.named_modules()

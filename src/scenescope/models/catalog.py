@@ -1,61 +1,40 @@
-"""The catalogue of networks: a name, a builder."""
+"""The catalogue of networks: a name, a head. Its options stand in ``options.py`` under the same name."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
-from scenescope.backbones.build import Backbone
+from scenescope.backbones.build import Backbone, create_backbone
 from scenescope.errors import ModelError, nearest
-from scenescope.models.danet import PRESETS as DANET_PRESETS
-from scenescope.models.danet import danet
-from scenescope.models.deeplab import V3_PRESETS, V3PLUS_PRESETS, deeplabv3, deeplabv3plus
-from scenescope.models.dranet import PRESETS as DRANET_PRESETS
-from scenescope.models.dranet import dranet
-from scenescope.models.encnet import encnet
-from scenescope.models.fcn import PRESETS as FCN_PRESETS
-from scenescope.models.fcn import fcn
-from scenescope.models.fcn_se import fcn_se
-from scenescope.models.network import SegmentationNetwork
-from scenescope.models.pspnet import PRESETS as PSPNET_PRESETS
-from scenescope.models.pspnet import pspnet
+from scenescope.models.danet import DANetHead
+from scenescope.models.deeplab import DeepLabV3Head, DeepLabV3PlusHead
+from scenescope.models.dranet import DRANetHead
+from scenescope.models.encnet import EncNetHead
+from scenescope.models.fcn import FCNHead, auxiliary_fcn_head
+from scenescope.models.fcn_se import FCNSEHead
+from scenescope.models.network import Head, SegmentationNetwork
+from scenescope.models.options import PRESETS, HeadOptions, read_options
+from scenescope.models.pspnet import PSPNetHead
 from scenescope.models.refinement import Refinement
-from scenescope.models.sanet import sanet
-from scenescope.models.settings import MOST_MAGNIFIED
+from scenescope.models.sanet import SANetHead
 
-MODELS: dict[str, Callable[..., SegmentationNetwork]] = {
-    "danet": danet,
-    "sanet": sanet,
-    "fcn": fcn,
-    "fcn_se": fcn_se,
-    "pspnet": pspnet,
-    "deeplabv3": deeplabv3,
-    "deeplabv3plus": deeplabv3plus,
-    "encnet": encnet,
-    "dranet": dranet,
+MODELS: dict[str, Callable[..., Head]] = {
+    "danet": DANetHead,
+    "sanet": SANetHead,
+    "fcn": FCNHead,
+    "fcn_se": FCNSEHead,
+    "pspnet": PSPNetHead,
+    "deeplabv3": DeepLabV3Head,
+    "deeplabv3plus": DeepLabV3PlusHead,
+    "encnet": EncNetHead,
+    "dranet": DRANetHead,
 }
-
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    "danet": DANET_PRESETS,
-    "fcn": FCN_PRESETS,
-    "pspnet": PSPNET_PRESETS,
-    "deeplabv3": V3_PRESETS,
-    "deeplabv3plus": V3PLUS_PRESETS,
-    "dranet": DRANET_PRESETS,
-}
-"""Named options of a builder, by network."""
 
 
 def create_model(
-    name: str,
-    *,
-    num_classes: int,
-    preset: str | None = None,
-    magnify: float = 1.0,
-    refine: int = 0,
-    remainder: Sequence[int] | None = None,
-    **options: Any,
+    name: str, *, num_classes: int, preset: str | None = None, pretrained: bool = False, **options: Any
 ) -> SegmentationNetwork:
     """Build a network of the catalogue by name.
 
@@ -64,71 +43,65 @@ def create_model(
         num_classes: K, at least 1.
         preset: a published form of the network, such as ``official`` or ``mmseg``, see ``PRESETS``; single options
             replace its own.
-        magnify: enlarge pictures by this factor before the backbone sees them, in training and prediction alike; for
-            pictures that are small beside what the backbone was trained on.
-        refine: channels of a correction of the logits at half the size of the picture, see Refinement; 0 leaves it out.
-        remainder: what height and width of an image leave, magnified and filled up, when they are divided by the output
-            stride, see SegmentationNetwork; that of the crops which the network was trained on, (0, 0) unless given.
-        options: arguments of the builder, such as ``backbone="resnet101"``, ``output_stride=8``,
-            ``pretrained=True``, ``channel_form="paper"``; see the builder of that name.
+        pretrained: start the backbone from ImageNet weights.
+        options: such as ``backbone="resnet101"``, ``output_stride=8``, ``channel_form="paper"``: those of
+            ``NetworkOptions``, which all networks have, and the network's own, such as ``DANetOptions``.
 
     Returns:
         The network in training mode; its ``config`` holds what builds it again.
 
     Raises:
-        ModelError: an unknown name, preset, option or backbone, a class count below 1, a factor that is not above 0, or
-            a remainder as large as the output stride.
+        ModelError: an unknown name, preset, option or backbone, a class count below 1, or a value that is not possible.
 
     Example:
         >>> network = create_model("danet", backbone="resnet101", num_classes=19)
     """
-    if name not in MODELS:
-        raise ModelError(f"There is no network {name!r}.{nearest(name, MODELS)} Known: {', '.join(MODELS)}.")
-    if num_classes < 1:
-        raise ModelError(f"num_classes={num_classes} is not possible; give the number of classes, at least 1.")
-    if not 0 < magnify <= MOST_MAGNIFIED:
-        raise ModelError(f"magnify={magnify} is not possible; give a factor above 0 and up to {MOST_MAGNIFIED}.")
-    if refine < 0:
-        raise ModelError(f"refine={refine} is not a number of channels; give 0 for no refinement, or such as 32.")
     if preset is not None:
         presets = PRESETS.get(name, {})
         if preset not in presets:
             known = f"Known: {', '.join(presets)}." if presets else "It has none."
             raise ModelError(f"{name} has no preset {preset!r}.{nearest(preset, presets)} {known}")
         options = presets[preset] | options
-    signature = inspect.signature(MODELS[name])
-    for option in options:
-        if option not in signature.parameters:
-            raise ModelError(
-                f"{name} has no option {option!r}.{nearest(option, signature.parameters)}"
-                f" Known: {', '.join(signature.parameters)}."
-            )
-    arguments = signature.bind(num_classes, **options)
-    arguments.apply_defaults()
+    return build_network(read_options(name, options), num_classes, pretrained=pretrained)
+
+
+def build_network(options: HeadOptions, num_classes: int, *, pretrained: bool = False) -> SegmentationNetwork:
+    """Build the network of some options; see ``create_model``."""
+    if num_classes < 1:
+        raise ModelError(f"num_classes={num_classes} is not possible; give the number of classes, at least 1.")
     try:
-        network = MODELS[name](**arguments.arguments)
+        backbone = create_backbone(
+            options.backbone,
+            output_stride=options.output_stride,
+            multi_grid=options.multi_grid,
+            pretrained=pretrained,
+        )
+        head = MODELS[options.name](backbone.channels, num_classes, options)
     except (TypeError, ValueError) as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        raise ModelError(f"{name} cannot be built with {given}: {error}") from error
-    network.config = {"name": name} | {key: value for key, value in arguments.arguments.items() if key != "pretrained"}
-    if magnify != 1:
-        network.magnify = float(magnify)
-        network.config["magnify"] = network.magnify
-    if remainder is not None:
-        network.remainder = _two_remainders(remainder, network.backbone)
-        network.config["remainder"] = list(network.remainder)
-    if refine:
-        network.refinement = Refinement(num_classes, refine, align_corners=network.align_corners)
-        network.config["refine"] = refine
+        raise ModelError(f"{options.name} cannot be built with {options}: {error}") from error
+    loss_weights, auxiliary_head = dict(head.loss_weights), None
+    if getattr(options, "auxiliary_head", False):
+        auxiliary_head = auxiliary_fcn_head(backbone.channels[2], num_classes, options.dropout)
+        loss_weights["stage3"] = head.stage3_weight
+    network = SegmentationNetwork(
+        backbone,
+        head,
+        num_classes=num_classes,
+        align_corners=options.align_corners,
+        auxiliary_head=auxiliary_head,
+        loss_weights=loss_weights,
+    )
+    network.smallest = max(head.smallest * options.output_stride, 1)
+    network.input_scale = options.input_scale
+    network.remainder = _possible(options.remainder, backbone)
+    if options.refinement_channels:
+        network.refinement = Refinement(num_classes, options.refinement_channels, align_corners=options.align_corners)
+    network.config = {"name": options.name, "num_classes": num_classes, **asdict(options)}
     return network
 
 
-def _two_remainders(remainder: Sequence[int], backbone: Backbone) -> tuple[int, int]:
+def _possible(remainder: tuple[int, int], backbone: Backbone) -> tuple[int, int]:
     most = 0 if backbone.only_multiples else backbone.strides[-1] - 1
-    try:
-        rows, columns = (int(each) for each in remainder)
-    except (TypeError, ValueError):
-        rows = columns = -1
-    if not (0 <= rows <= most and 0 <= columns <= most):
+    if not all(0 <= each <= most for each in remainder):
         raise ModelError(f"remainder={remainder!r} is not possible; give two numbers from 0 to {most}.")
-    return rows, columns
+    return remainder

@@ -7,23 +7,16 @@ Learning Systems 32(6), 2021; layers and widths are those of the released code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scenescope.attention.compact_channel import CompactChannelAttention
 from scenescope.attention.compact_position import CompactPositionAttention
-from scenescope.backbones.build import create_backbone
 from scenescope.models.blocks import classifier, conv_norm_relu, resize
-from scenescope.models.fcn import auxiliary_fcn_head
-from scenescope.models.network import SegmentationNetwork
+from scenescope.models.network import Head
+from scenescope.models.options import DRANetOptions
 from scenescope.outputs import SegmentationOutput
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "official": {"backbone": "resnet101s.gluon_in1k", "multi_grid": (4, 8, 16)},
-}
-"""The published network."""
 
 
 class GatedDecoder(nn.Module):
@@ -59,19 +52,18 @@ class GatedDecoder(nn.Module):
         return joined
 
 
-class DRANetHead(nn.Module):
+class DRANetHead(Head):
     """Two branches on stage 4, each convolution - compact attention - convolution, joined and decoded with stage 1.
 
     Args:
         channels: C1 to C4, the widths of stages 1 to 4.
         num_classes: K.
-        align_corners: how features are resized in the decoder.
-        dropout: probability of dropping a channel before the classifier.
+        options: see DRANetOptions.
     """
 
-    def __init__(
-        self, channels: Sequence[int], num_classes: int, *, align_corners: bool = True, dropout: float = 0.1
-    ) -> None:
+    stage3_weight = 0.2
+
+    def __init__(self, channels: Sequence[int], num_classes: int, options: DRANetOptions) -> None:
         super().__init__()
         inner, joined = channels[-1] // 4, channels[-1] // 8
         self.compact_position = nn.Sequential(
@@ -81,37 +73,11 @@ class DRANetHead(nn.Module):
             conv_norm_relu(channels[-1], inner, 3), CompactChannelAttention(inner), conv_norm_relu(inner, inner, 3)
         )
         self.join = conv_norm_relu(2 * inner, joined, kernel_size=3)
-        self.decoder = GatedDecoder(channels[0], joined, align_corners)
-        self.classifier = classifier(joined, num_classes, dropout)
+        self.decoder = GatedDecoder(channels[0], joined, options.align_corners)
+        self.classifier = classifier(joined, num_classes, options.dropout)
 
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
         """Return logits at the size of stage 1 from the features of stages 1 to 4."""
         branches = [self.compact_position(stages[-1]), self.compact_channel(stages[-1])]
         high = self.join(torch.cat(branches, dim=1))
         return SegmentationOutput(self.classifier(self.decoder(stages[0], high)), {})
-
-
-def dranet(
-    num_classes: int,
-    backbone: str = "resnet50",
-    *,
-    pretrained: bool = False,
-    output_stride: int = 8,
-    multi_grid: Sequence[int] | None = None,
-    align_corners: bool = True,
-    auxiliary_head: bool = True,
-    dropout: float = 0.1,
-) -> SegmentationNetwork:
-    """Build DRANet; see DRANetHead and create_backbone for the arguments.
-
-    The loss of the stage-3 head weighs 0.2.
-    """
-    stages = create_backbone(backbone, output_stride=output_stride, multi_grid=multi_grid, pretrained=pretrained)
-    return SegmentationNetwork(
-        stages,
-        DRANetHead(stages.channels, num_classes, align_corners=align_corners, dropout=dropout),
-        num_classes=num_classes,
-        align_corners=align_corners,
-        auxiliary_head=auxiliary_fcn_head(stages.channels[2], num_classes, dropout) if auxiliary_head else None,
-        loss_weights={"stage3": 0.2} if auxiliary_head else {},
-    )

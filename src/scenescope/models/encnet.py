@@ -7,15 +7,15 @@ PyTorch-Encoding, the authors' own code; a yardstick of both papers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
-from scenescope.backbones.build import create_backbone
 from scenescope.errors import ModelError
 from scenescope.models.blocks import classifier, conv_norm_relu
-from scenescope.models.fcn import auxiliary_fcn_head
-from scenescope.models.network import SegmentationNetwork
+from scenescope.models.network import Head
+from scenescope.models.options import EncNetOptions
 from scenescope.outputs import SegmentationOutput
 
 
@@ -61,7 +61,7 @@ class Encoding(nn.Module):
             return assigned.transpose(1, 2) @ positions - assigned.sum(dim=1)[..., None] * codewords
 
 
-class EncNetHead(nn.Module):
+class EncNetHead(Head):
     """A 3 x 3 convolution on stage 4, its channels weighed by the encoded scene, dropout and a classifier.
 
     With X the convolved features, C = C4/4 wide:
@@ -71,22 +71,23 @@ class EncNetHead(nn.Module):
         y = V e                                           B x K, which classes the picture shows, in training
 
     Args:
-        in_channels: C4, the width of stage 4.
+        channels: widths of stages 1 to 4.
         num_classes: K.
-        num_codewords: M, see Encoding.
-        dropout: probability of dropping a channel before the classifier.
+        options: see EncNetOptions.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, num_codewords: int = 32, dropout: float = 0.1) -> None:
+    loss_weights = MappingProxyType({"presence": 0.2})  # the paper's SE-loss
+
+    def __init__(self, channels: Sequence[int], num_classes: int, options: EncNetOptions) -> None:
         super().__init__()
-        inner = in_channels // 4
+        in_channels, inner, num_codewords = channels[-1], channels[-1] // 4, options.num_codewords
         self.conv = conv_norm_relu(in_channels, inner, kernel_size=3)
         self.encoding_in = conv_norm_relu(inner, inner, kernel_size=1)
         self.encoding = Encoding(inner, num_codewords)
         self.norm = nn.BatchNorm1d(num_codewords)
         self.gate = nn.Linear(inner, inner)
         self.presence = nn.Linear(inner, num_classes)
-        self.classifier = classifier(inner, num_classes, dropout)
+        self.classifier = classifier(inner, num_classes, options.dropout)
 
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
         """Return logits at the size of stage 4 from the features of stages 1 to 4, and in training presence."""
@@ -100,30 +101,3 @@ class EncNetHead(nn.Module):
         """Return e, B x C, from B x C x h x w convolved features."""
         encoded = self.encoding(self.encoding_in(features)).to(features.dtype)  # B x M x C
         return torch.relu(self.norm(encoded)).mean(dim=1)
-
-
-def encnet(
-    num_classes: int,
-    backbone: str = "resnet50",
-    *,
-    pretrained: bool = False,
-    output_stride: int = 8,
-    multi_grid: Sequence[int] | None = None,
-    align_corners: bool = True,
-    auxiliary_head: bool = True,
-    num_codewords: int = 32,
-    dropout: float = 0.1,
-) -> SegmentationNetwork:
-    """Build EncNet; see EncNetHead and create_backbone for the arguments.
-
-    The loss of presence (the paper's SE-loss) weighs 0.2, that of the stage-3 head 0.4.
-    """
-    stages = create_backbone(backbone, output_stride=output_stride, multi_grid=multi_grid, pretrained=pretrained)
-    return SegmentationNetwork(
-        stages,
-        EncNetHead(stages.channels[-1], num_classes, num_codewords, dropout),
-        num_classes=num_classes,
-        align_corners=align_corners,
-        auxiliary_head=auxiliary_fcn_head(stages.channels[2], num_classes, dropout) if auxiliary_head else None,
-        loss_weights={"presence": 0.2} | ({"stage3": 0.4} if auxiliary_head else {}),
-    )

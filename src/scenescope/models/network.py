@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,23 @@ from scenescope.backbones.build import Backbone
 from scenescope.cells import Cells
 from scenescope.models.refinement import Refinement
 from scenescope.outputs import SegmentationOutput
+
+
+class Head(nn.Module):
+    """A head of the catalogue: made of the widths of stages 1 to 4, the number of classes K and its options.
+
+    It maps the features of stages 1 to 4 to a SegmentationOutput at feature size.
+
+    Attributes:
+        loss_weights: weight of the loss of each output that it has in training by name, as published; that of "main" is
+            1 unless named.
+        stage3_weight: likewise of the auxiliary head on stage 3.
+        smallest: cells of stage 4 that it needs a side, 0 for any.
+    """
+
+    loss_weights: Mapping[str, float] = {}
+    stage3_weight = 0.4
+    smallest = 0
 
 
 class SegmentationNetwork(nn.Module):
@@ -30,11 +47,11 @@ class SegmentationNetwork(nn.Module):
 
     Attributes:
         smallest: images are filled up to at least this many pixels a side.
-        remainder: what height and width of an image, magnified and filled up, leave when they are divided by the output
+        remainder: what height and width of an image, enlarged and filled up, leave when they are divided by the output
             stride: 0, as crops do that are multiples; 1 for networks trained on crops such as 769 with corners aligned.
-        magnify: pictures are enlarged by this factor before the backbone sees them, 1 as published. A picture of 480 x
-            360 magnified by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
-        refinement: corrects the logits at half the size of the (magnified) picture, None as published.
+        input_scale: images are enlarged by this factor before the backbone sees them, 1 as published. One of 480 x 360
+            enlarged by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
+        refinement: corrects the logits at half the size of the (enlarged) image, None as published.
     """
 
     def __init__(
@@ -45,7 +62,7 @@ class SegmentationNetwork(nn.Module):
         num_classes: int,
         align_corners: bool,
         auxiliary_head: nn.Module | None = None,
-        loss_weights: dict[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -56,7 +73,7 @@ class SegmentationNetwork(nn.Module):
         self.loss_weights = dict(loss_weights or {})
         self.smallest = 1
         self.remainder = (0, 0)
-        self.magnify = 1.0
+        self.input_scale = 1.0
         self.refinement: Refinement | None = None
         self.config: dict[str, Any] = {}
 
@@ -93,8 +110,8 @@ class SegmentationNetwork(nn.Module):
 
         Unless they are to be stretched, images are filled up on the right and below, with their outermost pixels.
         """
-        if self.magnify != 1:
-            images = functional.interpolate(images, scale_factor=self.magnify, mode="bilinear", align_corners=False)
+        if self.input_scale != 1:
+            images = functional.interpolate(images, scale_factor=self.input_scale, mode="bilinear", align_corners=False)
         if not self._stretches(stretch):
             height, width = images.shape[-2:]
             missing = (0, self._filled(width, 1) - width, 0, self._filled(height, 0) - height)
@@ -112,11 +129,11 @@ class SegmentationNetwork(nn.Module):
         counts = logits.shape[-2:]
         if self._stretches(stretch):
             return Cells.stretched(counts, size, align_corners=self.align_corners)
-        sides = [self._filled(math.floor(pixels * self.magnify), axis) for axis, pixels in enumerate(size)]
+        sides = [self._filled(math.floor(pixels * self.input_scale), axis) for axis, pixels in enumerate(size)]
         strides = (1, 2, *self.backbone.strides)
         # Where more than one stride would do there is one cell, and all are the same.
         stride = next(s for s in strides if all(-(-side // s) == n for side, n in zip(sides, counts, strict=True)))
-        return Cells.where_they_look(stride, self.remainder, self.magnify)
+        return Cells.where_they_look(stride, self.remainder, self.input_scale)
 
     def draw(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Draw logits at the size of the image that they were made of, each cell where it looks, in float32."""
@@ -130,7 +147,7 @@ class SegmentationNetwork(nn.Module):
         return asked and not self.backbone.only_multiples
 
     def _filled(self, side: int, axis: int) -> int:
-        """Return the height (axis 0) or width (axis 1) that a magnified image is filled up to."""
+        """Return the height (axis 0) or width (axis 1) that an enlarged image is filled up to."""
         least = torch.sym_max(side, self.smallest)  # max(), but for the exporter, whose sides are symbols
         return cast(int, least + (self.remainder[axis] - least) % self.backbone.multiple)
 

@@ -14,8 +14,7 @@ from scenescope.errors import RecipeError, nearest
 from scenescope.inference.protocols import PROTOCOLS
 from scenescope.inference.settings import InferenceSettings
 from scenescope.models.published import published_table
-from scenescope.recipes.reader import dump_recipe, list_ablations, parse_override, read_document, replace_setting
-from scenescope.recipes.recipe import build_recipe
+from scenescope.recipes.reader import build_config, list_ablations, parse_override, read_document, replace_setting
 
 if TYPE_CHECKING:
     from scenescope.workflows.ablation import Ablation, AblationRow
@@ -144,8 +143,7 @@ def _resolve(row: RowDocument, document: AblationDocument, base: dict[str, objec
         changed = copy.deepcopy(base)
         for key, value in [*row.settings.items(), ("train.seed", seed)]:
             replace_setting(changed, key, value)
-        recipe = build_recipe(changed, f"{source}, row {row.name}")
-        runs.append(PlannedRun(seed, recipe.settings(), recipe.model_dump(mode="json"), dump_recipe(recipe)))
+        runs.append(PlannedRun(seed, build_config(changed, f"{source}, row {row.name}")))
     published = None
     if row.published is not None and document.published is not None:
         published = published_table(document.published.table).score(row.published, document.published.backbone)

@@ -12,17 +12,19 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
+from scenescope.config import SECTIONS, SETTINGS, Config
 from scenescope.errors import RecipeError, nearest
-from scenescope.recipes.recipe import SECTIONS, SETTINGS, Recipe, build_recipe, unknown_setting
+from scenescope.models.options import recipe_options
+from scenescope.old_names import new_name, renamed
 from scenescope.yaml_reader import parse_yaml, read_yaml
 
 SUFFIXES = (".yaml", ".yml")
-PLAIN_TEXT = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
 QUOTED = re.compile(r"""'([^']|'')*'|"([^"\\]|\\.)*\"""")
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Config:
     """Read a recipe and replace single settings.
 
     Args:
@@ -37,7 +39,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     document = read_document(name_or_path)
     for override in overrides:
         replace_setting(document, *parse_override(override))
-    return build_recipe(document, name_or_path)
+    return build_config(document, name_or_path)
 
 
 def list_recipes() -> dict[str, str]:
@@ -64,19 +66,22 @@ def recipe_text(name: str) -> str:
     return _file(name).read_text(encoding="utf-8")
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """Return a recipe as YAML with every setting written out; ``load_recipe`` reads it back as an equal recipe."""
-    lines: list[str] = []
-    for section, settings in recipe.model_dump(mode="json").items():
-        lines.append(f"{section}:")
-        lines += [f"  {key}: {_yaml(value)}" for key, value in settings.items()]
-    return "\n".join(lines) + "\n"
+def build_config(document: Mapping[str, Any], source: str) -> Config:
+    """Check nested settings and make a Config of them.
+
+    Raises:
+        RecipeError: a key that does not exist (the nearest is named), a setting that is missing or not possible.
+    """
+    source = f"Recipe {source}"
+    config = Config.from_dict(document, source)
+    recipe_options(config.model, source, renamed(document).get("model", {}).get("options", {}))
+    return config
 
 
 def read_document(name_or_path: str) -> dict[str, object]:
     """Return what a YAML file or a recipe of the package holds, unchecked."""
     if name_or_path.endswith(SUFFIXES):
-        return read_yaml(Path(name_or_path), RecipeError)
+        return renamed(read_yaml(Path(name_or_path), RecipeError))
     file = _file(name_or_path, " For a file of your own, give its path with .yaml.")
     document = parse_yaml(file.read_text(encoding="utf-8"), name_or_path, RecipeError)
     if not isinstance(document, dict):
@@ -134,20 +139,24 @@ def replace_setting(document: dict[str, object], key: str, value: object) -> Non
     """Put a value under a dotted key into nested settings.
 
     Raises:
-        RecipeError: there is no such setting, or it lies below a single value.
+        RecipeError: it is a section, or lies below a single value.
     """
-    parts = key.split(".")
-    if key in SECTIONS:
+    new = new_name(key)
+    if new is None:
+        return
+    if new in SECTIONS:
         first = next(setting for setting in SETTINGS if setting.startswith(f"{key}."))
         raise RecipeError(f"{key} is a section, not a setting; replace single settings, such as {first}=VALUE.")
-    if ".".join(parts[:2]) not in SETTINGS:
-        raise RecipeError(unknown_setting(key))
+    parts = new.split(".")
     section: dict[str, object] = document
     for position, part in enumerate(parts[:-1], start=1):
         inner = section[part] = {} if section.get(part) is None else section[part]
         if not isinstance(inner, dict):
-            raise RecipeError(f"{key} cannot be set: {'.'.join(parts[:position])} is {_yaml(inner)}, a single value.")
+            raise RecipeError(
+                f"{key} cannot be set: {'.'.join(parts[:position])} is {json.dumps(inner)}, a single value."
+            )
         section = inner
+    section.pop(parts[-1], None)  # a key knows its line, and the value is no longer of that line
     section[parts[-1]] = value
 
 
@@ -158,28 +167,8 @@ def _value(key: str, text: str) -> object:
     """
     if text.encode(errors="replace").decode() != text:
         raise RecipeError(f"{key} holds bytes that are not UTF-8 text; rename what it names.")
-    kind, text = SETTINGS.get(key), text.strip()
+    kind, text = SETTINGS.get(new_name(key, tell=False) or key), text.strip()
     absent = kind == "str | None" and text in ("", "null")
     if kind in ("str", "str | None") and not absent and not QUOTED.fullmatch(text):
         return text
     return parse_yaml(text, key, RecipeError)
-
-
-def _yaml(value: object) -> str:
-    """Write a plain value on one line, as YAML that reads back the same."""
-    match value:
-        case str():
-            plain = PLAIN_TEXT.fullmatch(value) and parse_yaml(value, "", RecipeError) == value
-            return value if plain else _quoted(value)
-        case Mapping():
-            return "{" + ", ".join(f"{_yaml(key)}: {_yaml(inner)}" for key, inner in value.items()) + "}"
-        case list() | tuple():
-            return "[" + ", ".join(_yaml(inner) for inner in value) + "]"
-        case _:
-            return json.dumps(value)
-
-
-def _quoted(text: str) -> str:
-    """Write text in double quotes; what YAML would not print is escaped."""
-    escaped = json.dumps(text, ensure_ascii=False)
-    return "".join(character if character.isprintable() else f"\\U{ord(character):08x}" for character in escaped)

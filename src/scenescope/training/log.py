@@ -8,6 +8,7 @@ from typing import Any
 
 from scenescope.errors import TrainingError
 from scenescope.files import make_directory, storage_errors, write_text
+from scenescope.old_names import OLD_LOG_KEYS
 
 Row = dict[str, Any]
 
@@ -16,14 +17,14 @@ def read_log(path: Path) -> list[Row]:
     """Return the rows of a log; lines that are none, such as one cut short by a crash, are left out."""
     if not path.is_file():
         return []
-    rows = []
+    rows: list[Row] = []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append(row)
+            rows.append({OLD_LOG_KEYS.get(key, key): value for key, value in row.items()})
     return rows
 
 

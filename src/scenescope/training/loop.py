@@ -16,9 +16,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from scenescope.checkpoints.model_directory import save_model
+from scenescope.config import Config, TrainSettings
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.loading import Batch, load_batches
-from scenescope.data.settings import AugmentSettings
 from scenescope.data.transforms import TrainingView
 from scenescope.errors import ScenescopeError, TrainingError
 from scenescope.inference.memory import memory_errors
@@ -47,11 +47,10 @@ from scenescope.training.processes import (
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler
 from scenescope.training.schedule import learning_rate
-from scenescope.training.settings import TrainSettings
 from scenescope.training.validation import Validation
 
 CHECKPOINTS = "checkpoints"
-STEP_REMEDY = "lower train.batch_size or augment.crop, or cut the batch into parts with train.accumulation"
+STEP_REMEDY = "lower train.batch_size or augment.crop, or cut the batch into parts with train.grad_accum_steps"
 
 
 @dataclass
@@ -80,10 +79,8 @@ class Training:
         loss: what to minimise.
         train_set: scenes to learn from.
         val_set: scenes to score.
-        settings: how to train.
-        augment: how scenes are varied.
+        config: the resolved recipe, kept in checkpoints and models.
         directory: the run directory.
-        recipe: the resolved recipe, kept in checkpoints and models.
         data: the fingerprint of the data, kept in checkpoints.
         accelerator: of accelerate; it prepares network and optimiser, no more.
         progress: is told what happens.
@@ -93,10 +90,8 @@ class Training:
     loss: SegmentationLoss
     train_set: SceneDataset
     val_set: SceneDataset
-    settings: TrainSettings
-    augment: AugmentSettings
+    config: Config
     directory: Path
-    recipe: dict[str, Any]
     accelerator: Accelerator
     progress: Progress
     data: dict[str, Any] | None = None
@@ -104,7 +99,8 @@ class Training:
     _generators: list[dict[str, Any]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        settings, accelerator = self.settings, self.accelerator
+        settings, accelerator = self.config.train, self.accelerator
+        self.settings = settings
         require_divisible(settings, accelerator.num_processes)
         note = prepare_norms(self.network, settings.norm, accelerator.device, accelerator.num_processes)
         if note:
@@ -115,7 +111,7 @@ class Training:
         if settings.channels_last:
             self.network.to(memory_format=torch.channels_last)
         self.model, self.optimiser = accelerator.prepare(self.network, create_optimiser(self.network, settings))
-        self.average = AveragedWeights(self.network, settings.average_decay) if settings.average_decay else None
+        self.average = AveragedWeights(self.network, settings.ema_decay) if settings.ema_decay else None
         self.interruption = Interruption()
         self.validation = Validation(self.val_set, settings, accelerator)
 
@@ -214,14 +210,14 @@ class Training:
             start=self.step,
             steps=settings.steps,
             batch_size=settings.batch_size,
-            parts=settings.accumulation,
+            parts=settings.grad_accum_steps,
             num_scenes=len(self.train_set),
             seed=settings.seed,
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
         )
-        view = TrainingView(self.train_set, self.augment, settings.seed)
-        return load_batches(view, sampler, settings.workers, stop=self.interruption.asked)
+        view = TrainingView(self.train_set, self.config.augment, settings.seed)
+        return load_batches(view, sampler, settings.num_workers, stop=self.interruption.asked)
 
     def _next_parts(self, batches: Iterator[Batch]) -> tuple[list[Batch], ScenescopeError | None]:
         """Read the parts of a step. Return a fault of the data in place of raising it: first the steps done are saved.
@@ -230,7 +226,7 @@ class Training:
         """
         try:
             with memory_errors(TrainingError, "A training step", STEP_REMEDY):
-                return list(itertools.islice(batches, self.settings.accumulation)), None
+                return list(itertools.islice(batches, self.settings.grad_accum_steps)), None
         except ScenescopeError as fault:
             return [], fault
 
@@ -253,7 +249,7 @@ class Training:
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
         totals = sum_over_processes(torch.stack(list(sums.values())))
         result = dict(zip(sums, totals.tolist(), strict=True))
-        largest = settings.gradient_clip or math.inf
+        largest = settings.grad_clip_norm or math.inf
         gradient = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest))
         for what, size in (("loss", result["total"]), ("gradient", gradient)):
             # Before the weights take it in, so that no checkpoint ever holds it.
@@ -261,7 +257,7 @@ class Training:
                 names = ", ".join(name for _, _, group in parts for name in group)
                 raise TrainingError(
                     f"The {what} of step {self.step + 1} is {size} (seed {settings.seed}; pictures: {names})."
-                    " The last checkpoint is untouched; lower train.learning_rate or set train.gradient_clip=1."
+                    " The last checkpoint is untouched; lower train.lr or set train.grad_clip_norm=1."
                 )
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -324,7 +320,7 @@ class Training:
                 average=self.average,
                 generators=generators,
                 extra={
-                    "recipe": self.recipe,
+                    "recipe": self.config.to_dict(),
                     "data": self.data,
                     "precision": self.precision,
                     "best": self.validation.best,
@@ -340,12 +336,12 @@ class Training:
                 self.network,
                 self.val_set.classes,
                 self.directory / name,
-                training={"recipe": self.recipe, "step": self.step, "scores": scores},
+                training={"recipe": self.config.to_dict(), "step": self.step, "scores": scores},
                 weights=self.average.state if self.average is not None else None,
             )
 
     def _row(self, terms: dict[str, float], rate: float, seconds: float, waited: float) -> Row:
-        row: Row = {"step": self.step, "loss": terms["total"], "rate": rate}
+        row: Row = {"step": self.step, "loss": terms["total"], "lr": rate}
         row |= {f"loss/{name}": value for name, value in terms.items() if name != "total" and len(terms) > 2}
         for name, parameter in self.network.named_parameters():
             if name.endswith(ATTENTION_SCALES):
@@ -378,9 +374,9 @@ def require_divisible(settings: TrainSettings, num_processes: int) -> None:
     Raises:
         TrainingError: naming a batch size that would do.
     """
-    share = num_processes * settings.accumulation
+    share = num_processes * settings.grad_accum_steps
     if settings.batch_size % share:
         raise TrainingError(
             f"train.batch_size={settings.batch_size} cannot be shared by {num_processes} processes in"
-            f" {settings.accumulation} parts each; give a multiple of {share}."
+            f" {settings.grad_accum_steps} parts each; give a multiple of {share}."
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from scenescope.config import TrainSettings
 from scenescope.models.network import SegmentationNetwork
-from scenescope.training.settings import TrainSettings
 
 ATTENTION_SCALES = (".alpha", ".beta")
 """They start at 0, and attention adds nothing until they have grown."""
@@ -22,18 +22,18 @@ def create_optimiser(network: SegmentationNetwork, settings: TrainSettings) -> t
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        factor = 1.0 if name.startswith("backbone.") else settings.head_factor
+        factor = 1.0 if name.startswith("backbone.") else settings.head_lr_mult
         if name.endswith(ATTENTION_SCALES):
-            factor *= settings.attention_factor
-        decays = settings.decay_norms or parameter.ndim > 1
+            factor *= settings.attention_lr_mult
+        decays = settings.weight_decay_on_norms_and_biases or parameter.ndim > 1
         groups.setdefault((factor, settings.weight_decay if decays else 0.0), []).append(parameter)
     parameter_groups = [
         {"params": parameters, "rate_factor": factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
     ]
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(parameter_groups, lr=settings.learning_rate, momentum=settings.momentum)
-    return torch.optim.AdamW(parameter_groups, lr=settings.learning_rate)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameter_groups, lr=settings.lr, momentum=settings.momentum)
+    return torch.optim.AdamW(parameter_groups, lr=settings.lr)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scenescope.training.settings import TrainSettings
+from scenescope.config import TrainSettings
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
@@ -13,8 +13,8 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     Args:
         step: 0 for the first optimiser step, below ``settings.steps``.
     """
-    falling: float = settings.learning_rate * (1 - step / settings.steps) ** settings.schedule_power
-    rate = max(falling, settings.minimum_rate)
+    falling: float = settings.lr * (1 - step / settings.steps) ** settings.poly_power
+    rate = max(falling, settings.min_lr)
     if step < settings.warmup_steps:
         rate *= (step + 1) / settings.warmup_steps
     return rate

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from accelerate import Accelerator
 
+from scenescope.config import TrainSettings
 from scenescope.data.dataset import SceneDataset
 from scenescope.errors import DataError
 from scenescope.evaluation.confusion import ConfusionMatrix
@@ -15,7 +16,6 @@ from scenescope.inference.settings import InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.log import Row
 from scenescope.training.processes import gather_objects
-from scenescope.training.settings import TrainSettings
 
 
 class Validation:
@@ -40,7 +40,7 @@ class Validation:
         if not self.val_set.files(0):  # generated
             return
         rank, world_size = self.accelerator.process_index, self.accelerator.num_processes
-        scored = count_scored_pixels(self.val_set, workers=self.settings.workers, rank=rank, world_size=world_size)
+        scored = count_scored_pixels(self.val_set, workers=self.settings.num_workers, rank=rank, world_size=world_size)
         if not any(gather_objects(scored)):
             raise DataError(
                 f"Every pixel of split {self.val_set.split!r} of {self.val_set.root} is ignored: nothing can be scored;"
@@ -63,7 +63,7 @@ class Validation:
             self.val_set,
             InferenceSettings(),
             self.accelerator.device,
-            workers=self.settings.workers,
+            workers=self.settings.num_workers,
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
             stop=stop,

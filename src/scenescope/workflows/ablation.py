@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from scenescope.checkpoints.model_directory import load_model
+from scenescope.config import FREE_ON_RESUME, Config, DataSettings
 from scenescope.data.fingerprint import fingerprint
-from scenescope.data.settings import DataSettings
 from scenescope.errors import TrainingError
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
@@ -22,20 +22,17 @@ from scenescope.inference.settings import InferenceSettings
 from scenescope.training.log import read_log
 from scenescope.training.loop import CHECKPOINTS
 from scenescope.training.progress import Progress
-from scenescope.training.settings import FREE_ON_RESUME
-from scenescope.workflows.train import RunSettings, check_run, default_settings, open_sets, run_training
+from scenescope.workflows.train import check_run, open_sets, run_training
 
 RUNS = "runs"
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One training of an ablation: its settings, as ``run_training`` takes them."""
+    """One training of an ablation."""
 
     seed: int
-    settings: RunSettings
-    recipe: Mapping[str, Any]
-    recipe_text: str
+    config: Config
 
 
 @dataclass(frozen=True)
@@ -100,11 +97,11 @@ def run_ablation(ablation: Ablation, directory: Path, *, device: torch.device, p
     """
     data: dict[DataSettings, str] = {}
     for row in ablation.rows:
-        settings = row.runs[0].settings
-        sets = open_sets(settings.data)
-        check_run(settings, sets[0])
-        if settings.data not in data:
-            data[settings.data] = _digest(fingerprint(*sets))
+        config = row.runs[0].config
+        sets = open_sets(config.data)
+        check_run(config, sets[0])
+        if config.data not in data:
+            data[config.data] = _digest(fingerprint(*sets))
     scores: dict[str, dict[int, dict[str, Any]]] = {row.name: {} for row in ablation.rows}
     failures: list[str] = []
     # Seeds outside, rows inside: the first half of the time gives a whole table, with one seed.
@@ -113,7 +110,7 @@ def run_ablation(ablation: Ablation, directory: Path, *, device: torch.device, p
     with output_directory(directory):
         for number, (row, run) in enumerate(planned, start=1):
             progress.note(f"{row.name}, seed {run.seed} ({number} of {len(planned)})")
-            place = _place(directory, row, run, data[row.runs[0].settings.data])
+            place = _place(directory, row, run, data[row.runs[0].config.data])
             try:
                 score = _score(row, run, place, device, progress)
             except TrainingError as error:
@@ -128,7 +125,7 @@ def run_ablation(ablation: Ablation, directory: Path, *, device: torch.device, p
 
 def _place(directory: Path, row: AblationRow, run: PlannedRun, data: str) -> Path:
     """Return the run directory: an existing one with these settings and data, or a new one that also tells its row."""
-    digest = _digest(_own_settings(run.recipe) | {"": data})
+    digest = _digest(_own_settings(run.config) | {"": data})
     name = "".join(letter if letter.isalnum() else "-" for letter in row.name.lower())[:40]
     found = sorted((directory / RUNS).glob(f"*-{digest}"))
     return found[0] if found else directory / RUNS / f"{name}-seed{run.seed}-{digest}"
@@ -143,10 +140,8 @@ def _score(
         score: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return score
     result = run_training(
-        run.settings,
+        run.config,
         place,
-        recipe=run.recipe,
-        recipe_text=run.recipe_text,
         device=device,
         progress=progress,
         resume=(place / CHECKPOINTS).is_dir(),
@@ -156,9 +151,9 @@ def _score(
     if row.inference == InferenceSettings() and result.last is not None:
         score = {key.removeprefix("val/"): value for key, value in result.last.items()}
     else:
-        _, val_set = open_sets(run.settings.data)
+        _, val_set = open_sets(run.config.data)
         network = load_model(str(place / "last"), device=device).network
-        counts = evaluate(network, val_set, row.inference, device, workers=run.settings.train.workers)
+        counts = evaluate(network, val_set, row.inference, device, workers=run.config.train.num_workers)
         scores = Scores.from_matrix(counts, val_set.classes.names)
         score = {"miou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy, "iou": scores.iou_by_class()}
     score |= _learned_scales(place)
@@ -174,15 +169,10 @@ def _learned_scales(place: Path) -> dict[str, float]:
     return scales
 
 
-def _own_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _own_settings(config: Config) -> dict[str, Any]:
     """Return what makes a recipe's run another one, by dotted key: neither defaults nor what may change on resume."""
-    defaults = default_settings()
-    return {
-        f"{section}.{key}": value
-        for section, values in recipe.items()
-        for key, value in values.items()
-        if value != defaults[section].get(key) and f"{section}.{key}" not in FREE_ON_RESUME - {"train.steps"}
-    }
+    free = FREE_ON_RESUME - {"train.steps"}
+    return {key: value for key, value in config.chosen().items() if key not in free}
 
 
 def _digest(settings: Mapping[str, Any]) -> str:

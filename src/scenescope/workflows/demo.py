@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from PIL import Image
 
 from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
+from scenescope.config import Config
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import Scene, SceneDataset
 from scenescope.drawing.charts import draw_confusion
@@ -30,7 +30,7 @@ from scenescope.training.progress import Progress
 from scenescope.workflows.colour_baseline import fit_colours, predict_colours
 from scenescope.workflows.photograph import CREDIT, find_photograph
 from scenescope.workflows.report import Picture, Section, Table, write_report
-from scenescope.workflows.train import RunSettings, open_sets, run_training
+from scenescope.workflows.train import open_sets, run_training
 
 NUM_PICTURES = 4
 UNSEEN_SPLIT = "test"
@@ -54,11 +54,9 @@ class DemoResult:
 
 
 def run_demo(
-    settings: RunSettings,
+    config: Config,
     directory: Path,
     *,
-    recipe: Mapping[str, Any],
-    recipe_text: str,
     device: torch.device,
     progress: Progress,
 ) -> DemoResult | int:
@@ -70,15 +68,13 @@ def run_demo(
         What was made, or the number of the signal that interrupted the training.
     """
     run = directory / "run"
-    training = run_training(
-        settings, run, recipe=recipe, recipe_text=recipe_text, device=device, progress=progress, resume=True
-    )
+    training = run_training(config, run, device=device, progress=progress, resume=True)
     if training.signal is not None:
         progress.note("Interrupted and saved; the same command goes on.")
         return training.signal
     loaded = load_model(run / "best", device=device)
-    train_set, _ = open_sets(settings.data)
-    unseen = open_dataset(settings.data.kind, settings.data.root, UNSEEN_SPLIT)
+    train_set, _ = open_sets(config.data)
+    unseen = open_dataset(config.data.kind, config.data.root, UNSEEN_SPLIT)
     names = loaded.classes.names
     scores = Scores.from_matrix(evaluate(loaded.network, unseen, device=device), names)
     constant, colours = _yardsticks(train_set, unseen)
@@ -109,7 +105,7 @@ def run_demo(
             *_photograph(device, directory, progress),
             Section(
                 "Training",
-                f"{settings.train.steps} steps of {settings.train.batch_size} scenes; alpha and beta are the learned"
+                f"{config.train.steps} steps of {config.train.batch_size} scenes; alpha and beta are the learned"
                 " scales of position and channel attention.",
                 pictures=[Picture(run / "curves.png", "curves of the training", wide=True)],
             ),

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import torch
 
+from scenescope.config import AugmentSettings, TrainSettings
 from scenescope.data.copies import copies_remark
 from scenescope.data.dataset import SceneDataset, notes
 from scenescope.data.label_counts import require_labels
-from scenescope.data.settings import AugmentSettings
 from scenescope.errors import ModelError, StorageError
 from scenescope.models.count import without_memory
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.norms import freeze_norms, one_value_error
-from scenescope.training.settings import TrainSettings
 
 FIRST = 2
 """Scenes of each split that are read as a whole."""
@@ -48,7 +47,7 @@ def require_ready(
     for dataset in (train_set, val_set):
         sizes = {dataset[index].labels.shape for index in range(min(FIRST, len(dataset)))}
         require_labels(dataset)
-    pictures = max(train.batch_size // (train.accumulation * num_processes), 1)
+    pictures = max(train.batch_size // (train.grad_accum_steps * num_processes), 1)
     with without_memory(create) as network, _quiet():
         _try_training(network, pictures, *augment.crop, frozen=train.norm == "frozen")
         for height, width in sizes:

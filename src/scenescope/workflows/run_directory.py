@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scenescope.config import FREE_ON_RESUME, Config, TrainSettings
 from scenescope.data.fingerprint import difference
 from scenescope.errors import DataError, RecipeError, TrainingError
 from scenescope.files import CHECKSUMS, recover_directory, remove_partial, sha256, write_text
@@ -20,7 +21,6 @@ from scenescope.training.loop import CHECKPOINTS
 from scenescope.training.processes import gather_objects, share_object
 from scenescope.training.progress import Progress
 from scenescope.training.schedule import learning_rate
-from scenescope.training.settings import FREE_ON_RESUME, TrainSettings
 
 MARK = ".run"
 RECIPE = "recipe.yaml"
@@ -70,17 +70,14 @@ def own_files(directory: Path, recipe_text: str, progress: Progress) -> Iterator
 def checkpoint_to_resume(
     directory: Path,
     *,
-    recipe: Mapping[str, Any],
-    defaults: Mapping[str, Mapping[str, Any]],
-    train: TrainSettings,
+    config: Config,
     data: Mapping[str, Any],
     progress: Progress,
 ) -> Path | None:
     """Return the newest whole checkpoint of a run, which these settings and these data go on with; None before step 1.
 
     Args:
-        recipe: all settings as plain values.
-        defaults: those of settings that are younger than the run, by section.
+        config: all settings; those that are younger than the run had their defaults' behaviour then.
         data: the fingerprint of the data.
 
     Raises:
@@ -92,7 +89,7 @@ def checkpoint_to_resume(
     checkpoint, notes = find_checkpoint(directory / CHECKPOINTS)
     for note in notes:
         progress.note(note)
-    anew = f"train to another --output with train.start_from={directory / 'last'}"
+    anew = f"train to another --output with train.init_from={directory / 'last'}"
     if checkpoint is None:
         if _holds_training(directory):
             raise TrainingError(
@@ -102,14 +99,14 @@ def checkpoint_to_resume(
         progress.note(f"There is no checkpoint in {directory} yet; starting at step 0.")
         return None
     state = read_state(checkpoint)
+    train = config.train
     if state["step"] > train.steps:
         raise RecipeError(
             f"{directory} has done {state['step']} steps, more than train.steps={train.steps};"
             " give a larger number, or train to another --output."
         )
-    # A setting that is younger than the run had its default's behaviour then.
-    old = {section: values | state["recipe"].get(section, {}) for section, values in defaults.items()}
-    changed = set(changed_settings(old, recipe)) - FREE_ON_RESUME
+    old = Config.from_dict(state["recipe"], f"The recipe in {checkpoint}")
+    changed = config.changed(old) - FREE_ON_RESUME
     if changed:
         raise RecipeError(
             f"The recipe has changed since {checkpoint} in {', '.join(sorted(changed))}; resume with the settings in"
@@ -118,7 +115,7 @@ def checkpoint_to_resume(
     other = difference(state["data"], data) if state.get("data") else None
     if other is not None:
         raise DataError(f"The data have changed since {checkpoint}: {other}; put them back, or {anew}.")
-    _tell_of_rates(state["step"], old["train"]["steps"], train, progress)
+    _tell_of_rates(state["step"], old.train.steps, train, progress)
     return checkpoint
 
 
@@ -143,18 +140,6 @@ def agreed_checkpoint(checkpoint: Path | None) -> Path | None:
             " that name; give all machines one --output on a common disk, or copy the checkpoint to each."
         )
     return checkpoint
-
-
-def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted keys in which two recipes differ."""
-    changed: list[str] = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            changed += changed_settings(before, after, f"{prefix}{key}.")
-        elif before != after:
-            changed.append(f"{prefix}{key}")
-    return changed
 
 
 def _tell_of_rates(step: int, old_steps: int, train: TrainSettings, progress: Progress) -> None:

@@ -88,7 +88,7 @@ SOURCES = (
         PYRAMID | {"decode_head.c1_bottleneck": "head.low_level", "decode_head.sep_bottleneck": "head.conv"},
         {
             "width": "decode_head.bottleneck.conv.weight",
-            "low_level_width": "decode_head.c1_bottleneck.conv.weight",
+            "low_level_channels": "decode_head.c1_bottleneck.conv.weight",
         },
     ),
     _source(
