@@ -32,7 +32,7 @@ OLD_NAMES: dict[str, str | None] = {
 }
 """The dotted key that was, and the last word of the one that is; None for a setting that is gone."""
 
-OLD_LOG_KEYS = {"rate": "lr"}
+OLD_LOG_KEYS: dict[str, str] = {"rate": "lr"}
 """Keys in the rows of a run's log."""
 
 

@@ -78,7 +78,8 @@ def _read(kind: type[T], values: object, within: str, known: Sequence[str], prob
     for name, value in values.items():
         key, line = f"{within}{name}", getattr(name, "line", None)
         if name not in hints:
-            guess = nearest(key, known) or f" {within.removesuffix('.') or 'A recipe'} has {', '.join(hints)}."
+            here = [each.removeprefix(within) for each in known if each.startswith(within)]
+            guess = nearest(key, known) or f" Known: {', '.join(each for each in here if '.' not in each)}."
             problems.append(_Problem(f"{key} is not a setting.{guess}", line, unknown=True))
         elif dataclasses.is_dataclass(hints[name]):
             arguments[name] = _read(hints[name], value, f"{key}.", known, problems)

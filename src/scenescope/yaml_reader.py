@@ -156,6 +156,10 @@ class _Dumper(yaml.SafeDumper):
         self.depth -= 1
         return node
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # In double quotes, line ends of all kinds are escaped.
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=None if data.isprintable() else '"')
+
     def ignore_aliases(self, data: object) -> bool:
         return True
 
@@ -169,6 +173,7 @@ def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(node.value)
 
 
+_Dumper.add_representer(str, _Dumper.represent_str)
 _StrictLoader.yaml_implicit_resolvers = _Dumper.yaml_implicit_resolvers = {}
 _StrictLoader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 # The core schema of YAML 1.2 (section 10.3.2) without octal and hexadecimal. PyYAML's own patterns are YAML 1.1,

@@ -24,7 +24,8 @@ model: {name: fcn, backbone: test_resnet, pretrained: false, output_stride: 32}
 data: {kind: folder, root: data}
 augment: {crop: [32, 32]}
 train:
-  {steps: 4, batch_size: 2, warmup_steps: 0, log_every: 1, validate_every: 2, checkpoint_every: 1, num_workers: 0, seed: 3}
+  {steps: 4, batch_size: 2, warmup_steps: 0, log_every: 1, validate_every: 2, checkpoint_every: 1,
+   num_workers: 0, seed: 3}
 """
 
 

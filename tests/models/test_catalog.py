@@ -56,7 +56,7 @@ def test_images_are_normalised_as_the_backbone_expects() -> None:
         ({"name": "danet", "num_classes": 0}, "num_classes=0 is not possible"),
         (
             {"name": "danet", "num_classes": 2, "input_scale": 0},
-            "input_scale=0 is not possible; give a factor above 0 and up",
+            "input_scale is 0, but it should be greater than 0",
         ),
         ({"name": "danet", "num_classes": 2, "output_strid": 8}, "Did you mean 'output_stride'"),
         (
@@ -67,9 +67,9 @@ def test_images_are_normalised_as_the_backbone_expects() -> None:
         ({"name": "danet", "num_classes": 2, "backbone": "vit_tiny_patch16_224"}, "gives one stride only"),
         (
             {"name": "danet", "num_classes": 2, "refinement_channels": -1},
-            "refinement_channels=-1 is not a number of channels",
+            "refinement_channels is -1, but it should be greater",
         ),
-        ({"name": "danet", "num_classes": 2, "channel_form": "papper"}, "choose 'official', 'paper' or 'scaled'"),
+        ({"name": "danet", "num_classes": 2, "channel_form": "papper"}, "it should be 'official', 'paper' or 'scaled'"),
     ],
 )
 def test_refusals(arguments: dict[str, object], message: str) -> None:
@@ -77,7 +77,7 @@ def test_refusals(arguments: dict[str, object], message: str) -> None:
         create_model(**arguments)  # type: ignore[arg-type]
 
 
-def test_a_magnified_picture_is_the_enlarged_one_as_the_plain_network_sees_it(tmp_path: Path) -> None:
+def test_a_scaled_image_is_the_enlarged_one_as_the_plain_network_sees_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = create_model("danet", backbone="resnet18", num_classes=3, align_corners=False, input_scale=1.5)
     plain = create_model("danet", backbone="resnet18", num_classes=3, align_corners=False)
@@ -87,6 +87,6 @@ def test_a_magnified_picture_is_the_enlarged_one_as_the_plain_network_sees_it(tm
     answer = network.eval()(images).logits
     low = plain.eval().low_resolution(enlarged).logits
     torch.testing.assert_close(answer, functional.interpolate(low, (64, 96), mode="bilinear"))
-    assert "input_scale" not in plain.config
+    assert plain.config["input_scale"] == 1
     save_model(network, Classes.named(["a", "b", "c"]), tmp_path / "model")
     torch.testing.assert_close(load_model(tmp_path / "model").network(images).logits, answer)

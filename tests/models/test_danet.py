@@ -135,7 +135,7 @@ def test_attention_changes_the_answer_once_awake() -> None:
     assert not torch.allclose(network(images).logits, awake_position, atol=1e-3)
 
 
-def test_a_skip_answers_at_stage_1_and_leaves_the_branches_as_they_are() -> None:
+def test_low_level_features_answer_at_stage_1_and_leave_the_branches_as_they_are() -> None:
     plain = create_model("danet", backbone="resnet18", num_classes=3, output_stride=16)
     skipping = create_model("danet", backbone="resnet18", num_classes=3, output_stride=16, low_level_channels=12)
     more = 64 * 12 + 2 * 12 + (128 + 12) * 9 + 2 * (128 + 12) + (128 + 12) * 128 + 2 * 128
@@ -143,5 +143,5 @@ def test_a_skip_answers_at_stage_1_and_leaves_the_branches_as_they_are() -> None
     images = torch.randn(2, 3, 64, 96)
     assert skipping.eval().low_resolution(images).logits.shape == (2, 3, 16, 24)
     assert set(skipping.train()(images).auxiliary) == {"position", "channel"}
-    with pytest.raises(ModelError, match=r"skip=-1 is not a number of channels"):
-        create_model("danet", backbone="resnet18", num_classes=3, skip=-1)
+    with pytest.raises(ModelError, match=r"low_level_channels is -1, but it should be greater"):
+        create_model("danet", backbone="resnet18", num_classes=3, low_level_channels=-1)

@@ -88,5 +88,5 @@ def test_the_auxiliary_head_weighs_a_fifth_and_can_be_left_out() -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(ModelError, match=r"dranet has no option 'auxilary_head'. Did you mean 'auxiliary_head'"):
+    with pytest.raises(ModelError, match=r"dranet: auxilary_head is not a setting. Did you mean 'auxiliary_head'"):
         create_model("dranet", num_classes=3, backbone="resnet18", auxilary_head=False)

@@ -115,5 +115,5 @@ def test_the_auxiliary_head_can_be_left_out() -> None:
 
 
 def test_refuses_no_codewords() -> None:
-    with pytest.raises(ModelError, match="num_codewords=0 is not possible; give at least 1"):
+    with pytest.raises(ModelError, match="num_codewords is 0, but it should be greater than or equal to 1"):
         create_model("encnet", num_classes=3, backbone="resnet18", num_codewords=0)

@@ -55,7 +55,7 @@ def test_what_is_refused(name: str, values: dict[str, object], told: str) -> Non
         ),
         (
             ModelSettings(options={"backbon": "x"}),
-            "model.options.backbon is not a setting. model.options has position, ",
+            "model.options.backbon is not a setting. Known: dropout, position, ",
         ),
         (
             ModelSettings(options={"backbone": "x"}),

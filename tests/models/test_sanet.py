@@ -112,7 +112,7 @@ def test_the_dense_loss_sees_what_is_predicted_unless_told_otherwise() -> None:
     ("options", "message"),
     [
         ({"dense": False}, "dense=false leaves no dense logits; give prediction=mask"),
-        ({"fusion": "concat"}, "fusion='concat' is not known"),
+        ({"fusion": "concat"}, "sanet: fusion is .concat., but it should be 'logits'"),
         ({"fusion": "features", "dense_loss": "dense"}, "trains no Y_SA4"),
         ({"backbone": "resnet18", "groups": 5}, "cannot be shared by 5 groups"),
     ],
