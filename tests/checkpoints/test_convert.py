@@ -247,7 +247,7 @@ def test_other_networks_are_named_with_what_is_known(tmp_path: Path) -> None:
     [
         ({"backbone": "resnet50"}, "its weights are not those of fcn with backbone resnet50"),
         ({"num_classes": 3}, "num_classes cannot be set in a conversion"),
-        ({"align_corners": "yes"}, r"align_corners='yes' is not possible; choose true or false"),
+        ({"align_corners": "yes"}, r"align_corners is .yes., but it should be true or false"),
         ({"allign_corners": True}, "allign_corners"),
         ({}, r"output_stride=32"),  # mmsegmentation dilates a ResNet-18 in a way that is not ours
     ],

@@ -113,7 +113,7 @@ def test_a_pickle_in_disguise_is_not_executed(copied: Path, tmp_path: Path) -> N
             "2 class names for a network of 3",
         ),
         (lambda c: c["model"].update(backbone="resnet34"), r"not those of the danet .* missing: .* more"),
-        (lambda c: c["model"].update(name="fcn"), "fcn has no option 'position'"),
+        (lambda c: c["model"].update(name="fcn"), "fcn: position is not a setting"),
         (lambda c: c["model"].update(num_classes=4), "3 class names for a network of 4"),
         (lambda c: c["model"].update(backbone=["x"]), "does not describe a model of scenescope"),
         (lambda c: c["classes"].update(palette=[[300, -1, 0]] * 3), "three numbers from 0 to 255"),

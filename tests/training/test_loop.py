@@ -138,11 +138,12 @@ class Refusing:
 
 def test_one_value_per_norm_names_the_way_out(tiny: Build, tmp_path: Path) -> None:
     training = tiny(tmp_path / "batch", batch_size=1, steps=1)
-    training.augment = replace(training.augment, crop=(32, 32))
+    augment = replace(training.config.augment, crop=(32, 32))
+    training.config = replace(training.config, augment=augment)
     with pytest.raises(TrainingError, match=r"one value per channel \(1 picture of 32 x 32\).*train.norm=frozen"):
         training.run()
     frozen = tiny(tmp_path / "frozen", batch_size=1, steps=1, norm="frozen")
-    frozen.augment = training.augment
+    frozen.config = replace(frozen.config, augment=augment)
     before = {key: value.clone() for key, value in weights(frozen).items() if "running" in key}
     frozen.run()
     after = weights(frozen)
@@ -185,7 +186,7 @@ def test_more_memory_than_there_is_names_the_settings(
     tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, function: str
 ) -> None:
     monkeypatch.setattr(owner, function, lambda *arguments: torch.empty(2**50))
-    told = r"^A training step needs more memory than there is; lower train\.batch_size or .* train\.accumulation\.$"
+    told = r"^A training step needs more memory than there is; lower train\.batch_size or .* train\.grad_accum_steps\.$"
     with pytest.raises(TrainingError, match=told):
         tiny(tmp_path).run()
 

@@ -11,7 +11,7 @@ from scenescope.training.optimiser import create_optimiser, set_rate
 def test_groups(optimiser: str) -> None:
     network = create_model("danet", num_classes=3, backbone="resnet18")
     settings = TrainSettings(
-        optimiser=optimiser,
+        optimizer=optimiser,
         head_lr_mult=10,
         attention_lr_mult=4,
         weight_decay=0.1,

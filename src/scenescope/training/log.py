@@ -24,7 +24,7 @@ def read_log(path: Path) -> list[Row]:
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append({OLD_LOG_KEYS.get(key, key): value for key, value in row.items()})
+            rows.append({OLD_LOG_KEYS.get(str(key), str(key)): value for key, value in row.items()})
     return rows
 
 
