@@ -1,6 +1,6 @@
 """Every command in the README and the docs runs, in order, as it is printed; only the trainings are cut short."""
 
-import inspect
+import dataclasses
 import json
 import re
 import runpy
@@ -12,18 +12,19 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from scenescope.recipes.recipe import Recipe
 from typer.testing import CliRunner
 
 from scenescope.backbones.build import count_parameters
 from scenescope.checkpoints import find
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.cli.main import app
+from scenescope.config import Config
 from scenescope.data import scenes
 from scenescope.data.camvid import CLASSES as CAMVID
 from scenescope.data.catalog import open_dataset
 from scenescope.explore.page import PageServer
-from scenescope.models.catalog import MODELS, PRESETS, create_model
+from scenescope.models.catalog import create_model
+from scenescope.models.options import OPTIONS, PRESETS
 from scenescope.recipes import reader
 from scenescope.workflows.train import create_network
 from tests.checkpoints import peers
@@ -36,7 +37,7 @@ QUICK = ("train.steps=2", "train.batch_size=2", "train.num_workers=0", "train.wa
 whole_recipe = reader.load_recipe
 
 
-def short_recipe(name: str, overrides: tuple[str, ...] | list[str] = ()) -> Recipe:
+def short_recipe(name: str, overrides: tuple[str, ...] | list[str] = ()) -> Config:
     return whole_recipe(name, [*overrides, *QUICK])
 
 
@@ -163,7 +164,7 @@ def test_make_targets_in_the_documents_exist() -> None:
 
 
 def test_what_the_comparison_page_names_exists() -> None:
-    """Files of tests, presets with their parameters, and options of the builders."""
+    """Files of tests, presets with their parameters, and options of the networks."""
     page = (ROOT / "docs/paper-versus-code.md").read_text()
     for file in re.findall(r"`([a-z_/]+\.py)`", page):
         assert (ROOT / file).exists() or (ROOT / "src/scenescope" / file).exists(), file
@@ -178,4 +179,4 @@ def test_what_the_comparison_page_names_exists() -> None:
         table = [line.rsplit("|", 2)[1] for line in text.splitlines() if line.startswith("| ")]
         named = {option for cell in table for option in re.findall(r"`([a-z_0-9]+)`:", cell)}
         assert named
-        assert named <= set(inspect.signature(MODELS[name]).parameters)
+        assert named <= {field.name for field in dataclasses.fields(OPTIONS[name])}
