@@ -15,6 +15,8 @@ OLD_NAMES: dict[str, str | None] = {
     "model.refine": "refinement_channels",
     "model.options.skip": "low_level_channels",
     "model.options.low_level_width": "low_level_channels",
+    "data.cache": None,
+    "data.cache_gigabytes": None,
     "loss.hard_fraction": "ohem_fraction",
     "loss.picture_target": "image_label_target",
     "train.accumulation": "grad_accum_steps",
@@ -36,26 +38,25 @@ OLD_LOG_KEYS: dict[str, str] = {"rate": "lr"}
 """Keys in the rows of a run's log."""
 
 
-def renamed(values: Mapping[str, Any], within: str = "", *, tell: bool = True) -> dict[str, Any]:
-    """Return nested settings with the names that they have now.
+def renamed(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Return nested settings with the names that they have now; each old name is told once, on the standard error.
 
     Args:
         values: settings by name.
         within: the dotted key that they stand behind, with a dot at its end.
-        tell: say on the standard error, once for each old name, what it is called now.
 
     Raises:
         RecipeError: a setting under both its names.
     """
     made: dict[str, Any] = {}
     for key, value in values.items():
-        new = new_name(f"{within}{key}", tell=tell)
+        new = new_name(f"{within}{key}")
         if new is None:
             continue
         last = new.removeprefix(within)
         if last != key and (last in values or last in made):
             raise RecipeError(f"{within}{key} is the old name of {new}, and both are given; keep {new}.")
-        inner = renamed(value, f"{within}{key}.", tell=tell) if isinstance(value, Mapping) else value
+        inner = renamed(value, f"{within}{key}.") if isinstance(value, Mapping) else value
         made[key if last == key else Key(last, getattr(key, "line", None))] = inner
     return made
 

@@ -124,8 +124,8 @@ def test_a_training_that_diverges_is_told_and_the_others_go_on(
 def test_a_row_that_cannot_be_built_is_refused_before_anything_is_trained(
     tmp_path: Path, trained: list[tuple[str, int, bool]]
 ) -> None:
-    wrong = TEXT.replace("model.options.channel: false", "model.options.chanel: false")
-    with pytest.raises(ModelError, match="Did you mean 'channel'"):
+    wrong = TEXT.replace("model.options.channel: false", "model.backbone: resnet51")
+    with pytest.raises(ModelError, match="Backbone .resnet51. is not one of timm"):
         run(planned(tmp_path, wrong), tmp_path / "out")
     assert trained == []
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,6 @@ import torch
 
 from scenescope.checkpoints.start import compare_start, init_from
 from scenescope.config import Config, DataSettings, LossSettings, ModelSettings
-from scenescope.data.cache import cached, require_files
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.fingerprint import fingerprint
@@ -77,8 +76,8 @@ def run_training(
         training = Training(
             network=network,
             loss=create_loss(config.loss, network, train_set),
-            train_set=cached(train_set, config.data),
-            val_set=cached(val_set, config.data),
+            train_set=train_set,
+            val_set=val_set,
             config=config,
             directory=directory,
             accelerator=accelerator,
@@ -173,8 +172,6 @@ def check_run(config: Config, train_set: SceneDataset) -> None:
     require_divisible(config.train, num_processes=1)
     if config.train.init_from is not None:
         compare_start(network, config.train.init_from, train_set.classes, config.train.take)
-    if config.data.cache is not None:
-        require_files(train_set, config.data)
 
 
 def estimate_run_memory(
