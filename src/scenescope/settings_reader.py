@@ -40,7 +40,7 @@ def read_settings(
         ScenescopeError: of class ``error``: names what is unknown, missing or not possible, and the line of a file.
     """
     problems: list[_Problem] = []
-    made = _read(kind, values, within, known or [f"{within}{name}" for name in get_type_hints(kind)], problems)
+    made = _read(kind, values, within, known or [f"{within}{name}" for name in _hints(kind)], problems)
     if made is not None and not problems:
         return made
     # A misspelt key may be why another is missing, so unknown keys come first.
@@ -69,7 +69,7 @@ class _Problem:
 
 def _read(kind: type[T], values: object, within: str, known: Sequence[str], problems: list[_Problem]) -> T | None:
     """Make a dataclass, or add to the problems what is wrong."""
-    hints = get_type_hints(kind, include_extras=True)
+    hints = _hints(kind)
     if not isinstance(values, Mapping):
         problems.append(_Problem(f"{within.removesuffix('.')} is {_shown(values)}, but it should be keys and values."))
         return None
@@ -102,6 +102,11 @@ def _read(kind: type[T], values: object, within: str, known: Sequence[str], prob
     except ValueError as error:
         problems.append(_Problem(f"{within.removesuffix('.')}: {error}" if within else str(error)))
         return None
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 @functools.cache

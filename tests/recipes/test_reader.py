@@ -104,6 +104,17 @@ def test_an_override_that_cannot_be_used(small: str, override: str, told: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_mistake_in_an_override_has_no_line_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(SMALL + "  steps: 5\nmodel:\n  options: {channel: true}\n")
+    for override in ("train.steps=-1", "model.options={chanel: true}", "model.options.channel=3"):
+        with pytest.raises(RecipeError, match=r"mine\.yaml: (train|model)"):
+            load_recipe(str(path), [override])
+    with pytest.raises(RecipeError, match=r"mine\.yaml, line 10: model\.options\.channel is 3"):
+        path.write_text(path.read_text().replace("channel: true", "channel: 3"))
+        load_recipe(str(path))
+
+
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "twice.yaml"
     path.write_text(SMALL + "  steps: 5\n  lr: 2e-4\n")

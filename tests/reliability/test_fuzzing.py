@@ -30,7 +30,7 @@ overrides = st.fixed_dictionaries(
         "loss.class_weights": st.sampled_from(["none", "median_frequency"]) | st.lists(numbers, min_size=1, max_size=8),
         "data.root": st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=30),
         "model.backbone": st.sampled_from(["resnet18", "resnet50", "tf_efficientnet_lite0"]),
-        "model.options": st.dictionaries(st.sampled_from(["skip", "dropout"]), st.integers(0, 3)),
+        "model.options": st.dictionaries(st.sampled_from(["low_level_channels", "dropout"]), st.integers(0, 3)),
     },
 )
 

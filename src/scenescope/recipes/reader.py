@@ -171,4 +171,5 @@ def _value(key: str, text: str) -> object:
     absent = kind == "str | None" and text in ("", "null")
     if kind in ("str", "str | None") and not absent and not QUOTED.fullmatch(text):
         return text
-    return parse_yaml(text, key, RecipeError)
+    value = parse_yaml(text, key, RecipeError)
+    return {str(name): inner for name, inner in value.items()} if isinstance(value, dict) else value  # of no line
