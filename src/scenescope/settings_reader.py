@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from scenescope.errors import ModelError, RecipeError, ScenescopeError, nearest
 
 T = TypeVar("T")
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(functools.partial(get_type_hints, include_extras=True))
 
 
 def read_settings(
@@ -102,11 +103,6 @@ def _read(kind: type[T], values: object, within: str, known: Sequence[str], prob
     except ValueError as error:
         problems.append(_Problem(f"{within.removesuffix('.')}: {error}" if within else str(error)))
         return None
-
-
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
 
 
 @functools.cache

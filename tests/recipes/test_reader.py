@@ -110,8 +110,8 @@ def test_a_mistake_in_an_override_has_no_line_of_the_file(tmp_path: Path) -> Non
     for override in ("train.steps=-1", "model.options={chanel: true}", "model.options.channel=3"):
         with pytest.raises(RecipeError, match=r"mine\.yaml: (train|model)"):
             load_recipe(str(path), [override])
-    with pytest.raises(RecipeError, match=r"mine\.yaml, line 10: model\.options\.channel is 3"):
-        path.write_text(path.read_text().replace("channel: true", "channel: 3"))
+    path.write_text(path.read_text().replace("channel: true", "channel: 3"))
+    with pytest.raises(RecipeError, match=r"mine\.yaml, line 9: model\.options\.channel is 3"):
         load_recipe(str(path))
 
 

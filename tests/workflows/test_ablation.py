@@ -125,7 +125,7 @@ def test_a_row_that_cannot_be_built_is_refused_before_anything_is_trained(
     tmp_path: Path, trained: list[tuple[str, int, bool]]
 ) -> None:
     wrong = TEXT.replace("model.options.channel: false", "model.backbone: resnet51")
-    with pytest.raises(ModelError, match="Backbone .resnet51. is not one of timm"):
+    with pytest.raises(ModelError, match=r"Backbone .resnet51. is not one of timm"):
         run(planned(tmp_path, wrong), tmp_path / "out")
     assert trained == []
     assert not (tmp_path / "out").exists()
