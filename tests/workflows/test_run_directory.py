@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scenescope.errors import TrainingError
-from scenescope.files import CHECKSUMS
+from scenescope.config import AugmentSettings, Config, DataSettings, LossSettings, TrainSettings
+from scenescope.errors import RecipeError, TrainingError
+from scenescope.files import CHECKSUMS, write_directory
+from scenescope.training.checkpoint import STATE, TENSORS
 from scenescope.training.progress import Silent
 from scenescope.workflows import run_directory
-from scenescope.workflows.run_directory import agreed_checkpoint, own_files
+from scenescope.workflows.run_directory import agreed_checkpoint, checkpoint_to_resume, own_files
+
+
+def test_a_run_whose_settings_had_other_names_goes_on_and_a_changed_one_is_told_by_its_new_name(
+    tmp_path: Path,
+) -> None:
+    old = {"data": {"kind": "scenes", "cache": None}, "augment": {"crop": [8, 8]}, "loss": {"hard_fraction": 0.5},
+           "train": {"steps": 5, "learning_rate": 0.1, "workers": 3}}  # fmt: skip
+
+    def write(place: Path) -> None:
+        (place / STATE).write_text(json.dumps({"step": 2, "recipe": old, "data": None}))
+        (place / TENSORS).write_text("weights")
+
+    write_directory(tmp_path / "checkpoints" / "step-00000002", write, 0)
+    same = Config(
+        data=DataSettings("scenes"),
+        augment=AugmentSettings((8, 8)),
+        loss=LossSettings(ohem_fraction=0.5),
+        train=TrainSettings(steps=5, lr=0.1, num_workers=0),
+    )
+    found = checkpoint_to_resume(tmp_path, config=same, data={}, progress=Silent())
+    assert found == tmp_path / "checkpoints" / "step-00000002"
+    other = replace(same, train=replace(same.train, lr=0.2), loss=LossSettings())
+    with pytest.raises(RecipeError, match=r"has changed since .* in loss\.ohem_fraction, train\.lr;"):
+        checkpoint_to_resume(tmp_path, config=other, data={}, progress=Silent())
 
 
 @pytest.mark.parametrize("other", [None, "of another run"])

@@ -72,7 +72,7 @@ def convert(
         file: what ``torch.save`` wrote there, with or without optimiser.
         directory: the model directory to write; must not exist.
         preset: where options that the file does not tell come from, in place of the preset of its source.
-        options: arguments of the network's builder to replace single options, such as ``align_corners=True``.
+        options: options of the network to replace single options, such as ``align_corners=True``.
         classes: a kind of data set such as ``cityscapes`` or the path of a ``classes.yaml``; if not given, the names in
             the file, else those of the data set with as many classes.
 

@@ -1,1 +1,1 @@
-"""Segmentation networks, one paper a file, and the catalogue of their builders."""
+"""Segmentation networks, one paper a file, their options and the catalogue."""

@@ -108,7 +108,7 @@ SOURCES = (
 
 
 def told_options(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options of the builder that the text of the configuration in a file tells; it is searched, not run."""
+    """Return options of the network that the text of the configuration in a file tells; it is searched, not run."""
     text = meta.get("cfg", meta.get("config"))
     if not isinstance(text, str):
         return {}

@@ -34,7 +34,7 @@ class Source:
         modules: beginning of keys in the file to their beginning here, whole words between dots, the longest one
             counting; None for what is not needed.
         layers: what the words behind these beginnings are called here, where they differ.
-        sizes: option of the builder to the key whose weight has that many outputs.
+        sizes: option of the network to the key whose weight has that many outputs.
         adapted: key here to what has to be done with its weight.
         in_training_only: beginnings of keys here that the file may lack; they are zero then.
     """
@@ -69,7 +69,7 @@ class Source:
         raise KeyError(foreign)
 
     def found_sizes(self, state: Mapping[str, Tensor], path: object) -> dict[str, int]:
-        """Return options of the builder that the shapes of weights tell.
+        """Return options of the network that the shapes of weights tell.
 
         Raises:
             CheckpointError: one of these weights is missing.
