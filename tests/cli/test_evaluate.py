@@ -227,7 +227,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run, model, data, tmp_path, argum
 
 
 def test_a_report_beside_the_scores(scenescope, tmp_path, monkeypatch):
-    monkeypatch.setattr("scenescope.data.scenes.SPLITS", {"train": 2, "val": 3, "test": 2})
+    monkeypatch.setattr("scenescope.lab.scenes.SPLITS", {"train": 2, "val": 3, "test": 2})
     classes = open_dataset("scenes", "", "val").classes
     network = create_model("danet", backbone="test_resnet", num_classes=len(classes), output_stride=32)
     save_model(network, classes, tmp_path / "model")

@@ -13,9 +13,9 @@ from PIL import Image
 from scenescope.data.cache import HEADER, CachedDataset, cached
 from scenescope.data.dataset import FileDataset, Scene
 from scenescope.data.masks import LabelTable
-from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import DataSettings
 from scenescope.errors import DataError, ImageError
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.labels import Classes
 
 CLASSES = Classes.named(["low", "high"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenescope.data import scenes
+from scenescope.lab import scenes
 from scenescope.recipes.reader import dump_recipe, list_recipes, load_recipe
 from scenescope.training.progress import Silent
 from scenescope.workflows import train

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import AugmentSettings
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training.engine import create_accelerator

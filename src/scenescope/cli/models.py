@@ -11,6 +11,7 @@ from rich.table import Table
 
 from scenescope.cli.console import Console
 from scenescope.errors import ScenescopeError
+from scenescope.lab_names import from_lab
 
 
 def models(
@@ -25,9 +26,7 @@ def models(
 ) -> None:
     """List the networks with parameters, multiplications of one picture, and published scores."""
     if published:
-        from scenescope.models.published import all_as_markdown, as_markdown, published_table
-
-        typer.echo(all_as_markdown() if table is None else as_markdown(published_table(table)), nl=False)
+        typer.echo(from_lab("published_page")(table), nl=False)
         return
     if table is not None:
         raise ScenescopeError(
@@ -38,8 +37,8 @@ def models(
         raise ScenescopeError(f"--size {size!r} is no size; write height and width in pixels, such as 480,480.")
     from scenescope.models.catalog import MODELS, create_model
     from scenescope.models.count import count
-    from scenescope.models.published import published_scores
 
+    published_scores = from_lab("published_scores")
     listing = Table("network", box=None)
     for column in ("parameters", "GMACs", "as published"):
         listing.add_column(column, justify="right", no_wrap=True)

@@ -16,12 +16,12 @@ from scenescope.data.dataset import FileDataset, SceneDataset, notes
 from scenescope.data.inspection import FaultKind, Inspection
 from scenescope.data.oddities import OddityCounts
 from scenescope.data.pairs import listed
-from scenescope.data.proposal import propose
 from scenescope.data.scan import scan
 from scenescope.drawing.contact_sheet import contact_sheet
 from scenescope.drawing.overlay import with_legend
 from scenescope.errors import DataError, SplitError
 from scenescope.files import write_atomically
+from scenescope.lab_names import from_lab
 from scenescope.labels import IGNORE, Classes
 
 USUAL_SPLITS = ("train", "val", "test")
@@ -244,6 +244,7 @@ def _proposals(
         return []
     if all(codes.values()):
         return ["Some masks hold numbers and others colours, which no classes.yaml fits: save all masks alike."]
+    propose = from_lab("propose")
     guesses = (propose(dataset.table, dataset.classes, codes[each], each, lone[each], forms) for each in (False, True))
     return [guess for guess in guesses if guess is not None]
 

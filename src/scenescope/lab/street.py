@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from scenescope.data.street_backdrop import (
+from scenescope.lab.street_backdrop import (
     END,
     Layout,
     Obstacle,
@@ -21,8 +21,8 @@ from scenescope.data.street_backdrop import (
     draw_shadows,
     draw_sky,
 )
-from scenescope.data.street_canvas import Camera, Canvas, Light, Tint, scaled
-from scenescope.data.street_things import draw_building, draw_car, draw_person, draw_pole, draw_tree
+from scenescope.lab.street_canvas import Camera, Canvas, Light, Tint, scaled
+from scenescope.lab.street_things import draw_building, draw_car, draw_person, draw_pole, draw_tree
 
 HEIGHT, WIDTH = 128, 192
 """Size of a picture in pixels."""

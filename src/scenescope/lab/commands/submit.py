@@ -61,7 +61,7 @@ def submit(
         raise ScenescopeError(f"--competition is for voc; {server} has no competitions. Leave it out.")
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     from scenescope.files import output_directory
-    from scenescope.workflows.submission import (
+    from scenescope.lab.submission import (
         SERVERS,
         image_sizes,
         load_fitting,
@@ -69,7 +69,7 @@ def submit(
         voc_competition,
         write_submission,
     )
-    from scenescope.workflows.submission_check import check_submission, submission_notes
+    from scenescope.lab.submission_check import check_submission, submission_notes
 
     console = Console(soft_wrap=True, markup=False, highlight=False)
     chosen = voc_competition(competition) if competition is not None else SERVERS[server]

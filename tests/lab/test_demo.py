@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 
 from scenescope.checkpoints.model_directory import load_model, save_model
-from scenescope.data import scenes
 from scenescope.data.catalog import open_dataset
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
+from scenescope.lab import scenes
+from scenescope.lab.demo import DemoResult, run_demo
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.recipes.reader import dump_recipe, load_recipe
 from scenescope.training.log import read_log
 from scenescope.training.progress import Silent
-from scenescope.workflows.demo import DemoResult, run_demo
 
 
 def demo(directory: Path) -> DemoResult:
@@ -44,7 +44,7 @@ def demo(directory: Path) -> DemoResult:
 @pytest.fixture(autouse=True)
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "SPLITS", {"train": 6, "val": 2, "test": 4})
-    monkeypatch.setattr("scenescope.workflows.demo.find_photograph", lambda: None)
+    monkeypatch.setattr("scenescope.lab.demo.find_photograph", lambda: None)
 
 
 def test_it_ends_with_a_real_photograph_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +52,8 @@ def test_it_ends_with_a_real_photograph_where_one_is(tmp_path: Path, monkeypatch
     Image.new("RGB", (64, 48), "green").save(photograph)
     network = create_model("danet", backbone="test_resnet", num_classes=2, output_stride=32)
     save_model(network, Classes.named(["street", "palace"]), tmp_path / "model")
-    monkeypatch.setattr("scenescope.workflows.demo.find_photograph", lambda: photograph)
-    monkeypatch.setattr("scenescope.workflows.demo.models_in_box", lambda: {str(tmp_path / "model"): tmp_path})
+    monkeypatch.setattr("scenescope.lab.demo.find_photograph", lambda: photograph)
+    monkeypatch.setattr("scenescope.lab.demo.models_in_box", lambda: {str(tmp_path / "model"): tmp_path})
     page = demo(tmp_path / "demo").report.read_text()
     assert "CC BY 2.0" in page
     assert "danielbuechele" in page

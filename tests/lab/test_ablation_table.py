@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scenescope.inference.settings import InferenceSettings
-from scenescope.workflows.ablation import Ablation, AblationRow, Outcome
-from scenescope.workflows.ablation_table import as_markdown, summarise
+from scenescope.lab.ablation import Ablation, AblationRow, Outcome
+from scenescope.lab.ablation_table import as_markdown, summarise
 
 
 def row(name: str, published: float | None = None) -> AblationRow:

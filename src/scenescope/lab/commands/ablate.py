@@ -13,7 +13,7 @@ from scenescope.cli.inference_options import DeviceOption, output_path
 from scenescope.errors import ScenescopeError
 
 if TYPE_CHECKING:
-    from scenescope.workflows.ablation import Ablation
+    from scenescope.lab.ablation import Ablation
 
 
 def ablate(
@@ -31,7 +31,7 @@ def ablate(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a grid of networks over seeds and print the table; called again, it goes on where it stopped."""
-    from scenescope.recipes.ablation import load_ablation
+    from scenescope.lab.ablation_file import load_ablation
 
     planned = load_ablation(ablation, overrides or [])
     console = Console()
@@ -43,8 +43,8 @@ def ablate(
     from scenescope.cli.training_progress import terminal_progress, training_device
     from scenescope.drawing.charts import draw_sweep
     from scenescope.files import write_text
-    from scenescope.workflows.ablation import run_ablation
-    from scenescope.workflows.ablation_table import as_markdown, summarise
+    from scenescope.lab.ablation import run_ablation
+    from scenescope.lab.ablation_table import as_markdown, summarise
 
     with terminal_progress(console) as progress:
         outcome = run_ablation(planned, output, device=training_device(device), progress=progress)

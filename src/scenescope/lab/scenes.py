@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from scenescope.data.dataset import Scene
-from scenescope.data.street import draw_street
 from scenescope.errors import DataError, SplitError, nearest
+from scenescope.lab.street import draw_street
 from scenescope.labels import Classes
 
 CLASSES = Classes.named(

@@ -13,8 +13,8 @@ from PIL import Image
 
 from scenescope.data.images import read_image
 from scenescope.errors import DataError, ImageError, StorageError
-from scenescope.workflows.submission import SERVERS, image_sizes, require_output, voc_competition, write_submission
-from scenescope.workflows.submission_check import check_submission
+from scenescope.lab.submission import SERVERS, image_sizes, require_output, voc_competition, write_submission
+from scenescope.lab.submission_check import check_submission
 
 RED_IS_THE_CLASS = SimpleNamespace(predict=lambda path: SimpleNamespace(labels=read_image(path)[..., 0]))
 """In a segmenter's place."""

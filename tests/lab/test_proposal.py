@@ -9,7 +9,7 @@ import pytest
 from scenescope.data.camvid import CLASSES as CAMVID
 from scenescope.data.cityscapes import ORIGINAL_IDS
 from scenescope.data.masks import LabelTable, pack
-from scenescope.data.proposal import propose
+from scenescope.lab.proposal import propose
 from scenescope.labels import Classes, Colour, voc_colour
 
 BLACK, WHITE, BORDER = (0, 0, 0), (255, 255, 255), (224, 224, 192)

@@ -26,9 +26,9 @@ from scenescope.explore.figure import side_by_side
 from scenescope.explore.view import attend
 from scenescope.files import make_directory
 from scenescope.inference.segmenter import Segmenter
+from scenescope.lab.colour_baseline import fit_colours, predict_colours
+from scenescope.lab.photograph import CREDIT, find_photograph
 from scenescope.training.progress import Progress
-from scenescope.workflows.colour_baseline import fit_colours, predict_colours
-from scenescope.workflows.photograph import CREDIT, find_photograph
 from scenescope.workflows.report import Picture, Section, Table, write_report
 from scenescope.workflows.train import RunSettings, open_sets, run_training
 

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scenescope.errors import RecipeError, nearest
 from scenescope.inference.protocols import PROTOCOLS
 from scenescope.inference.settings import InferenceSettings
-from scenescope.models.published import published_table
+from scenescope.lab.published import published_table
 from scenescope.recipes.reader import dump_recipe, list_ablations, parse_override, read_document, replace_setting
 from scenescope.recipes.recipe import build_recipe
 
 if TYPE_CHECKING:
-    from scenescope.workflows.ablation import Ablation, AblationRow
+    from scenescope.lab.ablation import Ablation, AblationRow
 
 
 class _Strict(BaseModel):
@@ -77,7 +77,7 @@ def load_ablation(name_or_path: str, overrides: Sequence[str] = ()) -> Ablation:
     Raises:
         RecipeError: no such ablation, an unknown key, two rows of one name, or a setting that is not possible.
     """
-    from scenescope.workflows.ablation import Ablation
+    from scenescope.lab.ablation import Ablation
 
     if not name_or_path.endswith((".yaml", ".yml")) and name_or_path not in list_ablations():
         known = list_ablations()
@@ -128,7 +128,7 @@ def _rows(document: AblationDocument) -> tuple[RowDocument, ...]:
 
 
 def _resolve(row: RowDocument, document: AblationDocument, base: dict[str, object], source: str) -> AblationRow:
-    from scenescope.workflows.ablation import AblationRow, PlannedRun
+    from scenescope.lab.ablation import AblationRow, PlannedRun
 
     if row.protocol is not None and row.protocol not in PROTOCOLS:
         raise RecipeError(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from scenescope.data.street_canvas import Camera, Canvas, Light, Tint, drab, scaled
-from scenescope.data.street_things import BUILDING, PAVEMENT, ROAD, SKY, TREE
+from scenescope.lab.street_canvas import Camera, Canvas, Light, Tint, drab, scaled
+from scenescope.lab.street_things import BUILDING, PAVEMENT, ROAD, SKY, TREE
 
 END = 90.0
 """Metres to the far end of the street."""

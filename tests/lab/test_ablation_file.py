@@ -10,7 +10,7 @@ import torch
 
 from scenescope.errors import RecipeError
 from scenescope.inference.settings import InferenceSettings
-from scenescope.recipes.ablation import load_ablation
+from scenescope.lab.ablation_file import load_ablation
 from scenescope.recipes.reader import list_ablations, load_recipe, recipe_text
 from scenescope.workflows.train import create_network
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from scenescope.errors import ModelError, TrainingError
-from scenescope.recipes.ablation import load_ablation
+from scenescope.lab import ablation as workflow
+from scenescope.lab.ablation import Ablation, Outcome, run_ablation
+from scenescope.lab.ablation_file import load_ablation
 from scenescope.training.loop import TrainingResult
 from scenescope.training.progress import Silent
-from scenescope.workflows import ablation as workflow
-from scenescope.workflows.ablation import Ablation, Outcome, run_ablation
 
 TEXT = """\
 title: t

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scenescope.data.street_canvas import Canvas, Point, Tint, brick, drab, paint, scaled, vivid
+from scenescope.lab.street_canvas import Canvas, Point, Tint, brick, drab, paint, scaled, vivid
 
 ROAD, PAVEMENT, BUILDING, SKY, TREE, CAR, PERSON, POLE = range(8)
 """Train ids, in the order of the class names."""

@@ -15,9 +15,9 @@ from PIL import Image
 
 from scenescope.data.dataset import FileDataset
 from scenescope.errors import DataError
-from scenescope.workflows import submission_check
-from scenescope.workflows.submission import SERVERS, voc_competition
-from scenescope.workflows.submission_check import check_submission, submission_notes
+from scenescope.lab import submission_check
+from scenescope.lab.submission import SERVERS, voc_competition
+from scenescope.lab.submission_check import check_submission, submission_notes
 
 SIZES = {"berlin_000000_000019": (3, 2), "bonn_000010_000019": (2, 2)}
 BERLIN, BONN = (f"{name}_labelIds.png" for name in SIZES)

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scenescope.workflows.ablation import Ablation, Outcome
+from scenescope.lab.ablation import Ablation, Outcome
 
 
 def summarise(ablation: Ablation, outcome: Outcome) -> list[dict[str, Any]]:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from scenescope.errors import ModelError
-from scenescope.models.catalog import MODELS
-from scenescope.models.published import (
+from scenescope.lab.published import (
     PublishedTable,
-    all_as_markdown,
     as_markdown,
+    as_page,
     published_scores,
     published_table,
     published_tables,
 )
+from scenescope.models.catalog import MODELS
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,7 +146,7 @@ def test_a_table_as_markdown() -> None:
 
 def test_the_page_in_the_docs_is_what_is_printed() -> None:
     page = (ROOT / "docs/published.md").read_text(encoding="utf-8")
-    assert page == all_as_markdown(), "write it again: scenescope models --published > docs/published.md"
+    assert page == as_page(), "write it again: scenescope models --published > docs/published.md"
 
 
 def test_the_catalogue_shows_scores_of_its_networks_with_backbone_and_source() -> None:

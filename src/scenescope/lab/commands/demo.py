@@ -19,8 +19,8 @@ def demo(
 ) -> None:
     """Train a small DANet on generated street scenes, score it, and look at what it attends to; some minutes."""
     from scenescope.cli.training_progress import terminal_progress, training_device
+    from scenescope.lab.demo import run_demo
     from scenescope.recipes.reader import dump_recipe, load_recipe
-    from scenescope.workflows.demo import run_demo
 
     recipe = load_recipe("scenes/danet-demo")
     console = Console()

@@ -10,7 +10,11 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from scenescope.data.assignment import (
+from scenescope.data.camvid import CLASSES as CAMVID
+from scenescope.data.cityscapes import CLASSES as CITYSCAPES
+from scenescope.data.cityscapes import IGNORED_IDS, ORIGINAL_IDS
+from scenescope.data.masks import LabelTable, pack, shown_colour
+from scenescope.lab.assignment import (
     BLACK,
     NEARLY,
     VOC_BORDER,
@@ -22,10 +26,6 @@ from scenescope.data.assignment import (
     is_anchored,
     white,
 )
-from scenescope.data.camvid import CLASSES as CAMVID
-from scenescope.data.cityscapes import CLASSES as CITYSCAPES
-from scenescope.data.cityscapes import IGNORED_IDS, ORIGINAL_IDS
-from scenescope.data.masks import LabelTable, pack, shown_colour
 from scenescope.labels import IGNORE, Classes, voc_colour
 
 FEW = 4

@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 
-from scenescope.data.scenes import CLASSES, SPLITS, ScenesDataset
 from scenescope.errors import DataError
+from scenescope.lab.scenes import CLASSES, SPLITS, ScenesDataset
 
 FINGERPRINT = """
 import hashlib
-from scenescope.data.scenes import ScenesDataset
+from scenescope.lab.scenes import ScenesDataset
 scene = ScenesDataset("7", "val")[12]
 print(hashlib.sha256(scene.image.tobytes() + scene.labels.tobytes()).hexdigest())
 """

@@ -107,8 +107,14 @@ def as_markdown(table: PublishedTable) -> str:
     )
 
 
-def all_as_markdown() -> str:
-    """Return every table as Markdown: the page ``docs/published.md``."""
+def as_page(identity: str | None = None) -> str:
+    """Return a table as Markdown, or every table: the page ``docs/published.md``.
+
+    Raises:
+        ModelError: no such table.
+    """
+    if identity is not None:
+        return as_markdown(published_table(identity))
     return "\n".join([_PREFACE, *map(as_markdown, published_tables().values())])
 
 

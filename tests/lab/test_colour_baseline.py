@@ -1,8 +1,8 @@
 import numpy as np
 
 from scenescope.data.dataset import Scene
+from scenescope.lab.colour_baseline import fit_colours, predict_colours
 from scenescope.labels import IGNORE
-from scenescope.workflows.colour_baseline import fit_colours, predict_colours
 
 BLACK, RED, BLUE = (0, 0, 0), (250, 0, 0), (0, 0, 250)
 

@@ -12,7 +12,7 @@ import numpy as np
 from scenescope.data.dataset import FileDataset
 from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.errors import DataError, ImageError, ScenescopeError
-from scenescope.workflows.submission import Server
+from scenescope.lab.submission import Server
 
 MOST_OTHER_FILES = 1000
 """Archives with more files than predictions and these are refused."""
