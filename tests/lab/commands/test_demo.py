@@ -1,7 +1,7 @@
 import signal
 
-from scenescope.training.loop import TrainingResult
 from scenescope.lab import demo
+from scenescope.training.loop import TrainingResult
 
 
 def test_an_empty_output_is_not_the_current_folder(scenescope, tmp_path, monkeypatch):
