@@ -13,7 +13,7 @@ from scenescope.lab import ablation as workflow
 from scenescope.lab.ablation import Ablation, Outcome, run_ablation
 from scenescope.lab.ablation_file import load_ablation
 from scenescope.training.loop import TrainingResult
-from scenescope.training.progress import Silent
+from tests.silent import Silent
 
 TEXT = """\
 title: t

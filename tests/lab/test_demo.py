@@ -17,7 +17,7 @@ from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.recipes.reader import dump_recipe, load_recipe
 from scenescope.training.log import read_log
-from scenescope.training.progress import Silent
+from tests.silent import Silent
 
 
 def demo(directory: Path) -> DemoResult:
