@@ -32,7 +32,6 @@ from scenescope.cli.inference_options import (
 from scenescope.errors import ScenescopeError, visible
 
 if TYPE_CHECKING:
-    from scenescope.evaluation.boundary import BoundaryCounts
     from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.scores import Scores
 
@@ -63,15 +62,6 @@ def evaluate(
     boundary: Annotated[
         bool, typer.Option("--boundary", help="Also score boundaries: Boundary IoU and boundary F.")
     ] = False,
-    boundary_width: Annotated[
-        float | None,
-        typer.Option(
-            help="Width of Boundary IoU, as a share of the diagonal; from 1 on in pixels.", show_default="0.02"
-        ),
-    ] = None,
-    boundary_tolerance: Annotated[
-        float | None, typer.Option(help="Tolerance of boundary F, likewise.", show_default="0.0075")
-    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
     output: Annotated[
@@ -92,6 +82,7 @@ def evaluate(
     from scenescope.checkpoints.model_directory import class_difference
     from scenescope.data.catalog import open_dataset, parse_source
     from scenescope.drawing.charts import draw_confusion
+    from scenescope.evaluation.boundary import BoundaryCounts
     from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.evaluator import evaluate as evaluate_network
     from scenescope.evaluation.processes import joined_processes
@@ -107,7 +98,7 @@ def evaluate(
     pictures = None if report is None else PictureScores(dataset.classes.names)
     if pictures is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ScenescopeError("--report looks at every picture in one process; run it without torchrun.")
-    along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
+    along = BoundaryCounts(len(dataset.classes)) if boundary else None
     loaded = load_for_inference(model, device=chosen_device)
     difference = class_difference(loaded.classes.names, dataset.classes.names)
     with contextlib.ExitStack() as places:
@@ -159,22 +150,6 @@ def evaluate(
                 report, loaded, dataset, scores, pictures, dataclasses.asdict(settings), f"{source}, {split}"
             )
             console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _boundary_counts(
-    wanted: bool, width: float | None, tolerance: float | None, num_classes: int
-) -> BoundaryCounts | None:
-    from scenescope.evaluation.boundary import TOLERANCE, WIDTH, BoundaryCounts
-
-    if not wanted:
-        if width is not None or tolerance is not None:
-            raise ScenescopeError("A width or tolerance of boundaries is given, but no boundaries; add --boundary.")
-        return None
-    return BoundaryCounts(
-        num_classes,
-        width=WIDTH if width is None else width,
-        tolerance=TOLERANCE if tolerance is None else tolerance,
-    )
 
 
 def _print_scores(console: Console, scores: Scores, boundary: BoundaryScores | None, title: str) -> None:
