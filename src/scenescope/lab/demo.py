@@ -16,13 +16,13 @@ from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import Scene, SceneDataset
 from scenescope.drawing.charts import draw_confusion
+from scenescope.drawing.contact_sheet import contact_sheet
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import blend, colourise, with_legend
 from scenescope.drawing.png import save_png
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
-from scenescope.explore.figure import side_by_side
 from scenescope.explore.view import attend
 from scenescope.files import make_directory
 from scenescope.inference.segmenter import Segmenter
@@ -33,6 +33,8 @@ from scenescope.workflows.report import Picture, Section, Table, write_report
 from scenescope.workflows.train import RunSettings, open_sets, run_training
 
 NUM_PICTURES = 4
+ENLARGED = 2
+"""Pixels of a figure for one of a scene, either way."""
 UNSEEN_SPLIT = "test"
 POINTS_FROM = ("car", "road", "tree", "person")
 """Classes of which a pixel is asked what it attends to, one per picture."""
@@ -174,18 +176,18 @@ def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, d
         prediction = segmenter.predict(scene.image)
         view = attend(loaded.network, scene.image)
         (attention,) = view.position.maps([point])
-        figure = side_by_side(
-            [
-                ("image", mark_points(scene.image, [point])),
-                ("prediction", blend(scene.image, prediction.labels, palette)),
-                ("truth", colourise(scene.labels, palette)),
-                (
-                    f"attention of the {name}",
-                    mark_points(over(scene.image, attention, extent=view.extent(view.position)), [point]),
-                ),
-            ]
+        seen = over(scene.image, attention, extent=view.extent(view.position))
+        shown = {
+            "image": mark_points(scene.image, [point]),
+            "prediction": blend(scene.image, prediction.labels, palette),
+            "truth": colourise(scene.labels, palette),
+            f"attention of the {name}": mark_points(seen, [point]),
+        }
+        size = scene.image.shape[1] * ENLARGED, scene.image.shape[0] * ENLARGED
+        figure = contact_sheet(
+            [(title, np.asarray(Image.fromarray(picture).resize(size))) for title, picture in shown.items()], size[0]
         )
-        save_png(figure, drawn / f"{scene.name}.png")
+        save_png(Image.fromarray(figure), drawn / f"{scene.name}.png")
         pictures.append(Picture(figure, f"{scene.name}; asked: pixel {point[0]},{point[1]} ({name})", wide=True))
     overlay = with_legend(blend(scene.image, prediction.labels, palette), loaded.classes.names, palette)
     save_png(overlay, drawn / "legend.png")
