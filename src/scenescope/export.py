@@ -119,7 +119,7 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
     Its metadata hold class names and colours, and the mean and deviation of its input.
 
     Raises:
-        ScenescopeError: onnx, onnxscript or onnxruntime, without which nothing is verified, is not installed.
+        ScenescopeError: onnx or onnxscript is not installed.
     """
     require_packages("onnx", "onnxscript", "onnxruntime")
     example = torch.zeros(2, 3, *EXAMPLE)
@@ -140,8 +140,8 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
 def verify(network: SegmentationNetwork, content: bytes) -> list[Agreement]:
     """Compare an exported file with its network on images of random pixels in ``SIZES``, the same on each call."""
     agreements = []
+    exported = open_exported(content, "the exported file").network
     with evaluating(network):
-        exported = open_exported(content, "the exported file").network
         for size in SIZES:
             images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
             expected = network(images).logits

@@ -1,4 +1,4 @@
-"""Exported files: a network in ONNX, run by onnxruntime or OpenVINO in the place of torch."""
+"""Exported files: a network in ONNX, run by onnxruntime in the place of torch."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import hashlib
 import importlib.util
 import json
 import os
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 
 from scenescope.backbones.build import Backbone
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
-from scenescope.errors import CheckpointError, ModelError, ScenescopeError, nearest
+from scenescope.errors import CheckpointError, ModelError, ScenescopeError
 from scenescope.inference.memory import lacks_memory
 from scenescope.inference.onnx_file import refuse_more_than_layers, try_once
 from scenescope.labels import Classes
@@ -36,7 +34,6 @@ INPUT, OUTPUT = "images", "logits"
 FACTS = ("scenescope", "model", "names", "palette", "mean", "std", "align_corners")
 """What a file must tell besides its weights, as JSON; "scenescope" is the version of this list."""
 
-Runtime = Literal["onnxruntime", "openvino"]
 _Array = npt.NDArray[np.float32]
 _Run = Callable[[_Array], _Array]
 
@@ -109,43 +106,36 @@ def load_for_inference(name: str | Path | None = None, *, device: str | torch.de
     return load_model(name, device=device)
 
 
-def load_exported(path: Path, runtime: Runtime = "onnxruntime", precision: str = "f32") -> LoadedModel:
+def load_exported(path: Path) -> LoadedModel:
     """Load a file that ``scenescope export`` has written; it runs on the processor.
 
     Args:
         path: the .onnx file.
-        runtime: what runs it, ``onnxruntime`` or ``openvino``, which may refuse images with a side of one pixel.
-        precision: number format of OpenVINO, ``f32`` or ``bf16``.
 
     Raises:
         CheckpointError: there is no such file, or it is none of scenescope's.
-        ScenescopeError: the runtime is unknown or not installed.
+        ScenescopeError: onnxruntime is not installed.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no exported model {path}; make one with scenescope export MODEL {path}.")
     if path.stat().st_size > LARGEST_FILE:
         raise CheckpointError(f"{path} is larger than an ONNX file can be, 2 GiB; export the model again.")
-    return open_exported(path.read_bytes(), path, runtime, precision)
+    return open_exported(path.read_bytes(), path)
 
 
-def open_exported(
-    content: bytes, path: str | Path, runtime: Runtime = "onnxruntime", precision: str = "f32"
-) -> LoadedModel:
+def open_exported(content: bytes, path: str | Path) -> LoadedModel:
     """Make a network of what an exported file holds; see ``load_exported``.
 
     Args:
         content: of the file.
         path: what messages call it.
     """
-    if runtime not in get_args(Runtime):
-        known = get_args(Runtime)
-        raise ScenescopeError(f"There is no runtime {runtime!r}.{nearest(runtime, known)} Known: {', '.join(known)}.")
-    require_packages("onnxruntime", runtime)
+    require_packages("onnxruntime")
     refuse_more_than_layers(content, path)
     try:
         answer = try_once(content, {INPUT: np.zeros((1, 3, *TRIAL), np.float32)}, OUTPUT)
-        run = OpenedFile(content, path, runtime, precision)
-    except Exception as error:  # each runtime has errors of its own
+        run = OpenedFile(content, path)
+    except Exception as error:  # onnxruntime has errors of its own
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path} is not a whole ONNX file ({reason}); export the model again.") from error
     try:
@@ -200,26 +190,33 @@ def require_packages(*packages: str) -> None:
     """
     missing = [package for package in dict.fromkeys(packages) if importlib.util.find_spec(package) is None]
     if missing:
-        extras = "export,openvino" if "openvino" in missing else "export"
         raise ScenescopeError(
-            f"Exported models need {' and '.join(missing)}, which is not installed: pip install 'scenescope[{extras}]'."
+            f"Exported models need {' and '.join(missing)}, which is not installed: pip install 'scenescope[export]'."
         )
 
 
 class OpenedFile:
-    """An exported file in a runtime, for any number of threads; its pickles and copies open it again.
+    """An exported file in onnxruntime, for any number of threads; its pickles and copies open it again.
 
     Attributes:
         facts: what the file tells besides its weights.
     """
 
-    def __init__(self, content: bytes, path: str | Path, runtime: Runtime, precision: str) -> None:
-        self._arguments = (content, path, runtime, precision)
+    def __init__(self, content: bytes, path: str | Path) -> None:
+        self._arguments = (content, path)
         self._open()
 
     def _open(self) -> None:
-        content, self._path, runtime, precision = self._arguments
-        self._run, self.facts = _OPENERS[runtime](content, precision)
+        import onnxruntime
+
+        content, self._path = self._arguments
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # What is wrong is in the exception; warnings speak of the graph and not to its user.
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -235,8 +232,8 @@ class OpenedFile:
         if self._process != os.getpid():  # forked: the runtime's threads stayed behind
             self._open()
         try:
-            return self._run(images)
-        except Exception as error:  # each runtime has errors of its own
+            logits: _Array = self._session.run([OUTPUT], {INPUT: images})[0]
+        except Exception as error:  # onnxruntime has errors of its own
             if lacks_memory(error):
                 raise MemoryError from error
             reason = " ".join(str(error).split())[:160]
@@ -244,47 +241,4 @@ class OpenedFile:
                 f"{self._path} has no answer to {images.shape[0]} pictures of {images.shape[3]} x {images.shape[2]} "
                 f"({reason}); export the model again."
             ) from error
-
-
-def _with_onnxruntime(content: bytes, precision: str) -> tuple[_Run, dict[str, str]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4  # what is wrong is in the exception; warnings speak of the graph and not to its user
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def run(images: _Array) -> _Array:
-        logits: _Array = session.run([OUTPUT], {INPUT: images})[0]
         return logits
-
-    return run, session.get_modelmeta().custom_metadata_map
-
-
-def _with_openvino(content: bytes, precision: str) -> tuple[_Run, dict[str, str]]:
-    # OpenVINO reports its use over the network where it finds this package, and does without where it does not.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: there is none
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(content, b"")
-    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = core.compile_model(model, "CPU", settings)
-    facts = model.get_rt_info()["framework"]
-    # One call at a time, since requests of several threads may wait for each other without end; and a request for each
-    # call, since one that has no answer to an image gives that to the image before.
-    lock = threading.Lock()
-
-    def run(images: _Array) -> _Array:
-        with lock:
-            logits: _Array = compiled.create_infer_request().infer(images)[OUTPUT]
-        return logits
-
-    return run, {key: facts[key].value for key in facts}
-
-
-_OPENERS: dict[Runtime, Callable[[bytes, str], tuple[_Run, dict[str, str]]]] = {
-    "onnxruntime": _with_onnxruntime,
-    "openvino": _with_openvino,
-}
