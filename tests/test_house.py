@@ -108,7 +108,7 @@ def test_nothing_of_the_core_loads_the_lab(tmp_path: Path) -> None:
         "recipes",
         "predict data/images --model ./model --output out",
         "evaluate folder:data --model ./model --split train",
-        "check folder:data --split train --workers 0",
+        "check folder:data --split train",
         "train folder/danet-lite0 data.root=data data.val_split=train data.val_fraction=null train.steps=1"
         " train.batch_size=2 train.workers=0 augment.crop=[32,32] model.backbone=resnet18 model.pretrained=false"
         " --output run",
