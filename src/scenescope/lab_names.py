@@ -1,4 +1,4 @@
-"""What lives in ``scenescope.lab``, which only papers and the demo need: loaded by name when it is asked for."""
+"""What lives in ``scenescope.lab``: loaded by name when it is asked for, and not before."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ LAB = {
     "ablate": "scenescope.lab.commands.ablate:ablate",
     "demo": "scenescope.lab.commands.demo:demo",
     "submit": "scenescope.lab.commands.submit:submit",
+    "explain_folder": "scenescope.lab.layout:explain_folder",
+    "explain_unpaired": "scenescope.lab.layout:explain_unpaired",
     "open_scenes": "scenescope.lab.scenes:ScenesDataset",
     "propose": "scenescope.lab.proposal:propose",
     "published_page": "scenescope.lab.published:as_page",

@@ -1,1 +1,1 @@
-"""What only papers and the demo need: ablations, published tables, submissions, generated scenes, guesses of labels."""
+"""What papers and the demo need: ablations, published tables, submissions, generated scenes; and guesses at odd data."""

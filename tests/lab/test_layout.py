@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scenescope.data import layout
-from scenescope.data.layout import explain_folder, explain_unpaired, partners
+from scenescope.lab import layout
+from scenescope.lab.layout import explain_folder, explain_unpaired, partners
 
 
 @pytest.mark.parametrize(
