@@ -1,7 +1,7 @@
 import pytest
 
 from scenescope.errors import StorageError
-from scenescope.workflows.own_files import OwnFiles
+from scenescope.own_files import OwnFiles
 
 
 def write(own, path, text, subject="a.png"):
