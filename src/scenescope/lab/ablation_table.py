@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from scenescope.drawing.charts import new_figure, save_figure
 from scenescope.lab.ablation import Ablation, Outcome
 
 
@@ -67,6 +69,33 @@ def as_markdown(ablation: Ablation, rows: Sequence[dict[str, Any]], failures: Se
         text += ["", "IoU of each class in percent, mean over the seeds:", "", *_table(by_class)]
     text += [f"Failed: {failure}" for failure in failures]
     return "\n".join(text) + "\n"
+
+
+def draw_sweep(setting: str, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw mean mIoU with its deviation against the values of a setting, as PNG.
+
+    Args:
+        rows: of an ablation's table, each with "name" (the value), "miou" and "miou_deviation" of 0 to 1 or None.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    done = [row for row in rows if row["miou"] is not None]
+    figure = new_figure(5.2, 3.6)
+    axes = figure.add_subplot()
+    means = [100 * row["miou"] for row in done]
+    axes.errorbar(
+        [row["name"] for row in done],
+        means,
+        yerr=[100 * (row["miou_deviation"] or 0.0) for row in done],
+        marker="o",
+        capsize=3,
+    )
+    axes.set_xlabel(setting)
+    axes.set_ylabel("mIoU, %")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
 
 
 def _table(columns: Mapping[str, Sequence[str]]) -> list[str]:

@@ -41,10 +41,9 @@ def ablate(
     if output is None:
         raise ScenescopeError("Where to write runs and tables is missing; give --output runs/NAME.")
     from scenescope.cli.training_progress import terminal_progress, training_device
-    from scenescope.drawing.charts import draw_sweep
     from scenescope.files import write_text
     from scenescope.lab.ablation import run_ablation
-    from scenescope.lab.ablation_table import as_markdown, summarise
+    from scenescope.lab.ablation_table import as_markdown, draw_sweep, summarise
 
     with terminal_progress(console) as progress:
         outcome = run_ablation(planned, output, device=training_device(device), progress=progress)
