@@ -54,6 +54,10 @@ def draw_street(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     return street.photograph()
 
 
+def _colour(parts: Sequence[float]) -> np.ndarray:
+    return np.array(parts, np.float32)
+
+
 class _Street:
     """Camera, light and layout, drawn at random, and the canvas that is painted on: a picture and its labels."""
 
@@ -69,21 +73,18 @@ class _Street:
         hour, self.sun, self.density = uniform(), 1 if uniform() < 0.5 else -1, 0.01
         self.dusk = hour > 0.8
         if hour < 0.5:  # sunny
-            self.haze, zenith = np.array((0.9, 0.9, uniform(0.82, 0.95))), (uniform(0.3, 0.55), 0.6, 0.86)
+            haze, zenith = (0.9, 0.9, uniform(0.82, 0.95)), (uniform(0.3, 0.55), 0.6, 0.86)
             tint, self.direct = (1.08, 1.05, 0.97), uniform(0.6, 1.0)
         elif self.dusk:
-            self.haze, zenith = (
-                np.array((uniform(0.8, 0.95), 0.61, uniform(0.4, 0.66))),
-                (uniform(0.24, 0.4), 0.3, 0.48),
-            )
+            haze, zenith = (uniform(0.8, 0.95), 0.61, uniform(0.4, 0.66)), (uniform(0.24, 0.4), 0.3, 0.48)
             tint, self.direct = (0.92, 0.76, 0.76), 0.5
         else:  # overcast
-            self.haze, zenith = np.full(3, uniform(0.6, 0.9)), (0.65, 0.67, 0.7)
+            haze, zenith = (uniform(0.6, 0.9),) * 3, (0.65, 0.67, 0.7)
             tint, self.direct, self.density = (0.96, 0.98, 1.0), 0.1, uniform(0.01, 0.022)
-        self.tint = np.array(tint) * uniform(0.94, 1.1)
+        self.haze, self.tint = _colour(haze), _colour(tint) * uniform(0.94, 1.1)
 
-        down = np.clip(np.arange(ROWS) / self.horizon, 0, 1)[:, None, None] ** 1.3
-        sky = (1 - down) * np.array(zenith) * uniform(0.8, 1.2) + down * self.haze
+        down = np.clip(np.arange(ROWS, dtype=np.float32) / self.horizon, 0, 1)[:, None, None] ** 1.3
+        sky = (1 - down) * _colour(zenith) * uniform(0.8, 1.2) + down * self.haze
         clouds = 0.65 * self.noise(5, 4, ROWS) + 0.35 * self.noise(14, 10, ROWS)
         cover = np.clip((clouds - uniform(0.4, 0.7)) * 4, 0, 1)[..., None] * uniform(0.3, 0.9)
         self.ground = int(self.horizon) + 2  # the first row of it
@@ -97,12 +98,12 @@ class _Street:
     def drab(self, low: float = 0.25, high: float = 0.8, saturation: float = 0.3) -> np.ndarray:
         """Draw a greyish colour, warm or cool; walls, roads, pavements, poles, cars and coats all use these."""
         hue = self.uniform(0.02, 0.14) if self.uniform() < 0.6 else self.uniform(0.5, 0.68)
-        return np.array(colorsys.hsv_to_rgb(hue, self.uniform(0.0, saturation), self.uniform(low, high)))
+        return _colour(colorsys.hsv_to_rgb(hue, self.uniform(0.0, saturation), self.uniform(low, high)))
 
     def vivid(self, weakest: float = 0.4, strongest: float = 0.8, hues: float = 1.0) -> np.ndarray:
         """Draw a colour of any hue, green included, or of the first from red on."""
         hue, saturation = self.uniform(0.0, hues), self.uniform(weakest, strongest)
-        return np.array(colorsys.hsv_to_rgb(hue, saturation, self.uniform(0.35, 0.9)))
+        return _colour(colorsys.hsv_to_rgb(hue, saturation, self.uniform(0.35, 0.9)))
 
     def cloth(self, vividness: float) -> np.ndarray:
         """Draw the colour of something that people paint or wear."""
@@ -183,10 +184,12 @@ class _Street:
             end = start - self.sun * length
             corners = ((start, near), (start, far), (end, far), (end, near))
             ImageDraw.Draw(shadow).polygon([self.seen((across, 0, ahead)) for across, ahead in corners], fill=255)
-        soft = np.asarray(shadow.filter(ImageFilter.BoxBlur(2)))[self.ground :] / 255 * (0.1 + 0.28 * self.direct)
+        soft = np.asarray(shadow.filter(ImageFilter.BoxBlur(2)))[self.ground :] * np.float32(
+            0.1 / 255 + 0.28 / 255 * self.direct
+        )
 
-        z = self.focal * self.eye / (np.arange(self.ground, ROWS)[:, None] - self.horizon)
-        x = (np.arange(COLUMNS)[None] - self.centre) * z / self.focal
+        z = self.focal * self.eye / (np.arange(self.ground, ROWS, dtype=np.float32)[:, None] - self.horizon)
+        x = (np.arange(COLUMNS, dtype=np.float32)[None] - self.centre) * z / self.focal
         on_road, slab = (x > self.left) & (x < self.right), self.uniform(0.6, 1.4)
         slabs = self.drab(0.48, 0.76, 0.14)
         colour = np.where(on_road[..., None], self.drab(0.26, 0.44, 0.08), slabs)
@@ -196,10 +199,11 @@ class _Street:
         marking |= (stripes > 0) & (stripes < 3) & (np.mod(x - self.left, 1.0) < 0.5)
         colour[marking & on_road] = (0.86, 0.86, 0.82)
         joints = (np.mod(x - self.left, slab) < 0.05) | (np.mod(z, slab) < 0.07)
-        checker = (np.floor((x - self.left) / slab) + np.floor(z)) % 2 - 0.5
+        checker = (np.floor((x - self.left) / slab) + np.floor(z)) % 2 - np.float32(0.5)
         fine = np.clip(1.6 - z / 14, 0, 1) * ~on_road  # far away it would only flicker
         level = 1 + fine * (0.16 * checker - 0.2 * joints) + 0.16 * (self.noise(6, 8, ROWS - self.ground) - 0.5)
-        level += (self.random.random(x.shape) - 0.5) * np.where(on_road, 0.16, 0.07)
+        grain = np.where(on_road, np.float32(0.16), np.float32(0.07))
+        level += (self.random.random(x.shape, dtype=np.float32) - 0.5) * grain
 
         clear = np.exp(-self.density * z)
         self.sky[self.ground :] = (clear * level * (1 - soft))[..., None] * colour * self.tint
@@ -295,11 +299,11 @@ class _Street:
         lamp = np.array((0.75, 0.08, 0.08) if x > (self.left + self.right) / 2 else (0.95, 0.95, 0.85))
         for side in (-1, 1):
             if crossing:
-                self.disc((x + 1.3 * side, 0.34, z), 0.36, np.full(3, 0.06), CAR)
-                self.disc((x + 1.3 * side, 0.34, z), 0.18, np.full(3, 0.6))
+                self.disc((x + 1.3 * side, 0.34, z), 0.36, _colour((0.06,) * 3), CAR)
+                self.disc((x + 1.3 * side, 0.34, z), 0.18, _colour((0.6,) * 3))
             else:
                 middle = x + 0.74 * side
-                self.upright(middle - 0.16, middle + 0.16, 0.0, 0.32, z, np.full(3, 0.06), CAR)
+                self.upright(middle - 0.16, middle + 0.16, 0.0, 0.32, z, _colour((0.06,) * 3), CAR)
                 self.upright(middle - 0.16, middle + 0.16, waist - 0.3, waist - 0.1, z, lamp)
 
     def paint_person(self, x: float, z: float) -> None:
@@ -339,18 +343,23 @@ class _Street:
             self.upright(min(x, reach), max(x, reach), height - 0.3, height, z, paint, POLE)
             self.disc((reach, height - 0.3, z), 0.34, LAMP, POLE, 0.6)
         elif kind == 1:
-            self.upright(x - 0.24, x + 0.24, height - 1.1, height, z, np.full(3, 0.12), POLE)
+            self.upright(x - 0.24, x + 0.24, height - 1.1, height, z, _colour((0.12,) * 3), POLE)
             place, lamp = ((0, (0.9, 0.15, 0.1)), (1, (0.9, 0.7, 0.1)), (2, (0.15, 0.8, 0.3)))[self.random.integers(3)]
             self.disc((x, height - 0.2 - 0.34 * place, z), 0.13, np.array(lamp))
         else:
-            self.disc((x, height, z), 0.42, np.full(3, 0.9), POLE)
+            self.disc((x, height, z), 0.42, _colour((0.9,) * 3), POLE)
             self.disc((x, height, z), 0.33, self.vivid())
 
     def photograph(self) -> tuple[np.ndarray, np.ndarray]:
         """Return what a small camera makes of it, with exposure, colour cast, vignette and noise, and the labels."""
-        seen = np.asarray(self.picture.reduce(OVERSAMPLE)) / 255
-        cast = self.uniform(0.93, 1.07, 3) * self.uniform(0.9, 1.12)
-        vignette = np.linspace(-1, 1, HEIGHT)[:, None, None] ** 2 + np.linspace(-1, 1, WIDTH)[None, :, None] ** 2
-        grain = self.random.standard_normal(seen.shape) * self.uniform(0.005, 0.015) * (1.4 if self.dusk else 1.0)
+        seen = np.asarray(self.picture.reduce(OVERSAMPLE), np.float32) / 255
+        cast = _colour([self.uniform(0.93, 1.07) for _ in range(3)]) * self.uniform(0.9, 1.12)
+        down, across = (np.linspace(-1, 1, side, dtype=np.float32) ** 2 for side in (HEIGHT, WIDTH))
+        vignette = down[:, None, None] + across[None, :, None]
+        grain = (
+            self.random.standard_normal(seen.shape, dtype=np.float32)
+            * self.uniform(0.005, 0.015)
+            * (1.4 if self.dusk else 1.0)
+        )
         exposed = np.clip(seen * cast * (1 - 0.09 * vignette) + grain, 0, 1) * 255
         return exposed.round().astype(np.uint8), np.asarray(self.labels)[::OVERSAMPLE, ::OVERSAMPLE].copy()
