@@ -38,7 +38,7 @@ from scenescope.data.transforms import apply_parameters, draw_parameters
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.exported import open_exported
-from scenescope.inference.optimise import optimise_for_inference
+from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.precision import multiplies_bfloat16
 from scenescope.labels import Classes
 from scenescope.losses import SegmentationLoss
@@ -60,7 +60,7 @@ def danet(form: str) -> SegmentationNetwork:
         assert isinstance(network.head.position, PositionAttention)
         network.head.position = Module(network.head.position, plain)
     if form in ("optimised", "bfloat16"):
-        return optimise_for_inference(network, torch.bfloat16 if form == "bfloat16" else torch.float32)
+        return optimize_for_inference(network, torch.bfloat16 if form == "bfloat16" else torch.float32)
     return network
 
 
@@ -95,7 +95,7 @@ def network(arguments: argparse.Namespace) -> str:
         loaded = load_model(arguments.model).network
         dataset = open_dataset(*parse_source(arguments.data), "val")
         same = []
-        halved = optimise_for_inference(loaded, torch.bfloat16)
+        halved = optimize_for_inference(loaded, torch.bfloat16)
         for images in export.spread(dataset, loaded, 5):
             with torch.inference_mode():
                 labels = [each(images).logits.argmax(dim=1) for each in (loaded, halved)]
@@ -198,7 +198,7 @@ def depthwise(arguments: argparse.Namespace) -> str:
 def session(content: bytes, side: int) -> Callable[[], object]:
     """Return a call that runs an exported file once."""
     torch.set_num_threads(1)
-    network, images = open_exported(content, "file").network, torch.randn(1, 3, side, side)
+    network, images = open_exported(content, "file"), torch.randn(1, 3, side, side)
     return torch.inference_mode()(lambda: network(images))
 
 

@@ -140,7 +140,7 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
 def verify(network: SegmentationNetwork, content: bytes) -> list[Agreement]:
     """Compare an exported file with its network on images of random pixels in ``SIZES``, the same on each call."""
     agreements = []
-    exported = open_exported(content, "the exported file").network
+    exported = open_exported(content, "the exported file")
     with evaluating(network):
         for size in SIZES:
             images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))

@@ -84,6 +84,8 @@ def _mean_iou(content: bytes, dataset: SceneDataset) -> float:
     from scenescope.evaluation.evaluator import evaluate
     from scenescope.evaluation.scores import Scores
     from scenescope.inference.exported import open_exported
+    from scenescope.inference.segmenter import Segmenter
 
-    confusion = evaluate(open_exported(content, "the exported file").network, dataset)
+    exported = open_exported(content, "the exported file")
+    confusion = evaluate(Segmenter(exported, exported.classes), dataset)
     return Scores.from_matrix(confusion, dataset.classes.names).mean_iou or 0.0

@@ -6,17 +6,15 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scenescope.backbones.build import Backbone
-from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.errors import CheckpointError, ModelError, ScenescopeError
 from scenescope.inference.memory import lacks_memory
 from scenescope.inference.onnx_file import refuse_more_than_layers, try_once
@@ -38,46 +36,55 @@ _Array = npt.NDArray[np.float32]
 _Run = Callable[[_Array], _Array]
 
 
-class ExportedNetwork(SegmentationNetwork):
-    """A network in a file that answers at the size of its pictures; it cannot be trained or looked into.
+class ExportedModel:
+    """A network in a file, run in the place of torch: it answers at the size of its images, and cannot be looked into.
 
     Args:
         run: B x 3 x H x W prepared pixels to B x K x H x W logits.
         mean: per RGB channel, in units of [0, 1].
         std: likewise.
-        num_classes: K.
-        align_corners: how whoever resizes pictures or logits besides should do it.
+        classes: names and colors of the K classes.
+        align_corners: how whoever resizes images or logits besides should do it.
+        config: of the network that is in the file.
+        digest: SHA-256 of the file.
     """
 
-    def __init__(self, run: _Run, mean: Any, std: Any, *, num_classes: int, align_corners: bool) -> None:
-        super().__init__(
-            _Ran(run, mean, std, num_classes), _Answered(), num_classes=num_classes, align_corners=align_corners
-        )
+    def __init__(
+        self,
+        run: _Run,
+        mean: Sequence[float],
+        std: Sequence[float],
+        classes: Classes,
+        *,
+        align_corners: bool,
+        config: Mapping[str, Any],
+        digest: str,
+    ) -> None:
+        self.run = run
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.classes, self.num_classes = classes, len(classes)
+        self.align_corners = align_corners
+        self.config = dict(config)
+        self.digest = digest
 
-    def low_resolution(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
-        """Return the file's answer, at the size of the images.
+    def prepare(self, images: Tensor) -> Tensor:
+        """Normalise uint8 RGB images B x 3 x H x W as ``SegmentationNetwork.prepare`` does."""
+        mean, std = (torch.tensor(numbers, device=images.device).view(1, 3, 1, 1) for numbers in (self.mean, self.std))
+        return (images.float() / 255 - mean) / std
+
+    def __call__(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
+        """Return the file's answer to B x 3 x H x W prepared pixels.
 
         Raises:
             ModelError: asked to stretch logits, which the file has drawn already.
+            CheckpointError: the answer is none.
         """
         if stretch:
             raise ModelError(
                 "An exported file draws its cells where they look and cannot stretch them, as --protocol official and"
                 " mmseg do; name the model directory that it was made of, or leave the protocol out."
             )
-        return super().low_resolution(images)
-
-
-class _Ran(Backbone):
-    """In the place of a backbone: what is normalised how, and the file's answer."""
-
-    def __init__(self, run: _Run, mean: Any, std: Any, num_classes: int) -> None:
-        nn.Module.__init__(self)
-        self.run, self.mean, self.std, self.num_classes = run, tuple(mean), tuple(std), num_classes
-        self.strides = (1,)  # it answers at the size of its images
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        # The file runs on the processor, wherever the pictures are.
+        # The file runs on the processor, wherever the images are.
         answer = self.run(images.cpu().contiguous().numpy())
         expected = (images.shape[0], self.num_classes, *images.shape[2:])
         if answer.shape != expected or answer.dtype != np.float32:
@@ -85,28 +92,10 @@ class _Ran(Backbone):
                 f"The exported model answers {answer.dtype} {answer.shape} where its names and the pictures ask for "
                 f"float32 {expected}; export the model again."
             )
-        return [torch.from_numpy(answer).to(images.device)]
+        return SegmentationOutput(torch.from_numpy(answer).to(images.device), {})
 
 
-class _Answered(nn.Module):
-    """In the place of a head."""
-
-    def forward(self, features: list[Tensor]) -> SegmentationOutput:
-        return SegmentationOutput(features[0], {})
-
-
-def load_for_inference(name: str | Path | None = None, *, device: str | torch.device = "cpu") -> LoadedModel:
-    """Load an exported file by its path, or a model as ``load_model`` does.
-
-    Raises:
-        CheckpointError: there is no such model or it is damaged.
-    """
-    if name is not None and str(name).endswith(SUFFIX) and not str(name).startswith("hub:"):
-        return load_exported(Path(name))
-    return load_model(name, device=device)
-
-
-def load_exported(path: Path) -> LoadedModel:
+def load_exported(path: Path) -> ExportedModel:
     """Load a file that ``scenescope export`` has written; it runs on the processor.
 
     Args:
@@ -123,8 +112,8 @@ def load_exported(path: Path) -> LoadedModel:
     return open_exported(path.read_bytes(), path)
 
 
-def open_exported(content: bytes, path: str | Path) -> LoadedModel:
-    """Make a network of what an exported file holds; see ``load_exported``.
+def open_exported(content: bytes, path: str | Path) -> ExportedModel:
+    """Open what an exported file holds; see ``load_exported``.
 
     Args:
         content: of the file.
@@ -143,20 +132,23 @@ def open_exported(content: bytes, path: str | Path) -> LoadedModel:
         if told["scenescope"] > FORMAT:
             raise CheckpointError(f"{path} was written by a newer scenescope; upgrade this one.")
         classes = Classes.named(told["names"], told["palette"])
-        align_corners = bool(told["align_corners"])
         mean, std = _per_channel(told["mean"]), _per_channel(told["std"])
-        network = ExportedNetwork(run, mean, std, num_classes=len(classes), align_corners=align_corners)
-        network.config = dict(told["model"])
         if answer.shape != (1, len(classes), *TRIAL) or answer.dtype != np.float32 or not min(std) > 0:
             raise ValueError(f"{len(classes)} names, an answer of {answer.dtype} {answer.shape}, std {std}")
-        # The file is the weights: what tells networks apart by their state must find it there.
-        network.register_buffer("file", torch.tensor(list(hashlib.sha256(content).digest()), dtype=torch.uint8))
+        return ExportedModel(
+            run,
+            mean,
+            std,
+            classes,
+            align_corners=bool(told["align_corners"]),
+            config=dict(told["model"]),
+            digest=hashlib.sha256(content).hexdigest(),
+        )
     except CheckpointError:
         raise
     except Exception as error:  # anything may stand in a file
         reason = " ".join(repr(error).split())[:160]
         raise CheckpointError(f"{path} was not written by scenescope export ({reason}); export the model.") from error
-    return LoadedModel(network.eval(), classes, {}, Path(path))
 
 
 def _per_channel(numbers: Any) -> tuple[float, float, float]:

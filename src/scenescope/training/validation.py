@@ -11,7 +11,6 @@ from scenescope.errors import DataError
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import count_scored_pixels, evaluate
 from scenescope.evaluation.scores import Scores
-from scenescope.inference.settings import InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.log import Row
 from scenescope.training.processes import gather_objects
@@ -61,8 +60,6 @@ class Validation:
         return evaluate(
             network,
             self.val_set,
-            InferenceSettings(),
-            self.accelerator.device,
             workers=self.settings.workers,
             rank=self.accelerator.process_index,
             world_size=self.accelerator.num_processes,
