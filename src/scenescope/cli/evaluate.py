@@ -7,16 +7,15 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from scenescope.cli.console import Console
+from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import (
     BaseSizeOption,
     DeviceOption,
@@ -112,7 +111,7 @@ def evaluate(
             console = Console(quiet=rank != 0)
             if difference and rank == 0:
                 print(visible(f"note: {difference}."), file=sys.stderr)
-            with _progress(console) as progress:
+            with progress_bars(console) as show:
                 confusion = evaluate_network(
                     segmenter,
                     dataset,
@@ -120,7 +119,7 @@ def evaluate(
                     workers=workers,
                     rank=rank,
                     world_size=world_size,
-                    progress=progress,
+                    progress=None if show is None else partial(show, "evaluating"),
                     boundary=along,
                     each=None if pictures is None else pictures.see,
                 )
@@ -187,14 +186,3 @@ def _print_scores(console: Console, scores: Scores, boundary: BoundaryScores | N
 
 def _shown(value: float | None) -> str:
     return "absent" if value is None else f"{value:.4f}"
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a callback that moves a bar on a terminal, else nothing."""
-    if not console.is_terminal or console.quiet:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("evaluating")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
