@@ -5,14 +5,15 @@ from typing import Any
 
 import torch
 
-from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import AugmentSettings
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training.engine import create_accelerator
 from scenescope.training.loop import Training
-from scenescope.training.progress import Progress, Silent
+from scenescope.training.progress import Progress
 from scenescope.training.settings import TrainSettings
+from tests.silent import Silent
 
 TINY: dict[str, Any] = {
     "steps": 6,

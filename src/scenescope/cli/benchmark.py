@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import typer
 
-from scenescope.cli.inference_options import DeviceOption
+from scenescope.cli.inference_options import DeviceOption, parse_size
 from scenescope.errors import ScenescopeError
 
 
@@ -36,7 +35,7 @@ def benchmark(
         raise ScenescopeError("Name a network, such as danet, or a trained one with --model; one of the two.")
     if backbone is not None and network is None:
         raise ScenescopeError("--backbone is for a network with random weights; a model has its own. Leave it out.")
-    sizes = [_parse_size(each) for each in size or ["512,512"]]
+    sizes = [parse_size(each) for each in size or ["512,512"]]
     import torch
     from rich.table import Table
 
@@ -68,10 +67,3 @@ def benchmark(
     console.print(
         f"{told}, on {segmenter.device}, {torch.get_num_threads()} threads, torch {torch.__version__}.", highlight=False
     )
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    matched = re.fullmatch(r"(\d+),(\d+)", text)
-    if matched is None or 0 in (int(matched[1]), int(matched[2])):
-        raise ScenescopeError(f"--size {text!r} is no size; write height and width in pixels, such as 512,512.")
-    return int(matched[1]), int(matched[2])
