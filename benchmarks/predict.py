@@ -2,11 +2,11 @@
 
     python benchmarks/predict.py CAMVID [--against COMMIT] [--peers PYTHON] [--rounds 3] [--images 101]
 
-Whole processes, started in turn: `scenescope predict` (label maps and overlays) and `scenescope evaluate`, both models of
-the box, with the defaults of a user. Images a second count start and loading of the model as well; `compute` leaves
-out what a run on one image takes. Memory is the most that a process held. `--peers` names a Python in which ultralytics and
-torchvision are installed; they do the same job, images in, label maps and overlays out, with random weights of their
-smallest semantic networks.
+Whole processes, started in turn: `scenescope predict` (label maps and overlays) and `scenescope evaluate`, both models
+of the box, with the defaults of a user. Images a second count start and loading of the model as well; `compute` leaves
+out what a run on one image takes. Memory is the most that a process held. `--peers` names a Python in which ultralytics
+and torchvision are installed; they do the same job, images in, label maps and overlays out, with random weights:
+ultralytics' smallest semantic network (yolo26n-sem) and torchvision's lraspp_mobilenet_v3_large.
 """
 
 from __future__ import annotations

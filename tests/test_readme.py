@@ -19,10 +19,10 @@ from scenescope.checkpoints import find
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.cli.main import app
 from scenescope.config import Config
-from scenescope.data import scenes
 from scenescope.data.camvid import CLASSES as CAMVID
 from scenescope.data.catalog import open_dataset
 from scenescope.explore.page import PageServer
+from scenescope.lab import scenes
 from scenescope.models.catalog import create_model
 from scenescope.models.options import OPTIONS, PRESETS
 from scenescope.recipes import reader

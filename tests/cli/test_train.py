@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from scenescope.checkpoints.model_directory import read_tensors
 from scenescope.cli.main import app, main
-from scenescope.data.scenes import ScenesDataset
 from scenescope.files import damaged_file, sha256
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.training import checkpoint
 from scenescope.training.loop import Training, TrainingResult
 from scenescope.training.validation import Validation

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from scenescope.data import scenes as street_scenes
 from scenescope.data.catalog import open_dataset
 from scenescope.errors import ImageError, LabelError, ModelError
 from scenescope.evaluation import evaluator
@@ -15,6 +14,7 @@ from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.inference.predictor import InferenceSettings
 from scenescope.inference.segmenter import Segmenter
+from scenescope.lab import scenes as street_scenes
 from scenescope.models.catalog import create_model
 
 

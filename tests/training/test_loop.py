@@ -22,7 +22,7 @@ from scenescope.losses import SegmentationLoss
 from scenescope.training.checkpoint import TENSORS
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training
-from scenescope.training.progress import Silent
+from tests.silent import Silent
 from tests.training.test_processes import Notes
 
 Build = Callable[..., Training]

@@ -12,7 +12,7 @@ from scenescope.checkpoints.model_directory import load_model
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.training.log import read_log
-from scenescope.training.progress import Silent
+from tests.silent import Silent
 from tests.training.tiny import Few, tiny_training
 
 SETTINGS = {"steps": 4, "optimizer": "sgd", "lr": 0.01, "norm": "frozen", "dropout": 0.0, "seed": 1}

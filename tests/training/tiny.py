@@ -6,12 +6,13 @@ from typing import Any
 import torch
 
 from scenescope.config import AugmentSettings, Config, DataSettings, TrainSettings
-from scenescope.data.scenes import ScenesDataset
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training.engine import create_accelerator
 from scenescope.training.loop import Training
-from scenescope.training.progress import Progress, Silent
+from scenescope.training.progress import Progress
+from tests.silent import Silent
 
 TINY: dict[str, Any] = {
     "steps": 6,

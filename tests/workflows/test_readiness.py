@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from scenescope.config import AugmentSettings, TrainSettings
-from scenescope.data.scenes import ScenesDataset
 from scenescope.errors import ModelError, StorageError
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput

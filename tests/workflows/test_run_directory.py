@@ -12,9 +12,9 @@ from scenescope.config import AugmentSettings, Config, DataSettings, LossSetting
 from scenescope.errors import RecipeError, TrainingError
 from scenescope.files import CHECKSUMS, write_directory
 from scenescope.training.checkpoint import STATE, TENSORS
-from scenescope.training.progress import Silent
 from scenescope.workflows import run_directory
 from scenescope.workflows.run_directory import agreed_checkpoint, checkpoint_to_resume, own_files
+from tests.silent import Silent
 
 
 def test_a_run_whose_settings_had_other_names_goes_on_and_a_changed_one_is_told_by_its_new_name(

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from scenescope.config import DataSettings, LossSettings
-from scenescope.data import scenes
 from scenescope.data.label_counts import count_pixels
-from scenescope.data.scenes import ScenesDataset
 from scenescope.errors import RecipeError
+from scenescope.lab import scenes
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.models.catalog import create_model
 from scenescope.workflows.train import create_loss, open_sets
 
