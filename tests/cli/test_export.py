@@ -8,6 +8,7 @@ from PIL import Image
 
 from scenescope import export
 from scenescope.checkpoints.model_directory import save_model
+from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 
@@ -46,10 +47,8 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported_once(model):
     """Return what the exporter makes of the model: it takes seconds, and is the same every time."""
-    from scenescope.checkpoints.model_directory import load_model
 
-    loaded = load_model(str(model))
-    return export.export_onnx(loaded)
+    return export.export_onnx(Segmenter.load(str(model), "cpu"))
 
 
 def test_the_file_is_told_about_predicts_and_is_scored_as_the_model(scenescope, model, data, tmp_path):

@@ -46,7 +46,7 @@ class LoadedModel:
         classes: names and colours of its K classes.
         training: what is known of its training (recipe, step, scores); may be empty.
         directory: where it was loaded from.
-        digest: SHA-256 of the checksums of its files, which were compared.
+        digest: what is the same only for the same files.
     """
 
     network: SegmentationNetwork
@@ -142,7 +142,14 @@ def load_model(name: str | Path | None = None, *, device: str | torch.device = "
     network = create_model(**described)
     network.load_state_dict(state)
     training = config.get("training", {})
-    return LoadedModel(network.to(device).eval(), classes, training, directory, sha256(directory / CHECKSUMS))
+    return LoadedModel(network.to(device).eval(), classes, training, directory, _digest(directory))
+
+
+def _digest(directory: Path) -> str:
+    """What identifies a model: its checksums, which were compared, or what they would be."""
+    if (directory / CHECKSUMS).is_file():
+        return sha256(directory / CHECKSUMS)
+    return "".join(sha256(directory / name) for name in (CONFIG, WEIGHTS))
 
 
 def described_classes(config: dict[str, Any], directory: Path) -> Classes:
