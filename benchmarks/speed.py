@@ -39,7 +39,7 @@ from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.exported import open_exported
 from scenescope.inference.optimise import optimise_for_inference
-from scenescope.inference.precision import multiplies_bfloat16
+from scenescope.device import multiplies_bfloat16
 from scenescope.labels import Classes
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model

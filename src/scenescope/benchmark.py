@@ -15,7 +15,7 @@ from torch import Tensor
 from scenescope.errors import ImageError
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.optimise import optimise_for_inference
-from scenescope.inference.precision import multiplies_bfloat16
+from scenescope.device import finish, multiplies_bfloat16, peak_memory
 from scenescope.inference.predictor import predict_labels
 from scenescope.models.network import SegmentationNetwork
 
@@ -56,8 +56,7 @@ def measure(
 
     def call(form: SegmentationNetwork) -> Tensor:
         labels = predict_labels(form, picture)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        finish(device)
         return labels
 
     seconds: dict[str, list[float]] = {name: [] for name in forms}
@@ -73,11 +72,8 @@ def measure(
 
 def _peak(call: Callable[[], object], device: torch.device) -> int | None:
     """Return the bytes by which memory grows at most during a call."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        call()
-        return torch.cuda.max_memory_allocated(device) - before
+    if (peak := peak_memory(call, device)) is not None:
+        return peak
     if not sys.platform.startswith("linux"):
         call()
         return None

@@ -43,7 +43,7 @@ def benchmark(
     from scenescope.benchmark import measure
     from scenescope.checkpoints.model_directory import load_model
     from scenescope.cli.console import Console
-    from scenescope.inference.devices import resolve_device
+    from scenescope.device import resolve_device
     from scenescope.models.catalog import create_model
 
     chosen = resolve_device(device)

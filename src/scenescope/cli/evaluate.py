@@ -97,7 +97,7 @@ def evaluate(
     from scenescope.evaluation.processes import joined_processes
     from scenescope.evaluation.scores import Scores
     from scenescope.files import output_directory, write_text
-    from scenescope.inference.devices import resolve_device
+    from scenescope.device import resolve_device
     from scenescope.inference.exported import load_for_inference
     from scenescope.workflows.evaluation_report import PictureScores, write_evaluation_report
 

@@ -74,7 +74,7 @@ def _train(console: Console, recipe: Recipe, output: Path, resume: bool, device:
 
 
 def _print_plan(console: Console, recipe: Recipe, output: Path | None, device: str) -> None:
-    from scenescope.inference.devices import resolve_device
+    from scenescope.device import resolve_device
     from scenescope.recipes.reader import dump_recipe
     from scenescope.training.memory import RUNTIME
     from scenescope.workflows.readiness import require_writable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import threading
 from collections import deque
@@ -35,7 +34,9 @@ def scan(dataset: SceneDataset, workers: int | None = None, thumbnails: Collecti
         DataError: a process was killed.
     """
     if workers is None:
-        workers = min(_num_cores(), len(dataset) // SCENES_PER_PROCESS)
+        from scenescope.device import num_cores  # processes that scan need no torch
+
+        workers = min(num_cores(), len(dataset) // SCENES_PER_PROCESS)
         workers = 0 if workers == 1 else workers
     if workers <= 0:
         for index in range(len(dataset)):
@@ -62,10 +63,6 @@ def scan(dataset: SceneDataset, workers: int | None = None, thumbnails: Collecti
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

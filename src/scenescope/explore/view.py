@@ -31,7 +31,7 @@ from scenescope.explore.squeeze import HeadView
 from scenescope.inference.banded import banded_argmax, logits_at
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
-from scenescope.inference.precision import Precision
+from scenescope.device import Precision
 from scenescope.inference.segmenter import Picture, picture_array
 from scenescope.models.network import SegmentationNetwork
 

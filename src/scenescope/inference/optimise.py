@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from scenescope.errors import ModelError
 from scenescope.inference.modes import evaluating
-from scenescope.inference.precision import multiplies_bfloat16
+from scenescope.device import multiplies_bfloat16
 from scenescope.models.network import SegmentationNetwork
 
 LARGEST_DIFFERENCE = 1e-5

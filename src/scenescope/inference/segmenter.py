@@ -17,7 +17,7 @@ from scenescope.data.depth import UnfitError
 from scenescope.data.images import MAX_PIXELS, opened, read_image
 from scenescope.errors import ImageError
 from scenescope.inference.checks import require_network
-from scenescope.inference.devices import resolve_device
+from scenescope.device import resolve_device
 from scenescope.inference.exported import load_for_inference
 from scenescope.inference.inputs import refuse_address
 from scenescope.inference.memory import memory_errors

@@ -23,7 +23,7 @@ from scenescope.data.settings import AugmentSettings, DataSettings
 from scenescope.drawing.charts import draw_curves
 from scenescope.errors import RecipeError
 from scenescope.files import held_directory, output_directory
-from scenescope.inference.precision import resolve_precision
+from scenescope.device import resolve_precision
 from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from scenescope.errors import DeviceError
-from scenescope.inference.devices import resolve_device
+from scenescope.device import resolve_device
 
 
 @pytest.fixture

@@ -1,0 +1,308 @@
+"""The one device policy: which device a name means, and what each kind of device is good at.
+
+No other file asks what kind a device is. Where two ways give the same numbers, the table below says which of them is the
+fast one; what has no fast way on a device (streams, memory statistics) is done here or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from scenescope.errors import DeviceError
+
+AUTOMATIC = "auto"
+Precision = Literal["float32", "bfloat16", "float16"]
+
+CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
+"""torch's names for what multiplies bfloat16: on x86 CPUs the first two, on ARM the last."""
+MOST_READERS = 16
+"""Of one process: more than these no GPU eats."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a kind of device is good at.
+
+    Attributes:
+        attention_rows: most rows of an attention map to form at a time; on a CPU more no longer help the products and
+            leave the cache.
+        attention_buffer: most numbers of an attention map that exist at a time.
+        fused_attention: whether torch has a kernel for it that never forms the map.
+        bands: whether resizing and arg-max are faster a band of rows at a time, in the cache, than each in one call.
+        channels_last: number formats in which convolutions are faster with the channels of a pixel side by side.
+        queued: whether work is queued, so that the host goes on meanwhile and looking at a number makes it wait.
+        synchronised_norm: whether torch synchronises batch norm over several of them.
+        composed_depthwise: whether gradients of depthwise convolutions in bfloat16 are faster put together by us.
+        collectives: what carries sums of its tensors over processes.
+        deterministic: whether every operation gives the same bits each time without being asked to.
+    """
+
+    attention_rows: int
+    attention_buffer: int
+    fused_attention: bool
+    bands: bool
+    channels_last: tuple[torch.dtype, ...]
+    queued: bool
+    synchronised_norm: bool
+    composed_depthwise: bool
+    collectives: str
+    deterministic: bool
+
+
+_HALVES = (torch.bfloat16, torch.float16)
+_TRAITS = {
+    "cpu": Traits(384, 2**23, False, True, _HALVES, False, False, True, "gloo", True),
+    "cuda": Traits(4096, 2**26, True, False, (*_HALVES, torch.float32), True, True, False, "nccl", False),
+    "mps": Traits(4096, 2**26, False, False, (), False, False, False, "gloo", False),
+}
+
+
+def traits(device: torch.device | str) -> Traits:
+    """Return what a kind of device is good at; one that is not known is taken for a GPU of the plainest sort."""
+    return _TRAITS.get(torch.device(device).type, _TRAITS["mps"])
+
+
+def resolve_device(name: str | None = None) -> torch.device:
+    """Return the device of a name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    ``auto`` or None is the GPU where there is one, else the CPU. ``cuda`` without a number is, under a launcher of
+    several processes, the GPU of this process.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
+    if name in (None, AUTOMATIC):
+        return _cuda(None) if torch.cuda.is_available() else torch.device("cpu")
+    matched = re.fullmatch(r"(cpu|mps|cuda)(?::(\d+))?", str(name))
+    if matched is None or (matched[1] != "cuda" and matched[2] not in (None, "0")):
+        raise DeviceError(f"There is no device {name!r}; {_available()}.")
+    kind, number = matched[1], matched[2]
+    if kind == "cuda":
+        if not torch.cuda.is_available():
+            raise DeviceError(f"{name} was asked for, but torch sees no CUDA device here; {_available()}.")
+        return _cuda(None if number is None else int(number))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"{name} was asked for, but this machine has none; {_available()}.")
+    return torch.device(kind)
+
+
+def _cuda(number: int | None) -> torch.device:
+    count = torch.cuda.device_count()
+    if number is None:
+        # More processes than GPUs on one machine share them: fine for predictions, refused for training.
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % count)
+    if number >= count:
+        raise DeviceError(f"There is no device cuda:{number}; {_available()}.")
+    return torch.device("cuda", number)
+
+
+def _available() -> str:
+    """Say which names are possible here."""
+    return f"this machine has {', '.join([AUTOMATIC, *device_names()])}"
+
+
+def device_names() -> list[str]:
+    """Return the names of this machine's devices."""
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
+
+
+def described(name: str) -> str:
+    """Return the name of a device with what a user should know of it."""
+    if name == "cpu":
+        return f"cpu: {torch.get_num_threads()} threads"
+    return f"{name}: {torch.cuda.get_device_name(name)}" if name.startswith("cuda") else name
+
+
+def require_own_gpu(device: torch.device) -> None:
+    """Refuse more processes than GPUs on one machine: what adds up their gradients refuses it with riddles.
+
+    Raises:
+        DeviceError: naming both numbers.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device.type == "cuda" and processes > torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceError(
+            f"{processes} processes were started on this machine to train on {count} GPU{'s' if count != 1 else ''}, but"
+            f" each needs its own; start at most {count} (--nproc-per-node={count}), or give --device cpu."
+        )
+
+
+def resolve_precision(
+    asked: Literal["auto", "float32", "bfloat16", "float16"], device: torch.device, *, scaled: bool = False
+) -> Precision:
+    """Return the format to compute in; ``auto`` is bfloat16 where the device multiplies it, else float32.
+
+    Args:
+        scaled: losses are scaled, so that gradients in float16 do not vanish: then ``auto`` is float16 on GPUs that
+            multiply only that.
+    """
+    if asked != "auto":
+        return asked
+    if multiplies_bfloat16(device):
+        return "bfloat16"
+    return "float16" if scaled and device.type == "cuda" else "float32"
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device has instructions for bfloat16; without them it is several times slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        # An older torch, which does not tell, is taken for a CPU that has none.
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        return any(capabilities.get(name, False) for name in CPU_INSTRUCTIONS)
+    return False
+
+
+def fuses_attention(values: Tensor) -> bool:
+    """Tell whether torch's kernel that never forms an attention map takes values of this format and device."""
+    if not traits(values.device).fused_attention:
+        return False
+    if values.dtype == torch.bfloat16:
+        return multiplies_bfloat16(values.device)
+    return values.dtype in (torch.float32, torch.float16)
+
+
+def memory_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
+    """Return the layout that convolutions are fastest with."""
+    return torch.channels_last if dtype in traits(device).channels_last else torch.contiguous_format
+
+
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_readers(device: torch.device) -> int:
+    """Return the number of processes that read images for a network: those of its cores that would idle.
+
+    A CPU computes with its cores, and two readers feed it; a GPU leaves them all to the readers, shared by the
+    processes of this machine.
+    """
+    cores = num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(max(cores - 1, 1), MOST_READERS if traits(device).queued else 2)
+
+
+def usable_threads(threads: int) -> int:
+    """Return a number of threads as far as this machine has cores, or was told to use as many."""
+    return min(threads, max(num_cores(), torch.get_num_threads()))
+
+
+class Mover:
+    """Brings tensors to a device: to a GPU from pinned memory, on a stream of its own, beside the computation."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device) if traits(device).queued else None
+
+    def __call__(self, *tensors: Tensor) -> list[Tensor]:
+        """Return the tensors on the device, in the layout that they have."""
+        if self.stream is None:
+            return [tensor.to(self.device) for tensor in tensors]
+        with torch.cuda.stream(self.stream):
+            moved = [tensor.pin_memory().to(self.device, non_blocking=True) for tensor in tensors]
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_stream(self.stream)
+        for tensor in moved:
+            tensor.record_stream(computing)  # so that its memory is not given away while it is read
+        return moved
+
+
+def nondeterministic(tensor: Tensor) -> bool:
+    """Tell whether determinism is asked for and this tensor's device does not give it by itself."""
+    return torch.are_deterministic_algorithms_enabled() and not traits(tensor.device).deterministic
+
+
+@contextlib.contextmanager
+def training_arithmetic(device: torch.device, *, deterministic: bool) -> Iterator[None]:
+    """Within a ``with`` block, compute as a training on this device should; a CPU's arithmetic is left as it is.
+
+    float32 is multiplied as TF32 (10 bits of mantissa, 8 times as fast). Kernels are chosen by trying them, unless the
+    same bits are asked for each time: then all operations are held to it, and those that cannot are errors of torch.
+    """
+    if traits(device).deterministic:
+        yield
+        return
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is formed
+    try:
+        matmul.allow_tf32 = True
+        torch.use_deterministic_algorithms(deterministic)
+        with cudnn.flags(
+            enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=cudnn.allow_tf32
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = before[0]
+        torch.use_deterministic_algorithms(before[1])
+
+
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Within a ``with`` block, multiply float32 with all its bits, on GPUs too; they keep 10 in convolutions else."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32
+    try:
+        matmul.allow_tf32 = False
+        with cudnn.flags(
+            enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = before
+
+
+def gpu_generators() -> dict[str, list[Tensor]]:
+    """Return the states of the random generators of this machine's GPUs, by kind."""
+    states = {}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        states["mps"] = [torch.mps.get_rng_state()]
+    return states
+
+
+def set_gpu_generators(states: Mapping[str, Iterable[Tensor]]) -> None:
+    """Set the generators of this machine's GPUs, as far as it has what ``gpu_generators`` returned."""
+    here = gpu_generators()
+    for number, state in enumerate(states.get("cuda", ())):
+        if number < len(here.get("cuda", ())):
+            torch.cuda.set_rng_state(state, number)
+    for state in states.get("mps", ()):
+        if "mps" in here:
+            torch.mps.set_rng_state(state)
+
+
+def use(device: torch.device) -> None:
+    """Make a GPU the one that this process means when it names none."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    if traits(device).queued:
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
+    """Return the bytes by which the memory of a GPU grows at most during a call; None for what is no such GPU."""
+    if not traits(device).queued:
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    call()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
