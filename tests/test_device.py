@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from scenescope.errors import DeviceError
 from scenescope.device import resolve_device
+from scenescope.errors import DeviceError
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from typing import Literal
 import pytest
 import torch
 
+from scenescope import losses
+from scenescope.device import traits
 from scenescope.labels import IGNORE
 from scenescope.losses import SegmentationLoss, dice_loss, lovasz_loss, median_frequency_weights
 from scenescope.outputs import SegmentationOutput
@@ -239,3 +241,29 @@ def test_a_class_of_few_pictures_weighs_by_its_share_of_all_pixels_and_not_as_in
     in_segnet = pictures.sum(dim=0) / shown
     torch.testing.assert_close(in_segnet.median() / in_segnet, torch.tensor([35 / 60, 1.0, 3.5]))
     torch.testing.assert_close(median_frequency_weights(pictures.sum(dim=0)), torch.tensor([35 / 60, 1.0, 7.0]))
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 7.0])])
+@pytest.mark.parametrize("hard_fraction", [None, 0.3])
+@pytest.mark.parametrize("asked", ["traits", "nondeterministic"])
+def test_a_gpu_computes_the_same_without_looking_or_deterministically(
+    weights: torch.Tensor | None, hard_fraction: float | None, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All classes in place of those that are there, and gathered log-probabilities in place of torch's loss."""
+    logits, labels = batch()
+    labels[1] = 2  # no class but one
+    logits.requires_grad_()
+    loss = SegmentationLoss(weights, hard_fraction, **REGIONS)
+    expected = total(loss, logits, labels)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    monkeypatch.setattr(losses, asked, {"traits": lambda _: traits("cuda"), "nondeterministic": lambda _: True}[asked])
+    got = total(loss, logits, labels)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(torch.autograd.grad(got, logits)[0], gradient)
+
+
+def test_the_share_of_hard_pixels_is_rounded_up_exactly() -> None:
+    """In float32 three tenths of thirty are a hair more than nine."""
+    loss = SegmentationLoss(hard_fraction=0.3)
+    for scored, kept in ((30, 9), (31, 10), (10, 3), (0, 0), (5_000_000, 1_500_000)):
+        assert loss._num_kept(torch.ones(1, scored, dtype=torch.bool)).tolist() == [kept]

@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scenescope.device import finish, multiplies_bfloat16, peak_memory
 from scenescope.errors import ImageError
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.optimise import optimise_for_inference
-from scenescope.device import finish, multiplies_bfloat16, peak_memory
 from scenescope.inference.predictor import predict_labels
 from scenescope.models.network import SegmentationNetwork
 

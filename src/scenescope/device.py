@@ -1,7 +1,7 @@
 """The one device policy: which device a name means, and what each kind of device is good at.
 
-No other file asks what kind a device is. Where two ways give the same numbers, the table below says which of them is the
-fast one; what has no fast way on a device (streams, memory statistics) is done here or not at all.
+No other file asks of what kind a device is. Where two ways give the same numbers, the table below says which of them is
+the fast one; what only some devices have (streams, generators, memory statistics) is used here alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scenescope.errors import DeviceError
 
@@ -41,7 +41,8 @@ class Traits:
         queued: whether work is queued, so that the host goes on meanwhile and looking at a number makes it wait.
         synchronised_norm: whether torch synchronises batch norm over several of them.
         composed_depthwise: whether gradients of depthwise convolutions in bfloat16 are faster put together by us.
-        collectives: what carries sums of its tensors over processes.
+        collectives: what carries sums over processes; small numbers that the host needs are summed on the host, so that
+            no queue is waited for.
         deterministic: whether every operation gives the same bits each time without being asked to.
     """
 
@@ -60,7 +61,7 @@ class Traits:
 _HALVES = (torch.bfloat16, torch.float16)
 _TRAITS = {
     "cpu": Traits(384, 2**23, False, True, _HALVES, False, False, True, "gloo", True),
-    "cuda": Traits(4096, 2**26, True, False, (*_HALVES, torch.float32), True, True, False, "nccl", False),
+    "cuda": Traits(4096, 2**26, True, False, (*_HALVES, torch.float32), True, True, False, "cpu:gloo,cuda:nccl", False),
     "mps": Traits(4096, 2**26, False, False, (), False, False, False, "gloo", False),
 }
 
@@ -132,7 +133,7 @@ def require_own_gpu(device: torch.device) -> None:
     if device.type == "cuda" and processes > torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise DeviceError(
-            f"{processes} processes were started on this machine to train on {count} GPU{'s' if count != 1 else ''}, but"
+            f"{processes} processes were started on this machine to train, but it has {count} GPU{'s'[: count - 1]} and"
             f" each needs its own; start at most {count} (--nproc-per-node={count}), or give --device cpu."
         )
 
@@ -173,9 +174,20 @@ def fuses_attention(values: Tensor) -> bool:
     return values.dtype in (torch.float32, torch.float16)
 
 
-def memory_format(device: torch.device, dtype: torch.dtype) -> torch.memory_format:
-    """Return the layout that convolutions are fastest with."""
-    return torch.channels_last if dtype in traits(device).channels_last else torch.contiguous_format
+def memory_format(network: nn.Module, device: torch.device, dtype: torch.dtype) -> torch.memory_format:
+    """Return the layout that a network's convolutions are fastest with.
+
+    A CPU in float32 gains from channels last where there are depthwise convolutions, and loses by it where there are
+    none (``benchmarks/speed.md``).
+    """
+    good = traits(device)
+    channels_last = dtype in good.channels_last or (good.bands and _is_depthwise(network))
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _is_depthwise(network: nn.Module) -> bool:
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return any(1 < each.groups == each.in_channels for each in convolutions)
 
 
 def num_cores() -> int:
@@ -203,7 +215,7 @@ class Mover:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.stream = torch.cuda.Stream(device) if traits(device).queued else None
+        self.stream: Any = torch.cuda.Stream(device) if traits(device).queued else None  # type: ignore[no-untyped-call]
 
     def __call__(self, *tensors: Tensor) -> list[Tensor]:
         """Return the tensors on the device, in the layout that they have."""
@@ -224,44 +236,63 @@ def nondeterministic(tensor: Tensor) -> bool:
 
 
 @contextlib.contextmanager
-def training_arithmetic(device: torch.device, *, deterministic: bool) -> Iterator[None]:
-    """Within a ``with`` block, compute as a training on this device should; a CPU's arithmetic is left as it is.
+def deterministic_operations(device: torch.device, asked: bool) -> Iterator[None]:
+    """Within a ``with`` block, let a device give the same bits each time where that is asked; a CPU does so anyway.
 
-    float32 is multiplied as TF32 (10 bits of mantissa, 8 times as fast). Kernels are chosen by trying them, unless the
-    same bits are asked for each time: then all operations are held to it, and those that cannot are errors of torch.
+    Operations that cannot raise torch's RuntimeError.
     """
-    if traits(device).deterministic:
+    if traits(device).deterministic or not asked:
         yield
         return
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, torch.are_deterministic_algorithms_enabled()
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is formed
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first product is formed
+    before = torch.are_deterministic_algorithms_enabled()
     try:
-        matmul.allow_tf32 = True
-        torch.use_deterministic_algorithms(deterministic)
-        with cudnn.flags(
-            enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=cudnn.allow_tf32
-        ):
+        torch.use_deterministic_algorithms(True)
+        with _cudnn(benchmark=False, deterministic=True):
             yield
     finally:
-        matmul.allow_tf32 = before[0]
-        torch.use_deterministic_algorithms(before[1])
+        torch.use_deterministic_algorithms(before)
+
+
+@contextlib.contextmanager
+def fast_arithmetic(device: torch.device) -> Iterator[None]:
+    """Within a ``with`` block, as for steps of one size: choose kernels by trying them, multiply float32 as TF32.
+
+    TF32 has 10 bits of mantissa and is several times as fast. Where determinism is asked for, and on a CPU, nothing
+    changes.
+    """
+    if not traits(device).queued or torch.are_deterministic_algorithms_enabled():
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    try:
+        matmul.allow_tf32 = True
+        with _cudnn(benchmark=True, allow_tf32=True):
+            yield
+    finally:
+        matmul.allow_tf32 = before
 
 
 @contextlib.contextmanager
 def exact_float32() -> Iterator[None]:
     """Within a ``with`` block, multiply float32 with all its bits, on GPUs too; they keep 10 in convolutions else."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
     before = matmul.allow_tf32
     try:
         matmul.allow_tf32 = False
-        with cudnn.flags(
-            enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False
-        ):
+        with _cudnn(allow_tf32=False):
             yield
     finally:
         matmul.allow_tf32 = before
+
+
+def _cudnn(**changes: bool) -> contextlib.AbstractContextManager[None]:
+    """Return torch's ``with`` block of cuDNN's flags; it would set those that are not named to defaults of its own."""
+    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
+    present = {name: getattr(torch.backends.cudnn, name) for name in names}
+    block: contextlib.AbstractContextManager[None] = torch.backends.cudnn.flags(**(present | changes))
+    return block
 
 
 def gpu_generators() -> dict[str, list[Tensor]]:
@@ -283,6 +314,11 @@ def set_gpu_generators(states: Mapping[str, Iterable[Tensor]]) -> None:
     for state in states.get("mps", ()):
         if "mps" in here:
             torch.mps.set_rng_state(state)
+
+
+def meeting_place(backend: str) -> torch.device:
+    """Return where a backend of ``torch.distributed`` wants tensors: NCCL moves only what is on a GPU."""
+    return torch.device("cuda" if backend == "nccl" else "cpu")
 
 
 def use(device: torch.device) -> None:

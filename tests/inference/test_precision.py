@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-
 from scenescope.inference.precision import resolve_precision
 
 CPU = torch.device("cpu")

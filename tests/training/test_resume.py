@@ -131,7 +131,7 @@ def test_threads_and_generators_are_kept(tmp_path: Path) -> None:
     tiny_training(tmp_path, steps=2).run()
     state = read_state(tmp_path / "checkpoints" / "step-00000002")
     assert state["threads"] == torch.get_num_threads()
-    assert state["generators"][0].keys() == {"python", "numpy", "torch", "cuda"}
+    assert state["generators"][0].keys() == {"python", "numpy", "torch", "gpus"}
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     tiny_training(tmp_path / "other", steps=2).resume(tmp_path / "checkpoints" / "step-00000002")

@@ -9,8 +9,8 @@ from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import AugmentSettings
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
-from scenescope.training.engine import create_accelerator
 from scenescope.training.loop import Training
+from scenescope.training.processes import join_processes
 from scenescope.training.progress import Progress, Silent
 from scenescope.training.settings import TrainSettings
 
@@ -54,6 +54,6 @@ def tiny_training(
         augment=AugmentSettings(crop=(64, 96), scale=(0.8, 1.2), brightness=0.2),
         directory=directory,
         recipe={"train": {"seed": settings.seed}},
-        accelerator=create_accelerator(torch.device("cpu")),
+        processes=join_processes(torch.device("cpu")),
         progress=progress or Silent(),
     )

@@ -77,8 +77,8 @@ def fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     multiple = 16 // value.element_size()  # bytes that the kernel reads at once
     with torch.autocast(value.device.type, enabled=False):
-        rows = [_rows_of_width(each.to(value.dtype), multiple) for each in (query, key, value)]
-        attended = functional.scaled_dot_product_attention(*rows, scale=1.0)
+        q, k, v = (_rows_of_width(each.to(value.dtype), multiple) for each in (query, key, value))
+        attended = functional.scaled_dot_product_attention(q, k, v, scale=1.0)
     return attended[:, 0, :, : value.shape[1]].transpose(1, 2)
 
 

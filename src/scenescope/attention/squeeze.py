@@ -12,6 +12,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from scenescope.attention.shapes import require_batch
+from scenescope.cells import Cells
+from scenescope.device import nondeterministic
 from scenescope.errors import ModelError, nearest
 
 Pool = Literal["average", "max"]
@@ -148,6 +150,9 @@ class SqueezeAttention(nn.Module):
         """Return a square's attention where the square lies; what no whole square is left for takes the last one's."""
         if self.upsampling == "stretched":
             return functional.interpolate(attention, size, mode="bilinear", align_corners=True)
+        if self.upsampling == "bilinear" and nondeterministic(attention):
+            squares = Cells((1 / square[0], 1 / square[1]), (0.5, 0.5))
+            return squares.draw(attention, size).to(attention.dtype)
         # By exactly the side of a square: ``interpolate`` would take the factors from the sizes.
         factors = (float(square[0]), float(square[1]))
         if self.upsampling == "nearest":

@@ -91,13 +91,13 @@ def evaluate(
     """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
     from scenescope.checkpoints.model_directory import class_difference
     from scenescope.data.catalog import open_dataset, parse_source
+    from scenescope.device import resolve_device
     from scenescope.drawing.charts import draw_confusion
     from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.evaluator import evaluate as evaluate_network
     from scenescope.evaluation.processes import joined_processes
     from scenescope.evaluation.scores import Scores
     from scenescope.files import output_directory, write_text
-    from scenescope.device import resolve_device
     from scenescope.inference.exported import load_for_inference
     from scenescope.workflows.evaluation_report import PictureScores, write_evaluation_report
 

@@ -21,6 +21,7 @@ from scenescope.attention.position import PositionAttention
 from scenescope.attention.squeeze import SqueezeAttention
 from scenescope.attention.squeeze_excitation import SqueezeExcitation
 from scenescope.cells import Cells
+from scenescope.device import Precision
 from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centres import ChannelCentres, PositionCentres
@@ -31,7 +32,6 @@ from scenescope.explore.squeeze import HeadView
 from scenescope.inference.banded import banded_argmax, logits_at
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
-from scenescope.device import Precision
 from scenescope.inference.segmenter import Picture, picture_array
 from scenescope.models.network import SegmentationNetwork
 

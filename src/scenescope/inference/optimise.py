@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from scenescope.device import multiplies_bfloat16
 from scenescope.errors import ModelError
 from scenescope.inference.modes import evaluating
-from scenescope.device import multiplies_bfloat16
 from scenescope.models.network import SegmentationNetwork
 
 LARGEST_DIFFERENCE = 1e-5

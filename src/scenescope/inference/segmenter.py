@@ -15,9 +15,9 @@ from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.decoding import rgb_array
 from scenescope.data.depth import UnfitError
 from scenescope.data.images import MAX_PIXELS, opened, read_image
+from scenescope.device import resolve_device
 from scenescope.errors import ImageError
 from scenescope.inference.checks import require_network
-from scenescope.device import resolve_device
 from scenescope.inference.exported import load_for_inference
 from scenescope.inference.inputs import refuse_address
 from scenescope.inference.memory import memory_errors

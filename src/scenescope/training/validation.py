@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from accelerate import Accelerator
-
 from scenescope.data.dataset import SceneDataset
+from scenescope.device import num_readers
 from scenescope.errors import DataError
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import count_scored_pixels, evaluate
@@ -14,7 +13,7 @@ from scenescope.evaluation.scores import Scores
 from scenescope.inference.settings import InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.log import Row
-from scenescope.training.processes import gather_objects
+from scenescope.training.processes import Processes, gather_objects
 from scenescope.training.settings import TrainSettings
 
 
@@ -26,8 +25,9 @@ class Validation:
         last: the last row.
     """
 
-    def __init__(self, val_set: SceneDataset, settings: TrainSettings, accelerator: Accelerator) -> None:
-        self.val_set, self.settings, self.accelerator = val_set, settings, accelerator
+    def __init__(self, val_set: SceneDataset, settings: TrainSettings, processes: Processes) -> None:
+        self.val_set, self.settings, self.processes = val_set, settings, processes
+        self.workers = num_readers(processes.device) if settings.workers is None else settings.workers
         self.best: Row | None = None
         self.last: Row | None = None
 
@@ -39,8 +39,8 @@ class Validation:
         """
         if not self.val_set.files(0):  # generated
             return
-        rank, world_size = self.accelerator.process_index, self.accelerator.num_processes
-        scored = count_scored_pixels(self.val_set, workers=self.settings.workers, rank=rank, world_size=world_size)
+        rank, world_size = self.processes.rank, self.processes.world_size
+        scored = count_scored_pixels(self.val_set, workers=self.workers, rank=rank, world_size=world_size)
         if not any(gather_objects(scored)):
             raise DataError(
                 f"Every pixel of split {self.val_set.split!r} of {self.val_set.root} is ignored: nothing can be scored;"
@@ -62,10 +62,10 @@ class Validation:
             network,
             self.val_set,
             InferenceSettings(),
-            self.accelerator.device,
-            workers=self.settings.workers,
-            rank=self.accelerator.process_index,
-            world_size=self.accelerator.num_processes,
+            self.processes.device,
+            workers=self.workers,
+            rank=self.processes.rank,
+            world_size=self.processes.world_size,
             stop=stop,
         )
 

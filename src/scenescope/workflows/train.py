@@ -20,18 +20,18 @@ from scenescope.data.dataset import SceneDataset
 from scenescope.data.fingerprint import fingerprint
 from scenescope.data.label_counts import count_pixels
 from scenescope.data.settings import AugmentSettings, DataSettings
+from scenescope.device import resolve_precision
 from scenescope.drawing.charts import draw_curves
 from scenescope.errors import RecipeError
 from scenescope.files import held_directory, output_directory
-from scenescope.device import resolve_precision
 from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
 from scenescope.models.settings import ModelSettings
-from scenescope.training.engine import create_accelerator
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training, TrainingResult, require_divisible
 from scenescope.training.memory import MemoryEstimate, estimate_memory
+from scenescope.training.processes import join_processes
 from scenescope.training.progress import Progress
 from scenescope.training.settings import LossSettings, TrainSettings
 from scenescope.workflows.readiness import require_ready
@@ -84,8 +84,8 @@ def run_training(
             refuse_foreign(directory, resume)
         torch.manual_seed(settings.train.seed)
         train_set, val_set = open_sets(settings.data)
-        accelerator = create_accelerator(device)
-        for remark in find_problems(settings, train_set, val_set, accelerator.num_processes):
+        processes = join_processes(device)
+        for remark in find_problems(settings, train_set, val_set, processes.world_size):
             progress.note(remark)
         data = fingerprint(train_set, val_set) if is_first else None
         checkpoint = None
@@ -109,7 +109,7 @@ def run_training(
             augment=settings.augment,
             directory=directory,
             recipe=dict(recipe),
-            accelerator=accelerator,
+            processes=processes,
             progress=progress,
             data=data,
         )
@@ -117,7 +117,7 @@ def run_training(
             training.resume(checkpoint)
         if is_first:
             stack.enter_context(own_files(directory, recipe_text, progress))
-        accelerator.wait_for_everyone()
+        processes.wait()
         result = training.run()
         if is_first:
             draw_curves(read_log(directory / LOG), directory / "curves.png")
@@ -234,7 +234,7 @@ def estimate_run_memory(
         width=width,
         moments=2 if train.optimiser == "adamw" else 1,
         average=train.average_decay is not None,
-        mixed_precision=resolve_precision(train.precision, device) == "bfloat16",
+        mixed_precision=resolve_precision(train.precision, device, scaled=True) != "float32",
         # Both keep probabilities, Lovász also a weight for each.
         copies=2 if settings.loss.lovasz else int(settings.loss.dice > 0),
         frozen_norms=train.norm == "frozen",
