@@ -23,6 +23,8 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 """torch's names for what multiplies bfloat16: on x86 CPUs the first two, on ARM the last."""
+GPU_KINDS = ("cuda", "mps")
+"""Those with random generators of their own."""
 MOST_READERS = 16
 """Of one process: more than these no GPU eats."""
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from scenescope.checkpoints.model_directory import read_tensors, state_differences, write_tensors
-from scenescope.device import gpu_generators, set_gpu_generators, usable_threads
+from scenescope.device import GPU_KINDS, gpu_generators, set_gpu_generators, usable_threads
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, damaged_file, remove_partial, write_directory
 from scenescope.models.network import SegmentationNetwork
@@ -166,9 +166,8 @@ def set_generator_states(states: Generators) -> None:
     keys, index, has_gauss, gauss = states["numpy"]
     np.random.set_state(("MT19937", np.asarray(keys, np.uint32), index, has_gauss, gauss))
     torch.set_rng_state(_bytes(states["torch"]))
-    # Checkpoints of older versions know one kind.
-    gpus = states.get("gpus", {"cuda": states.get("cuda", [])})
-    set_gpu_generators({kind: [_bytes(text) for text in texts] for kind, texts in gpus.items()})
+    gpus = states.get("gpus", states)  # older checkpoints hold them beside the others
+    set_gpu_generators({kind: [_bytes(text) for text in gpus[kind]] for kind in GPU_KINDS if kind in gpus})
 
 
 def _hexadecimal(state: Tensor) -> str:
