@@ -266,4 +266,4 @@ def test_the_share_of_hard_pixels_is_rounded_up_exactly() -> None:
     """In float32 three tenths of thirty are a hair more than nine."""
     loss = SegmentationLoss(hard_fraction=0.3)
     for scored, kept in ((30, 9), (31, 10), (10, 3), (0, 0), (5_000_000, 1_500_000)):
-        assert loss._num_kept(torch.ones(1, scored, dtype=torch.bool)).tolist() == [kept]
+        assert loss._share(scored) == loss._share(torch.tensor(scored)).item() == kept

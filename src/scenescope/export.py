@@ -127,7 +127,7 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
     require_packages("onnx", "onnxscript")
     example = torch.zeros(2, 3, *EXAMPLE)
     free = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
-    form = ExportedForm(network)
+    form = ExportedForm(on_host(network))
     with _quiet(), evaluating(form), torch.inference_mode(False), torch.no_grad():
         graph = torch.export.export(form, (example,), dynamic_shapes=free, strict=False)
         graph = graph.run_decompositions(torch.export.default_decompositions() | EXPORTED_FORMS)
@@ -140,11 +140,18 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
     return content
 
 
+def on_host(network: SegmentationNetwork) -> SegmentationNetwork:
+    """Return a network whose weights are in the host's memory, or else a copy that is: files know no devices."""
+    there = {parameter.device for parameter in network.parameters()} <= {torch.device("cpu")}
+    return network if there else copy.deepcopy(network).cpu()
+
+
 def verify(
     network: SegmentationNetwork, content: bytes, runtimes: Sequence[Runtime] = ("onnxruntime",)
 ) -> list[Agreement]:
     """Compare an exported file with its network on images of random pixels in ``SIZES``, the same on each call."""
     agreements = []
+    network = on_host(network)
     with evaluating(network):
         for runtime in runtimes:
             exported = open_exported(content, "the exported file", runtime).network

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as functional
@@ -15,6 +15,7 @@ from scenescope.labels import IGNORE
 from scenescope.outputs import SegmentationOutput
 
 PictureTarget = Literal["presence", "area"]
+Number = TypeVar("Number", int, Tensor)
 
 
 class SegmentationLoss:
@@ -94,7 +95,7 @@ class SegmentationLoss:
 
     def _pixel_normaliser(self, labels: Tensor, scored: Tensor) -> Tensor:
         if self.hard_fraction is not None:
-            return self._num_kept(scored).sum().double()
+            return self._share(scored.flatten(1).sum(1)).sum().double()
         if self.class_weights is None:
             return scored.sum().double()
         weights = self.class_weights.to(labels.device, torch.float64)
@@ -116,8 +117,8 @@ class SegmentationLoss:
             return _cross_entropy(logits, labels, weights, "sum")
         losses = _cross_entropy(logits, labels, weights, "none").flatten(1)
         # What is ignored has loss 0, so the most that can be kept is known without counting.
-        hardest = losses.topk(int(self._num_kept(torch.ones(1, losses.shape[1], dtype=torch.bool)))).values
-        kept = self._num_kept(labels != IGNORE)
+        hardest = losses.topk(self._share(losses.shape[1])).values
+        kept = self._share((labels != IGNORE).flatten(1).sum(1))
         return (hardest * (torch.arange(hardest.shape[1], device=kept.device) < kept[:, None])).sum()
 
     def _over_regions(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -138,11 +139,12 @@ class SegmentationLoss:
                 sums[name] = sums[name] + (losses * shown[classes]).sum() / shown.sum().clamp(min=1)
         return sums
 
-    def _num_kept(self, scored: Tensor) -> Tensor:
-        """Return the share of each picture's scored pixels that is kept, rounded up, in whole numbers all the way."""
+    def _share(self, scored: Number) -> Number:
+        """Return how many of so many scored pixels are kept, rounded up, in whole numbers all the way."""
         assert self.hard_fraction is not None
         share = Fraction(self.hard_fraction).limit_denominator(10**6)  # so 0.3 of 30 is 9, and not 10
-        return (scored.flatten(1).sum(1) * share.numerator + share.denominator - 1) // share.denominator
+        kept: Number = (scored * share.numerator + share.denominator - 1) // share.denominator
+        return kept
 
 
 def _counts(labels: Tensor, num_classes: int) -> Tensor:
