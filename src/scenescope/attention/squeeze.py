@@ -147,7 +147,14 @@ class SqueezeAttention(nn.Module):
         return weights
 
     def _upsample(self, attention: Tensor, square: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """Return a square's attention where the square lies; what no whole square is left for takes the last one's."""
+        """Return a square's attention where the square lies; what no whole square is left for takes the last one's.
+
+        It stays in its number format; autocast would have float32.
+        """
+        with torch.autocast(attention.device.type, enabled=False):
+            return self._drawn(attention, square, size)
+
+    def _drawn(self, attention: Tensor, square: tuple[int, int], size: tuple[int, int]) -> Tensor:
         if self.upsampling == "stretched":
             return functional.interpolate(attention, size, mode="bilinear", align_corners=True)
         if self.upsampling == "bilinear" and nondeterministic(attention):
