@@ -35,7 +35,10 @@ def main(directory: Path, settings: dict) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     training = tiny_training(
-        directory, progress=Call(settings.get("die_after", -1), die), **(EXACT | settings.get("train", {}))
+        directory,
+        progress=Call(settings.get("die_after", -1), die),
+        device=settings.get("device", "cpu"),
+        **(EXACT | settings.get("train", {})),
     )
     if settings.get("broken") and rank == settings["rank"]:
         training.train_set = Broken("", "train")

@@ -7,6 +7,7 @@ import torch
 
 from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import AugmentSettings
+from scenescope.device import resolve_device
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training.loop import Training
@@ -39,6 +40,7 @@ def tiny_training(
     progress: Progress | None = None,
     dropout: float = 0.1,
     backbone: str = "resnet10t",
+    device: str = "cpu",
     **changes: Any,
 ) -> Training:
     """Build the training; ``changes`` replace settings."""
@@ -54,6 +56,6 @@ def tiny_training(
         augment=AugmentSettings(crop=(64, 96), scale=(0.8, 1.2), brightness=0.2),
         directory=directory,
         recipe={"train": {"seed": settings.seed}},
-        processes=join_processes(torch.device("cpu")),
+        processes=join_processes(resolve_device(device)),
         progress=progress or Silent(),
     )
