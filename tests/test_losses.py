@@ -267,3 +267,16 @@ def test_the_share_of_hard_pixels_is_rounded_up_exactly() -> None:
     loss = SegmentationLoss(hard_fraction=0.3)
     for scored, kept in ((30, 9), (31, 10), (10, 3), (0, 0), (5_000_000, 1_500_000)):
         assert loss._share(scored) == loss._share(torch.tensor(scored)).item() == kept
+
+
+def test_hard_pixels_are_found_without_64_bit_fractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some devices have none (MPS)."""
+    logits, labels = batch()
+    loss = SegmentationLoss(hard_fraction=0.3)
+    normaliser = loss.normaliser(labels)
+
+    def refuse(tensor: torch.Tensor) -> torch.Tensor:
+        raise TypeError("no float64 here")
+
+    monkeypatch.setattr(torch.Tensor, "double", refuse)
+    assert total(loss, logits, labels, normaliser).isfinite()

@@ -48,29 +48,41 @@ class Traits:
         deterministic: whether every operation gives the same bits each time without being asked to.
     """
 
-    attention_rows: int
-    attention_buffer: int
-    fused_attention: bool
-    bands: bool
-    channels_last: tuple[torch.dtype, ...]
-    queued: bool
-    synchronised_norm: bool
-    composed_depthwise: bool
-    collectives: str
-    deterministic: bool
+    attention_rows: int = 4096
+    attention_buffer: int = 2**26
+    fused_attention: bool = False
+    bands: bool = False
+    channels_last: tuple[torch.dtype, ...] = ()
+    queued: bool = False
+    synchronised_norm: bool = False
+    composed_depthwise: bool = False
+    collectives: str = "gloo"
+    deterministic: bool = False
 
 
 _HALVES = (torch.bfloat16, torch.float16)
 _TRAITS = {
-    "cpu": Traits(384, 2**23, False, True, _HALVES, False, False, True, "gloo", True),
-    "cuda": Traits(4096, 2**26, True, False, (*_HALVES, torch.float32), True, True, False, "cpu:gloo,cuda:nccl", False),
-    "mps": Traits(4096, 2**26, False, False, (), False, False, False, "gloo", False),
+    "cpu": Traits(
+        attention_rows=384,
+        attention_buffer=2**23,
+        bands=True,
+        channels_last=_HALVES,
+        composed_depthwise=True,
+        deterministic=True,
+    ),
+    "cuda": Traits(
+        fused_attention=torch.version.hip is None,  # AMD's kernel wants queries as wide as values
+        channels_last=(*_HALVES, torch.float32),
+        queued=True,
+        synchronised_norm=True,
+        collectives="cpu:gloo,cuda:nccl",
+    ),
 }
 
 
 def traits(device: torch.device | str) -> Traits:
-    """Return what a kind of device is good at; one that is not known is taken for a GPU of the plainest sort."""
-    return _TRAITS.get(torch.device(device).type, _TRAITS["mps"])
+    """Return what a kind of device is good at; of one that is not listed nothing is expected."""
+    return _TRAITS.get(torch.device(device).type, Traits())
 
 
 def resolve_device(name: str | None = None) -> torch.device:
@@ -180,7 +192,7 @@ def memory_format(network: nn.Module, device: torch.device, dtype: torch.dtype) 
     """Return the layout that a network's convolutions are fastest with.
 
     A CPU in float32 gains from channels last where there are depthwise convolutions, and loses by it where there are
-    none (``benchmarks/speed.md``).
+    none (``benchmarks/layout.md``).
     """
     good = traits(device)
     channels_last = dtype in good.channels_last or (good.bands and _is_depthwise(network))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scenescope.cells import Cells
+from scenescope.export import on_host
 from scenescope.inference import banded
 from scenescope.inference.banded import banded_argmax
 from scenescope.losses import SegmentationLoss
@@ -64,3 +65,10 @@ def formats(output: object) -> list[tuple[torch.device, torch.dtype]]:
         return [(output.device, output.dtype)]
     parts = output.values() if isinstance(output, dict) else output
     return [found for part in parts for found in formats(part)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_what_is_exported_is_a_copy_on_the_host() -> None:
+    network = create_model("fcn", num_classes=5, backbone="test_resnet", pretrained=False, output_stride=16)
+    assert {value.device.type for value in on_host(network).state_dict().values()} == {"cpu"}
+    assert {value.device.type for value in network.state_dict().values()} == {"cuda"}
