@@ -172,8 +172,9 @@ class Training:
         else:
             set_generator_states(self._generators[self.processes.rank])
         batches = self._batches()
-        saved = self.step
+        saved = logged = self.step
         faulty, fault = False, None
+        spent = waited = 0.0
         with self.interruption.watched():
             # The scores of this very step are younger than its checkpoint.
             validation.take(share_object(log.validation(self.step) if log is not None else None))
@@ -182,7 +183,7 @@ class Training:
                 started = time.perf_counter()
                 rate = learning_rate(self.step, settings)
                 parts, fault = self._next_parts(batches)
-                waited = time.perf_counter() - started
+                waited += time.perf_counter() - started
                 normalizer, stopped, faulty = self._summed(parts, fault)
                 if stopped or faulty:
                     break
@@ -192,8 +193,13 @@ class Training:
                     if (self.step + 1) % settings.log_every == 0:
                         terms = self.stepper.look()
                 self.step += 1
-                if terms is not None and log is not None:
-                    log.write(self._row(terms, rate, time.perf_counter() - started, waited))
+                spent += time.perf_counter() - started
+                if terms is not None:
+                    # Of a queue only the mean is known: steps that are not logged are not waited for.
+                    count, logged = self.step - logged, self.step
+                    if log is not None:
+                        log.write(self._row(terms, rate, spent / count, waited / count))
+                    spent = waited = 0.0
                 self.progress.stepped(self.step, terms["total"] if terms is not None else None, rate)
                 # Before the validation: it may fail, or be cut, and is done again after a resume.
                 if validation.is_due(self.step) or self.step % settings.checkpoint_every == 0:
