@@ -39,7 +39,7 @@ from scenescope.device import multiplies_bfloat16
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.exported import open_exported
-from scenescope.inference.optimise import optimise_for_inference
+from scenescope.inference.fuse import optimize_for_inference
 from scenescope.labels import Classes
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
@@ -60,7 +60,7 @@ def danet(form: str) -> SegmentationNetwork:
         assert isinstance(network.head.position, PositionAttention)
         network.head.position = Module(network.head.position, plain)
     if form in ("optimised", "bfloat16"):
-        return optimise_for_inference(network, torch.bfloat16 if form == "bfloat16" else torch.float32)
+        return optimize_for_inference(network, torch.bfloat16 if form == "bfloat16" else torch.float32)
     return network
 
 
@@ -95,7 +95,7 @@ def network(arguments: argparse.Namespace) -> str:
         loaded = load_model(arguments.model).network
         dataset = open_dataset(*parse_source(arguments.data), "val")
         same = []
-        halved = optimise_for_inference(loaded, torch.bfloat16)
+        halved = optimize_for_inference(loaded, torch.bfloat16)
         for images in export.spread(dataset, loaded, 5):
             with torch.inference_mode():
                 labels = [each(images).logits.argmax(dim=1) for each in (loaded, halved)]
@@ -195,10 +195,10 @@ def depthwise(arguments: argparse.Namespace) -> str:
     return table(["convolution", "form", "ms", "time"], rows)
 
 
-def session(content: bytes, side: int, runtime: str = "onnxruntime", precision: str = "f32") -> Callable[[], object]:
+def session(content: bytes, side: int) -> Callable[[], object]:
     """Return a call that runs an exported file once."""
     torch.set_num_threads(1)
-    network, images = open_exported(content, "file", runtime, precision).network, torch.randn(1, 3, side, side)  # type: ignore[arg-type]
+    network, images = open_exported(content, "file"), torch.randn(1, 3, side, side)
     return torch.inference_mode()(lambda: network(images))
 
 
@@ -218,10 +218,6 @@ def exported(arguments: argparse.Namespace) -> str:
     noise = (torch.randn(1, 3, 256, 256) for _ in range(4))
     quantized = export.quantize(content, noise)
     forms = {"torch, plain": prediction("plain", 512, 512), "onnxruntime": session(content, 512)}
-    if "openvino" in export.installed_runtimes():
-        forms["openvino"] = session(content, 512, "openvino")
-        if multiplies_bfloat16(torch.device("cpu")):
-            forms["openvino, bfloat16"] = session(content, 512, "openvino", "bf16")
     rows = compared("512 x 512", interleaved(forms | {"onnxruntime, int8": session(quantized, 512)}, 5), {})
     calls = {"onnxruntime, whole matrix": plainly, "onnxruntime": content}
     seconds = interleaved({form: session(each, 1024) for form, each in calls.items()}, 2)

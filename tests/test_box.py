@@ -68,7 +68,7 @@ def test_the_exported_file_answers_as_the_model_at_any_size(name: str, real_data
     content = export_onnx(loaded.network, loaded.classes)
     assert max(each.difference for each in verify(loaded.network, content)) < 1e-4
     segmenter, exported = Segmenter.load(name, "cpu"), open_exported(content, "the file")
-    file = Segmenter(exported.network, exported.classes)
+    file = Segmenter(exported, exported.classes)
     scenes = open_camvid(str(real_data("camvid")), "val")
     for index, (height, width) in enumerate([(360, 480), (351, 470), (187, 333)]):
         image = scenes[30 * index].image[:height, :width]

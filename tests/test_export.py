@@ -57,7 +57,7 @@ def test_several_pictures_at_once_and_nothing_else_than_the_network(exported):
     built, content = exported
     images = torch.randn(3, 3, 33, 100)
     with torch.inference_mode():
-        answer = open_exported(content, "file").network(images).logits
+        answer = open_exported(content, "file")(images).logits
         torch.testing.assert_close(answer, built(images).logits, rtol=1e-4, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_a_backbone_that_pads_by_size_is_exported_with_fixed_padding():
 
 def test_a_file_does_not_stretch_what_it_has_drawn(exported):
     built, content = exported
-    file, settings = open_exported(content, "file").network, InferenceSettings(stretch=True)
+    file, settings = open_exported(content, "file"), InferenceSettings(stretch=True)
     images = torch.zeros(1, 3, 40, 50, dtype=torch.uint8)
     assert predict_labels(built, images, settings).shape == (1, 40, 50)
     with pytest.raises(ModelError, match=r"draws its cells where they look.*name the model directory"):
@@ -141,7 +141,7 @@ def test_8_bits_keep_what_pictures_show(exported):
     loaded = open_exported(quantized, "file")
     assert loaded.classes == CLASSES
     with torch.inference_mode():
-        expected, answer = built(images[0]).logits, loaded.network(images[0]).logits
+        expected, answer = built(images[0]).logits, loaded(images[0]).logits
     error = (answer - expected).norm() / expected.norm()
     assert 1e-4 < error < 0.1  # 0: nothing was quantized
     assert np.corrcoef(answer.flatten(), expected.flatten())[0, 1] > 0.99

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
     from scenescope.explore.view import attend
-    from scenescope.inference.optimise import optimise_for_inference
+    from scenescope.inference.fuse import optimize_for_inference
     from scenescope.inference.segmenter import Segmenter
     from scenescope.labels import Classes
     from scenescope.models.catalog import create_model
@@ -46,7 +46,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "load_model",
-    "optimise_for_inference",
+    "optimize_for_inference",
     "save_model",
 ]
 
@@ -66,7 +66,7 @@ _ORIGINS = {
     "create_model": "scenescope.models.catalog:create_model",
     "evaluate": "scenescope.evaluation.evaluator:evaluate",
     "load_model": "scenescope.checkpoints.model_directory:load_model",
-    "optimise_for_inference": "scenescope.inference.optimise:optimise_for_inference",
+    "optimize_for_inference": "scenescope.inference.fuse:optimize_for_inference",
     "save_model": "scenescope.checkpoints.model_directory:save_model",
 }
 

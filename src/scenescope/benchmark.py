@@ -14,8 +14,8 @@ from torch import Tensor
 
 from scenescope.device import finish, multiplies_bfloat16, peak_memory
 from scenescope.errors import ImageError
+from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.memory import memory_errors
-from scenescope.inference.optimise import optimise_for_inference
 from scenescope.inference.predictor import predict_labels
 from scenescope.models.network import SegmentationNetwork
 
@@ -49,9 +49,9 @@ def measure(
     Raises:
         ImageError: the picture needs more memory than there is.
     """
-    forms = {"as it is": network, "optimised": optimise_for_inference(network, torch.float32)}
+    forms = {"as it is": network, "optimised": optimize_for_inference(network, torch.float32)}
     if multiplies_bfloat16(device):
-        forms["bfloat16"] = optimise_for_inference(network, torch.bfloat16)
+        forms["bfloat16"] = optimize_for_inference(network, torch.bfloat16)
     picture = torch.randint(256, (1, 3, height, width), dtype=torch.uint8, device=device)
 
     def call(form: SegmentationNetwork) -> Tensor:

@@ -85,7 +85,7 @@ def traits(device: torch.device | str) -> Traits:
     return _TRAITS.get(torch.device(device).type, Traits())
 
 
-def resolve_device(name: str | None = None) -> torch.device:
+def resolve_device(name: str | torch.device | None = None) -> torch.device:
     """Return the device of a name: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
 
     ``auto`` or None is the GPU where there is one, else the CPU. ``cuda`` without a number is, under a launcher of
@@ -94,6 +94,8 @@ def resolve_device(name: str | None = None) -> torch.device:
     Raises:
         DeviceError: this machine has no such device.
     """
+    if isinstance(name, torch.device):
+        return name
     if name in (None, AUTOMATIC):
         return _cuda(None) if torch.cuda.is_available() else torch.device("cpu")
     matched = re.fullmatch(r"(cpu|mps|cuda)(?::(\d+))?", str(name))

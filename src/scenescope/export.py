@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
 import logging
 import tempfile
 import warnings
@@ -29,7 +28,7 @@ from scenescope.attention.blockwise import OPERATOR
 from scenescope.cells import Cells
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.transforms import whole_sample
-from scenescope.inference.exported import INPUT, OUTPUT, Runtime, facts_of, open_exported, require_packages
+from scenescope.inference.exported import INPUT, OUTPUT, facts_of, open_exported, require_packages
 from scenescope.inference.modes import evaluating
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
@@ -104,13 +103,11 @@ class Agreement:
     """How an exported file's answer to one picture compares with torch's.
 
     Attributes:
-        runtime: what ran the file.
         size: height and width of the picture.
         difference: the largest difference of logits, relative to the largest logit.
         same_labels: share of the pixels, 0 to 1, with the same class.
     """
 
-    runtime: Runtime
     size: tuple[int, int]
     difference: float
     same_labels: float
@@ -124,7 +121,7 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
     Raises:
         ScenescopeError: onnx or onnxscript is not installed.
     """
-    require_packages("onnx", "onnxscript")
+    require_packages("onnx", "onnxscript", "onnxruntime")
     example = torch.zeros(2, 3, *EXAMPLE)
     free = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
     form = ExportedForm(on_host(network))
@@ -146,24 +143,19 @@ def on_host(network: SegmentationNetwork) -> SegmentationNetwork:
     return network if there else copy.deepcopy(network).cpu()
 
 
-def verify(
-    network: SegmentationNetwork, content: bytes, runtimes: Sequence[Runtime] = ("onnxruntime",)
-) -> list[Agreement]:
+def verify(network: SegmentationNetwork, content: bytes) -> list[Agreement]:
     """Compare an exported file with its network on images of random pixels in ``SIZES``, the same on each call."""
     agreements = []
     network = on_host(network)
+    exported = open_exported(content, "the exported file")
     with evaluating(network):
-        for runtime in runtimes:
-            exported = open_exported(content, "the exported file", runtime).network
-            for size in SIZES:
-                if runtime == "openvino" and 1 in size:
-                    continue  # its pooling takes no side shorter than its kernel, and says so
-                images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
-                expected = network(images).logits
-                answer = exported(images).logits
-                difference = (answer - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
-                same = (answer.argmax(dim=1) == expected.argmax(dim=1)).float().mean()
-                agreements.append(Agreement(runtime, size, float(difference), float(same)))
+        for size in SIZES:
+            images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+            expected = network(images).logits
+            answer = exported(images).logits
+            difference = (answer - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
+            same = (answer.argmax(dim=1) == expected.argmax(dim=1)).float().mean()
+            agreements.append(Agreement(size, float(difference), float(same)))
     return agreements
 
 
@@ -208,16 +200,6 @@ def spread(dataset: SceneDataset, network: SegmentationNetwork, count: int) -> I
     for number in range(count):
         images, _ = whole_sample(dataset[number * len(dataset) // count])[:2]
         yield network.prepare(images[None])
-
-
-def installed_runtimes() -> list[Runtime]:
-    """Return what can run an exported file here: onnxruntime, without which nothing is verified, and perhaps OpenVINO.
-
-    Raises:
-        ScenescopeError: onnxruntime is not installed.
-    """
-    require_packages("onnxruntime")
-    return ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]  # type: ignore[list-item]
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:

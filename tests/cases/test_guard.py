@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from scenescope.inference.exported import load_exported
 from scenescope.inference.segmenter import Segmenter
 
 pytest.importorskip("onnx")
@@ -37,12 +35,9 @@ def labels(job: tuple[Segmenter, npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8
     return segmenter.predict(picture).labels
 
 
-def test_one_openvino_model_serves_several_threads(file: Path) -> None:
+def test_one_exported_model_serves_several_threads(file: Path) -> None:
     """openvino#24509, optimum-intel#573: answers of one thread stood in those of another."""
-    if importlib.util.find_spec("openvino") is None:
-        pytest.skip("openvino is not installed")
-    loaded = load_exported(file, "openvino")
-    segmenter = Segmenter(loaded.network, loaded.classes)
+    segmenter = Segmenter.load(file, "cpu")
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(labels, [(segmenter, PICTURES[number % 6]) for number in range(120)]))
     for number, answer in enumerate(answers):

@@ -58,7 +58,7 @@ def test_the_file_is_told_about_predicts_and_is_scored_as_the_model(scenescope, 
     assert result.exit_code == 0, result.errors
     first, *_, last = result.output.splitlines()
     assert re.fullmatch(
-        r"onnxruntime +64 x 64 +logits within \de-\d\d of torch's, same class at 100\.00% of the pixels",
+        r" *64 x 64 +logits within \de-\d\d of torch's, same class at 100\.00% of the pixels",
         re.sub(r"(\d)\.\d(e-)", r"\1\2", first),
     )
     assert last.startswith(f"{file}  ")

@@ -63,7 +63,7 @@ def test_the_archive_holds_what_the_model_says_under_the_settings_given(run, mod
         "note: bonn_000000_000019 is 40 x 24 pixels, not 2048 x 1024 as the server asks for (3 such images).",
         f"{out} holds 3 predictions as the server of cityscapes takes them.",
     ]
-    segmenter = Segmenter.load(models["cityscapes"], "cpu", InferenceSettings(window=24, flip=True))
+    segmenter = Segmenter.load(models["cityscapes"], "cpu", settings=InferenceSettings(window=24, flip=True))
     found = pictures(out)
     assert len(found) == 3
     for number in range(3):

@@ -51,7 +51,7 @@ def test_boundaries_are_counted_in_the_same_pass(strongest, scenes, batch_size, 
 
 
 def test_more_memory_than_there_is_becomes_one_line(strongest, scenes, monkeypatch):
-    monkeypatch.setattr(evaluator, "predict_labels", lambda *arguments: torch.empty(2**50))
+    monkeypatch.setattr(Segmenter, "labels", lambda *arguments: torch.empty(2**50))
     told = r"^A picture of 6 x 4 pixels needs more memory than there is; scale it down, or .* --window 768\.$"
     with pytest.raises(ImageError, match=told):
         evaluate(strongest, scenes)

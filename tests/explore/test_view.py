@@ -7,7 +7,7 @@ from scenescope.attention.position import PositionAttention
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.points import cell_numbers
 from scenescope.explore.view import attend
-from scenescope.inference.optimise import optimise_for_inference
+from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.predictor import predict_labels, predict_logits
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
@@ -65,7 +65,8 @@ def test_bfloat16_maps_are_near_those_of_float32_and_still_float32(network, imag
     with torch.no_grad():
         for scale in (0.0, 0.3):
             network.head.position.alpha.fill_(scale)
-            exact, mixed = (attend(network, image, precision=name) for name in ("float32", "bfloat16"))
+            exact = attend(network, image)
+            mixed = attend(Segmenter(network, Classes.named(list("abcd")), precision="bfloat16"), image)
             weights = mixed.channel.rows([0])
             assert weights.dtype == np.float32
             np.testing.assert_allclose(weights.sum(), 1, atol=1e-5)
@@ -76,7 +77,7 @@ def test_bfloat16_maps_are_near_those_of_float32_and_still_float32(network, imag
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_an_optimised_network_can_be_looked_into(network, image, dtype):
-    optimised = attend(optimise_for_inference(network, dtype), image)
+    optimised = attend(optimize_for_inference(network, dtype), image)
     np.testing.assert_allclose(optimised.position.maps([(9, 9)]).sum(), 1, atol=1e-2)
     if dtype == torch.float32:
         expected = attend(network, image).position.maps([(9, 9)])
@@ -181,6 +182,6 @@ def test_what_is_no_network_of_the_catalogue_is_named(network, image):
 
     with pytest.raises(ModelError, match=r"^Mine is a network of your own; .* ask that module for rows\(features, pos"):
         attend(Mine(), image)
-    for other in (torch.nn.Linear(2, 2), Segmenter(network, Classes.named(list("abcd"))), "runs/first/best"):
-        with pytest.raises(ModelError, match=rf"^{type(other).__name__} cannot be looked into; give .*Segmenter.load"):
+    for other in (torch.nn.Linear(2, 2), "runs/first/best"):
+        with pytest.raises(ModelError, match=rf"^{type(other).__name__} cannot be looked into; give .*or a Segmenter"):
             attend(other, image)

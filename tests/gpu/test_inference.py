@@ -48,10 +48,10 @@ def test_logits_are_those_of_the_cpu(network: SegmentationNetwork, table) -> Non
 def test_labels_and_scores_are_those_of_the_cpu(network: SegmentationNetwork) -> None:
     scenes, moved = Few("", "val"), there(network)
     with exact_float32():
-        matrices = [evaluate(network, scenes).counts(), evaluate(moved, scenes, device=DEVICE).counts()]
+        matrices = [evaluate(network, scenes).counts(), evaluate(moved, scenes).counts()]
         images = [scenes[index].image for index in range(3)]
-        here = [Segmenter(copy.deepcopy(network), scenes.classes, "cpu").predict(image).labels for image in images]
-        over_there = [Segmenter(moved, scenes.classes, DEVICE).predict(image).labels for image in images]
+        here = [Segmenter(network, scenes.classes).predict(image).labels for image in images]
+        over_there = [Segmenter(moved, scenes.classes).predict(image).labels for image in images]
     assert matrices[0].sum() == matrices[1].sum()
     assert np.abs(matrices[0] - matrices[1]).sum() <= 2e-3 * matrices[0].sum()  # of two nearly equal classes either
     for one, other in zip(here, over_there, strict=True):
@@ -59,10 +59,10 @@ def test_labels_and_scores_are_those_of_the_cpu(network: SegmentationNetwork) ->
 
 
 def test_the_fused_form_is_accepted_though_convolutions_have_ten_bits(network: SegmentationNetwork) -> None:
-    from scenescope.inference.optimise import optimise_for_inference
+    from scenescope.inference.fuse import optimize_for_inference
 
     assert torch.backends.cudnn.allow_tf32  # torch's default, with which nothing equals itself to 1e-5
-    fused = optimise_for_inference(there(network), torch.float32)
+    fused = optimize_for_inference(there(network), torch.float32)
     assert next(fused.parameters()).device.type == DEVICE.type
 
 

@@ -1,11 +1,9 @@
 """Exported files that are read: the same predictions, and files that are none."""
 
 import copy
-import importlib.util
 import json
 import os
 import pickle
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +14,7 @@ from scenescope.errors import CheckpointError, ModelError, ScenescopeError
 from scenescope.explore.view import attend
 from scenescope.export import export_onnx
 from scenescope.inference import exported
-from scenescope.inference.exported import load_for_inference, open_exported
+from scenescope.inference.exported import open_exported
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import Classes
@@ -27,8 +25,6 @@ pytest.importorskip("onnxruntime")
 
 from tests.inference import handmade  # noqa: E402
 
-# Found and not imported, which would load its telemetry.
-RUNTIMES = ["onnxruntime", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
 CLASSES = Classes.named(["road", "sky", "tree"], [(1, 2, 3), (4, 5, 6), (7, 8, 9)])
 
 
@@ -57,19 +53,10 @@ def test_the_file_predicts_as_the_network_does(network, file):
     settings = InferenceSettings(scales=(1.0, 1.5), flip=True, window=48)
     for chosen in (None, settings):
         ours = Segmenter(network, CLASSES, settings=chosen).predict(picture, probabilities=True)
-        theirs = Segmenter.load(file, "cpu", chosen).predict(picture, probabilities=True)
+        theirs = Segmenter.load(file, "cpu", settings=chosen).predict(picture, probabilities=True)
         np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-5)
         assert (theirs.labels == ours.labels).mean() > 0.999
         assert theirs.classes == CLASSES
-
-
-@pytest.mark.skipif("openvino" not in RUNTIMES, reason="openvino is not installed")
-def test_openvino_runs_the_same_file(network, file):
-    images = torch.randn(2, 3, 65, 97)
-    with torch.inference_mode():
-        answer = exported.load_exported(file, "openvino").network(images).logits
-        torch.testing.assert_close(answer, network(images).logits, rtol=1e-4, atol=1e-5)
-    assert sys.modules["openvino_telemetry"] is None  # no telemetry
 
 
 def test_engineers_find_the_facts_in_the_metadata(network, file):
@@ -85,13 +72,13 @@ def test_engineers_find_the_facts_in_the_metadata(network, file):
 
 def test_a_file_cannot_be_looked_into(file):
     with pytest.raises(ModelError, match="name the model directory"):
-        _ = attend(load_for_inference(file).network, np.zeros((64, 64, 3), np.uint8)).position
+        attend(Segmenter.load(file), np.zeros((64, 64, 3), np.uint8))
 
 
 def test_files_that_are_none_are_refused(file, tmp_path):
     whole = file.read_bytes()
     with pytest.raises(CheckpointError, match="There is no exported model"):
-        load_for_inference(tmp_path / "missing.onnx")
+        Segmenter.load(tmp_path / "missing.onnx")
     for content in (b"", b"no model", whole[: len(whole) // 2]):
         with pytest.raises(CheckpointError, match="is not a whole ONNX file"):
             open_exported(content, "file")
@@ -147,7 +134,7 @@ def test_an_answer_of_another_size_is_refused_whenever_it_comes():
     )
     model.graph.node[0].output[0] = "conv"
     model.graph.node.append(cut("Slice", ["conv", "zero", "ends", "side"], ["logits"]))
-    network = open_exported(model.SerializeToString(), "file").network
+    network = open_exported(model.SerializeToString(), "file")
     assert network(torch.zeros(1, 3, 64, 70)).logits.shape == (1, 3, 64, 70)
     with pytest.raises(CheckpointError, match=r"answers float32 \(1, 3, 64, 70\) where .* float32 \(1, 3, 65, 70\)"):
         network(torch.zeros(1, 3, 65, 70))
@@ -158,14 +145,14 @@ def test_what_a_file_has_no_answer_to_is_told(monkeypatch):
     model = handmade.model(onnx.helper.make_node("ReduceMax", ["row"], ["extra"], keepdims=0))
     model.graph.node.insert(0, onnx.helper.make_node("Reshape", ["images", "shape"], ["row"]))
     model.graph.initializer.append(handmade.numbers("shape", [3, 64, 64], np.int64))
-    network = open_exported(model.SerializeToString(), "file").network
+    network = open_exported(model.SerializeToString(), "file")
     with pytest.raises(CheckpointError, match=r"^file has no answer to 1 pictures of 70 x 64 \(.*Reshape"):
         network(torch.zeros(1, 3, 64, 70))
 
 
 def test_weights_that_a_file_says_are_elsewhere_are_not_read(tmp_path, monkeypatch):
     """Beside it, in the working directory, by an absolute path: the file is refused, and never given to a runtime."""
-    monkeypatch.setattr(exported, "_OPENERS", {})
+    monkeypatch.setattr(exported, "OpenedFile", None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.bin").write_bytes(handmade.WEIGHT.tobytes())
     for location in ("secret.bin", "./secret.bin", str(tmp_path / "secret.bin"), "*/_ORT_MEM_ADDR_/*"):
@@ -174,14 +161,12 @@ def test_weights_that_a_file_says_are_elsewhere_are_not_read(tmp_path, monkeypat
         weight.ClearField("raw_data")
         weight.data_location = onnx.TensorProto.EXTERNAL
         weight.external_data.add(key="location", value=location)
-        for runtime in RUNTIMES:
-            with pytest.raises(CheckpointError, match="file holds weights that are in another file"):
-                open_exported(model.SerializeToString(), "file", runtime)
+        with pytest.raises(CheckpointError, match="file holds weights that are in another file"):
+            open_exported(model.SerializeToString(), "file")
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_one_file_answers_several_threads_as_it_answers_one(runtime):
-    network = open_exported(handmade.model().SerializeToString(), "file", runtime).network
+def test_one_file_answers_several_threads_as_it_answers_one():
+    network = open_exported(handmade.model().SerializeToString(), "file")
     pictures = [torch.full((1, 3, 20 + number, 90), float(number)) for number in range(8)]
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda number: network(pictures[number % 8]).logits, range(160)))
@@ -189,12 +174,11 @@ def test_one_file_answers_several_threads_as_it_answers_one(runtime):
         torch.testing.assert_close(answer, pictures[number % 8])
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
-def test_copies_open_the_file_again(runtime, copied):
-    network = open_exported(handmade.model(names=["a", "b", "c"]).SerializeToString(), "file", runtime).network
+def test_copies_open_the_file_again(copied):
+    network = open_exported(handmade.model(names=["a", "b", "c"]).SerializeToString(), "file")
     again = copied(network)
-    assert again.backbone.run is not network.backbone.run
+    assert again.run is not network.run
     images = torch.randn(2, 3, 33, 65)
     torch.testing.assert_close(again(images).logits, images)
     assert again.mean == (0.5, 0.5, 0.5)
@@ -202,23 +186,21 @@ def test_copies_open_the_file_again(runtime, copied):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_process_opens_the_file_again(monkeypatch):
-    network = open_exported(handmade.model().SerializeToString(), "file").network
-    ours = network.backbone.run._run
+    network = open_exported(handmade.model().SerializeToString(), "file")
+    ours = network.run._session
     monkeypatch.setattr(os, "getpid", lambda: 0)
     torch.testing.assert_close(network(torch.ones(1, 3, 8, 8)).logits, torch.ones(1, 3, 8, 8))
-    assert network.backbone.run._run is not ours
+    assert network.run._session is not ours
 
 
 def test_a_file_that_is_larger_than_any_is_not_read(tmp_path):
     with (tmp_path / "sparse.onnx").open("wb") as sparse:
         sparse.truncate(2**40)
     with pytest.raises(CheckpointError, match=r"sparse.onnx is larger than an ONNX file can be"):
-        load_for_inference(tmp_path / "sparse.onnx")
+        Segmenter.load(tmp_path / "sparse.onnx")
 
 
-def test_an_unknown_or_missing_runtime_is_told(file, monkeypatch):
-    with pytest.raises(ScenescopeError, match="no runtime 'onnx'"):
-        exported.load_exported(file, "onnx")
+def test_a_missing_runtime_is_told(file, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ScenescopeError, match=r"need onnxruntime, .* pip install 'scenescope\[export\]'"):
         exported.load_exported(file)

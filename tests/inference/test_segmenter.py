@@ -8,6 +8,7 @@ from PIL import Image
 
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.errors import CheckpointError, ImageError, ModelError
+from scenescope.inference import segmenter as segmenter_module
 from scenescope.inference.predictor import InferenceSettings
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
@@ -151,7 +152,7 @@ def test_a_segmenter_says_what_it_is(strongest):
     classes = Classes.named(["red", "green", "blue", "more"])
     network = create_model("fcn", backbone="test_resnet", num_classes=4)
     text = repr(Segmenter(network, classes, settings=InferenceSettings(flip=True)))
-    assert text.startswith("Segmenter(fcn, 4 classes: red, green, blue, ...; cpu; InferenceSettings(")
+    assert text.startswith("Segmenter(fcn, 4 classes: red, green, blue, ...; cpu, float32; InferenceSettings(")
     assert "flip=True" in text
     assert len(text) < 300
 
@@ -213,10 +214,45 @@ def test_a_saved_model_answers_as_the_network_it_was(tmp_path, picture):
     network = create_model("fcn", backbone="resnet18", num_classes=3, output_stride=32)
     save_model(network, CLASSES, tmp_path / "model")
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-    loaded = Segmenter.load(tmp_path / "model", "cpu").predict(image, probabilities=True)
     direct = Segmenter(network, CLASSES).predict(image, probabilities=True)
+    loaded = Segmenter.load(tmp_path / "model", "cpu", "float32", fused=False).predict(image, probabilities=True)
     assert loaded.classes == CLASSES
     assert np.array_equal(loaded.probabilities, direct.probabilities)
+    fused = Segmenter.load(tmp_path / "model", "cpu", "float32")
+    assert fused.form is not fused.network
+    np.testing.assert_allclose(fused.predict(image, probabilities=True).probabilities, direct.probabilities, atol=1e-5)
+
+
+def test_a_network_that_is_given_stays_as_it_is():
+    network = create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=32).train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    for fused in (False, True):
+        segmenter = Segmenter(network, CLASSES, "cpu", precision="bfloat16", fused=fused)
+        segmenter.predict(np.zeros((20, 30, 3), np.uint8))
+        assert segmenter.network is network
+        assert (segmenter.form is network) != fused
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_what_does_not_prove_equal_is_not_used(monkeypatch):
+    def differs(network, dtype):
+        raise ModelError("This fcn with its norms folded differs from itself by 1.0e-01; use it as it is.")
+
+    monkeypatch.setattr(segmenter_module, "optimize_for_inference", differs)
+    network = create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=32)
+    assert Segmenter(network, CLASSES, fused=True).form is network
+
+
+def test_a_digest_is_of_the_weights_as_they_are(tmp_path):
+    network = create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=32)
+    save_model(network, CLASSES, tmp_path / "model")
+    loaded, again = (Segmenter.load(tmp_path / "model", "cpu") for _ in range(2))
+    assert loaded.digest == again.digest
+    with torch.no_grad():
+        next(loaded.network.parameters()).mul_(2)
+    assert loaded.digest != again.digest
+    assert Segmenter(network, CLASSES).digest != loaded.digest
 
 
 def test_a_model_that_is_not_there_is_named(tmp_path):

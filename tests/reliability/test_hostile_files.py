@@ -110,10 +110,10 @@ def elsewhere(location, **more):
     return model
 
 
-def refused(content, runtime="onnxruntime"):
+def refused(content):
     """Whether a file is refused in one line."""
     try:
-        open_exported(content, "file", runtime)
+        open_exported(content, "file")
     except CheckpointError as error:
         return "\n" not in str(error)
     return False
@@ -200,7 +200,7 @@ def test_damaged_files_are_refused_or_answer(times, promise):
             damaged[at : at + int(generator.integers(0, 3))] = generator.bytes(int(generator.integers(0, 3)))
         try:
             loaded = open_exported(bytes(damaged), "file")
-            survived += len(loaded.classes) == loaded.network.num_classes
+            survived += len(loaded.classes) == loaded.num_classes
         except CheckpointError as error:
             survived += "\n" not in str(error)
     promise("mutated ONNX files: refused in one line, or open", tried, survived)

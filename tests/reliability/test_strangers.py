@@ -25,7 +25,7 @@ from scenescope.data.class_file import read_class_file
 from scenescope.errors import CheckpointError, RecipeError, ScenescopeError
 from scenescope.files import CHECKSUMS, sha256
 from scenescope.inference.batch import predict_files
-from scenescope.inference.exported import load_for_inference
+from scenescope.inference.exported import load_exported
 from scenescope.inference.inputs import find_pictures
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
@@ -107,7 +107,7 @@ def test_hostile_pickles_run_nothing_at_any_entry(promise, tmp_path):
             lambda path=path: load_model(path),
             lambda path=path: Segmenter.load(path, "cpu"),
             lambda model=model: load_model(model),
-            lambda exported=exported: load_for_inference(exported),
+            lambda exported=exported: load_exported(exported),
         ]
         for entry in entries:
             tried += 1

@@ -1,17 +1,15 @@
-import dataclasses
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from scenescope.checkpoints.model_directory import LoadedModel
 from scenescope.data.dataset import Scene
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.view import attend
+from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE, Classes
 from scenescope.models.catalog import create_model
@@ -47,13 +45,13 @@ class Few:
 def loaded():
     torch.manual_seed(0)
     network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=32).eval()
-    return LoadedModel(network, Few.classes, {}, Path("runs/mine/best"))
+    return Segmenter(network, Few.classes)
 
 
 def test_a_report_needs_no_other_file_and_tells_the_scores(loaded, tmp_path):
     pictures = PictureScores(Few.classes.names)
     scores = Scores.from_matrix(evaluate(loaded.network, Few(), each=pictures.see), Few.classes.names)
-    page = write_evaluation_report(tmp_path, loaded, Few(), scores, pictures, {"flip": False}, "few").read_text()
+    page = write_evaluation_report(tmp_path, loaded, Few(), scores, pictures, "few").read_text()
     assert f"<dd>{scores.mean_iou:.3f}</dd>" in page
     assert "&lt;car&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
@@ -119,7 +117,7 @@ def test_large_pictures_are_shown_small(loaded, tmp_path):
 
     pictures = PictureScores(Few.classes.names, {0: 0.3, 1: 0.2, 2: 0.1})
     scores = Scores.from_matrix(np.eye(3), Few.classes.names)
-    page = write_evaluation_report(tmp_path, loaded, Large(), scores, pictures, {}, "large")
+    page = write_evaluation_report(tmp_path, loaded, Large(), scores, pictures, "large")
     assert page.stat().st_size < 10_000_000
 
 
@@ -142,10 +140,11 @@ def test_what_is_shown_is_the_prediction_that_was_scored(loaded, tmp_path, monke
         pictures.see(position, labels, predictions)
         seen[position] = labels.numpy(), predictions.numpy()
 
-    scores = Scores.from_matrix(evaluate(loaded.network, dataset, settings, each=see), Few.classes.names)
+    segmenter = Segmenter(loaded.network, Few.classes, settings=settings)
+    scores = Scores.from_matrix(evaluate(segmenter, dataset, each=see), Few.classes.names)
     sections = []
     monkeypatch.setattr(evaluation_report, "write_report", lambda *arguments: sections.extend(arguments[-1]))
-    write_evaluation_report(tmp_path, loaded, dataset, scores, pictures, dataclasses.asdict(settings), "few")
+    write_evaluation_report(tmp_path, segmenter, dataset, scores, pictures, "few")
     shown = {section.heading: section for section in sections if section.heading.startswith("The ")}
     assert len(shown) == 3
     for which, position in pictures.examples().items():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import safetensors.torch
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from scenescope.checkpoints.find import find_model
 from scenescope.errors import CheckpointError, ModelError, first_line
-from scenescope.files import damaged_file, write_directory
+from scenescope.files import CHECKSUMS, damaged_file, sha256, write_directory
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
@@ -31,6 +31,11 @@ LONGEST_DESCRIPTION = 4096
 """Characters of what describes the network in it; ours have some hundred."""
 
 
+class _CountsClasses(Protocol):
+    @property
+    def num_classes(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A network in eval mode with what its classes mean.
@@ -40,12 +45,14 @@ class LoadedModel:
         classes: names and colours of its K classes.
         training: what is known of its training (recipe, step, scores); may be empty.
         directory: where it was loaded from.
+        digest: SHA-256 of the checksums of its files, which were compared.
     """
 
     network: SegmentationNetwork
     classes: Classes
     training: dict[str, Any]
     directory: Path
+    digest: str
 
 
 def save_model(
@@ -133,7 +140,8 @@ def load_model(name: str | Path | None = None, *, device: str | torch.device = "
         )
     network = create_model(**described)
     network.load_state_dict(state)
-    return LoadedModel(network.to(device).eval(), classes, config.get("training", {}), directory)
+    training = config.get("training", {})
+    return LoadedModel(network.to(device).eval(), classes, training, directory, sha256(directory / CHECKSUMS))
 
 
 def described_classes(config: dict[str, Any], directory: Path) -> Classes:
@@ -214,15 +222,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def require_classes(network: SegmentationNetwork, classes: Classes, source: str) -> None:
+def require_classes(model: _CountsClasses, classes: Classes, source: str) -> None:
     """Refuse a data set whose class count is not the network's.
 
     Raises:
         ModelError: the counts differ.
     """
-    if network.num_classes != len(classes):
+    if model.num_classes != len(classes):
         raise ModelError(
-            f"The model has {network.num_classes} classes and {source} has {len(classes)};"
+            f"The model has {model.num_classes} classes and {source} has {len(classes)};"
             " use the data set that the model was trained for."
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from scenescope.cli.inference_options import DeviceOption, ModelOption, output_path
+from scenescope.cli.inference_options import DeviceOption, ModelOption, PrecisionOption, output_path
 from scenescope.errors import ImageError, ScenescopeError, nearest, visible
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def attend(
     form: Annotated[str, typer.Option("--format", help="Of the figures: png, svg or pdf.")] = "png",
     arrays: Annotated[bool, typer.Option("--arrays", help="Also write the raw numbers as .npz.")] = False,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Draw what chosen pixels of pictures attend to, channels and heads, beside the prediction.
 
@@ -74,8 +75,8 @@ def attend(
     if form not in FORMATS:
         raise ScenescopeError(f"--format {form!r} is not known.{nearest(form, FORMATS)} Known: {', '.join(FORMATS)}.")
     points = list(dict.fromkeys(_parse_point(text) for text in point or []))
-    segmenter = Segmenter.load(model, device)
-    others = {shown: Segmenter.load(name, device) for name, shown in _short_names(against or []).items()}
+    segmenter = Segmenter.load(model, device, precision)
+    others = {shown: Segmenter.load(name, device, precision) for name, shown in _short_names(against or []).items()}
     require_same_classes(segmenter, others)
     subjects = find_subjects(images, output, segmenter, split=split, scenes=scene or [], truth=truth)
     wish = Wish(points, channel or (), head or HEADS, received, form, arrays, others)

@@ -22,6 +22,7 @@ from scenescope.cli.inference_options import (
     DeviceOption,
     FlipOption,
     ModelOption,
+    PrecisionOption,
     ProtocolOption,
     ScalesOption,
     StrideOption,
@@ -87,29 +88,30 @@ def evaluate(
         ),
     ] = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
 ) -> None:
     """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
     from scenescope.checkpoints.model_directory import class_difference
     from scenescope.data.catalog import open_dataset, parse_source
-    from scenescope.device import resolve_device
     from scenescope.drawing.charts import draw_confusion
     from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.evaluator import evaluate as evaluate_network
     from scenescope.evaluation.processes import joined_processes
     from scenescope.evaluation.scores import Scores
     from scenescope.files import output_directory, write_text
-    from scenescope.inference.exported import load_for_inference
+    from scenescope.inference.segmenter import Segmenter
+    from scenescope.training.memory import keep_freed_memory
     from scenescope.workflows.evaluation_report import PictureScores, write_evaluation_report
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
-    chosen_device = resolve_device(device)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
     pictures = None if report is None else PictureScores(dataset.classes.names)
     if pictures is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ScenescopeError("--report looks at every picture in one process; run it without torchrun.")
     along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
-    loaded = load_for_inference(model, device=chosen_device)
-    difference = class_difference(loaded.classes.names, dataset.classes.names)
+    keep_freed_memory()
+    segmenter = Segmenter.load(model, device, precision, settings=settings)
+    difference = class_difference(segmenter.classes.names, dataset.classes.names)
     with contextlib.ExitStack() as places:
         for place in (output, report):
             # Before the work: that a folder cannot be written is to be known early.
@@ -121,10 +123,8 @@ def evaluate(
                 print(visible(f"note: {difference}."), file=sys.stderr)
             with _progress(console) as progress:
                 confusion = evaluate_network(
-                    loaded.network,
+                    segmenter,
                     dataset,
-                    settings,
-                    chosen_device,
                     batch_size=batch_size,
                     workers=workers,
                     rank=rank,
@@ -145,7 +145,8 @@ def evaluate(
                 "data": source,
                 "split": split,
                 "images": len(dataset),
-                "model": str(loaded.directory),
+                "model": str(segmenter.source),
+                "precision": segmenter.precision,
                 "classes": list(names),
                 "settings": dataclasses.asdict(settings),
                 "scores": scores.to_json(),
@@ -155,9 +156,7 @@ def evaluate(
             write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
             draw_confusion(confusion.counts(), names, output / "confusion.png")
         if report is not None and pictures is not None:
-            page = write_evaluation_report(
-                report, loaded, dataset, scores, pictures, dataclasses.asdict(settings), f"{source}, {split}"
-            )
+            page = write_evaluation_report(report, segmenter, dataset, scores, pictures, f"{source}, {split}")
             console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 

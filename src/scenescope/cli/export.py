@@ -45,7 +45,7 @@ def export(
         )
     from scenescope.checkpoints.model_directory import load_model, require_classes
     from scenescope.data.catalog import open_dataset, parse_source
-    from scenescope.export import LARGEST_DIFFERENCE, export_onnx, installed_runtimes, quantize, spread, verify
+    from scenescope.export import LARGEST_DIFFERENCE, export_onnx, quantize, spread, verify
     from scenescope.files import write_atomically
 
     splits = [open_dataset(*parse_source(data), split) for split in ("train", "val")] if data is not None else []
@@ -53,14 +53,14 @@ def export(
     for split in splits:
         require_classes(loaded.network, split.classes, f"the data set {data}")
     content = export_onnx(loaded.network, loaded.classes)
-    agreements = verify(loaded.network, content, installed_runtimes())
+    agreements = verify(loaded.network, content)
     for each in agreements:
         _tell(each)
     worst = max(agreements, key=lambda each: each.difference)
     if not worst.difference < LARGEST_DIFFERENCE:  # a NaN is no agreement either
         raise ScenescopeError(
             f"The exported file differs from torch by {worst.difference:.1e} of the largest logit at"
-            f" {worst.size[0]} x {worst.size[1]} in {worst.runtime}, more than {LARGEST_DIFFERENCE:.0e}; it was not"
+            f" {worst.size[0]} x {worst.size[1]}, more than {LARGEST_DIFFERENCE:.0e}; it was not"
             " written. Upgrade torch and onnxruntime, or report the model."
         )
     if splits:
@@ -75,7 +75,7 @@ def export(
 def _tell(agreement: Agreement) -> None:
     height, width = agreement.size
     print(
-        f"{agreement.runtime:12}{height:4} x {width:<4} logits within {agreement.difference:.1e} of torch's,"
+        f"{height:4} x {width:<4} logits within {agreement.difference:.1e} of torch's,"
         f" same class at {agreement.same_labels:.2%} of the pixels"
     )
 
@@ -84,6 +84,8 @@ def _mean_iou(content: bytes, dataset: SceneDataset) -> float:
     from scenescope.evaluation.evaluator import evaluate
     from scenescope.evaluation.scores import Scores
     from scenescope.inference.exported import open_exported
+    from scenescope.inference.segmenter import Segmenter
 
-    confusion = evaluate(open_exported(content, "the exported file").network, dataset)
+    exported = open_exported(content, "the exported file")
+    confusion = evaluate(Segmenter(exported, exported.classes), dataset)
     return Scores.from_matrix(confusion, dataset.classes.names).mean_iou or 0.0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scenescope.cli.inference_options import DeviceOption
+from scenescope.cli.inference_options import DeviceOption, PrecisionOption
 from scenescope.errors import CheckpointError
 
 DEMO_MODEL = Path("demo/run/best")
@@ -33,6 +33,7 @@ def page(
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Serve a page on this machine: drop a photograph, click a pixel, see what it attends to. Ctrl-C ends it."""
     from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
@@ -49,7 +50,7 @@ def page(
                 f" --model DIR (RUN/best of a training), or {HOW_TO_GET_THE_BOX}."
             )
         names = [str(DEMO_MODEL)]
-    segmenters = {name: Segmenter.load(name, device) for name in names}
+    segmenters = {name: Segmenter.load(name, device, precision) for name in names}
     session = Session(segmenters, open_dataset("scenes", "", "test")[0].image)
     with PageServer(session, port, host_name or ()) as server:
         print(f"The page is at {server.url}; Ctrl-C ends it.", flush=True)

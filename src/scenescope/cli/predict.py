@@ -14,6 +14,7 @@ from scenescope.cli.inference_options import (
     DeviceOption,
     FlipOption,
     ModelOption,
+    PrecisionOption,
     ProtocolOption,
     ScalesOption,
     StrideOption,
@@ -47,6 +48,7 @@ def predict(
     stride: StrideOption = None,
     base_size: BaseSizeOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> None:
     """Segment pictures. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
     from scenescope.data.images import MAX_PIXELS
@@ -54,11 +56,13 @@ def predict(
     from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
     from scenescope.inference.inputs import find_pictures
     from scenescope.inference.segmenter import Segmenter
+    from scenescope.training.memory import keep_freed_memory
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     pictures = find_pictures(images, output)
     require_free(pictures, output, wanted_endings(probabilities, overlay))
-    segmenter = Segmenter.load(model, device, settings)
+    keep_freed_memory()
+    segmenter = Segmenter.load(model, device, precision, settings=settings)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     shown = track(pictures, "predicting", console=console, transient=True) if console.is_terminal else pictures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -18,16 +19,16 @@ from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.checks import require_network
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
-from scenescope.inference.predictor import InferenceSettings, predict_labels
+from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE
 from scenescope.models.network import SegmentationNetwork
 
 
 def evaluate(
-    network: SegmentationNetwork,
+    model: Segmenter | SegmentationNetwork,
     dataset: SceneDataset,
     settings: InferenceSettings | None = None,
-    device: torch.device | str = "cpu",
     *,
     batch_size: int = 1,
     workers: int = 0,
@@ -38,13 +39,14 @@ def evaluate(
     boundary: BoundaryCounts | None = None,
     each: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> ConfusionMatrix:
-    """Compare a network's predictions with the labels of a data set, at the labels' own size.
+    """Compare a model's predictions with the labels of a data set, at the labels' own size.
 
     Neither a generator of random numbers nor the mode of any module is changed, so a training can evaluate at
     any time.
 
     Args:
-        network: on ``device``.
+        model: a network, where it is and as it is, or a Segmenter with a form and settings of its own.
+        settings: of a network.
         batch_size: at most so many images at once; only neighbours of one size share a batch.
         workers: processes that read images; 0 reads in this one.
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
@@ -62,24 +64,28 @@ def evaluate(
         DataError: a picture or mask is not fit; the message names the file.
         ImageError: a picture needs more memory than there is.
     """
-    require_network(network)
-    require_classes(network, dataset.classes, f"the data set {dataset.root or dataset.split}")
-    device = torch.device(device)
-    confusion = ConfusionMatrix(network.num_classes, device)
+    source = f"the data set {dataset.root or dataset.split}"
+    if not isinstance(model, Segmenter):
+        require_network(model)
+        require_classes(model, dataset.classes, source)
+        model = Segmenter(model, dataset.classes, settings=settings)
+    require_classes(model.form, dataset.classes, source)
+    device = model.device
+    confusion = ConfusionMatrix(len(model.classes), device)
     share = _Share(dataset, range(rank, len(dataset), world_size))
     if progress:
         progress(0, len(share))
     done = 0
-    with evaluating(network):
+    with evaluating(model.form):
         # Sizes are known only once read, so images are read one by one and stacked afterwards.
         singles = load_batches(share, [[position] for position in range(len(share))], workers, stop=stop)
-        for images, labels in _batches(singles, batch_size):
+        for images, labels in _batches(_read_ahead(singles), batch_size):
             if stop is not None and stop():
                 break
             height, width = images.shape[-2:]
             what = f"A picture of {width} x {height} pixels"
             with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
-                labels, predictions = labels.to(device), predict_labels(network, images.to(device), settings)
+                labels, predictions = labels.to(device), model.labels(images.to(device))
             confusion.update(labels, predictions)
             if boundary is not None:
                 boundary.update(labels, predictions)
@@ -119,6 +125,15 @@ class _Share(Dataset[Sample]):
 
     def __getitem__(self, position: int) -> Sample:
         return whole_sample(self.dataset[self.indices[position]])
+
+
+def _read_ahead(singles: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield images while a thread reads the next."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(next, singles, None)
+        while (single := ahead.result()) is not None:
+            ahead = reader.submit(next, singles, None)
+            yield single
 
 
 def _batches(singles: Iterable[Batch], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

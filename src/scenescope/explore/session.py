@@ -164,7 +164,7 @@ class Session:
             raise ImageError("This picture is no longer kept; open it again.")
         key = (picture, model)
         if key not in self._views:
-            self._views[key] = attend(self.models[model].network, self._pictures[picture])
+            self._views[key] = attend(self.models[model], self._pictures[picture])
             while len(self._views) > VIEWS:
                 self._views.popitem(last=False)
         self._views.move_to_end(key)

@@ -21,7 +21,6 @@ from scenescope.attention.position import PositionAttention
 from scenescope.attention.squeeze import SqueezeAttention
 from scenescope.attention.squeeze_excitation import SqueezeExcitation
 from scenescope.cells import Cells
-from scenescope.device import Precision
 from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centres import ChannelCentres, PositionCentres
@@ -32,7 +31,7 @@ from scenescope.explore.squeeze import HeadView
 from scenescope.inference.banded import banded_argmax, logits_at
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.modes import evaluating
-from scenescope.inference.segmenter import Picture, picture_array
+from scenescope.inference.segmenter import Picture, Segmenter, picture_array
 from scenescope.models.network import SegmentationNetwork
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -167,23 +166,22 @@ class View:
         return self._all(kind, what)[0]
 
 
-def attend(network: SegmentationNetwork, image: Picture, *, precision: Precision = "float32") -> View:
+def attend(model: Segmenter | SegmentationNetwork, image: Picture) -> View:
     """Look at a picture once, and keep what the attention of the network saw.
 
     No N x N matrix is formed, here or in what is asked of the view later. Several threads may look through one network
     at once, beside others that predict with it.
 
     Args:
-        network: any of the catalogue; those without attention give their labels only. What ``torch.compile`` or a
-            ``DataParallel`` made of one is looked into without it.
+        model: any of the catalogue, or a Segmenter, whose form is looked into; those without attention give their
+            labels only. What ``torch.compile`` or a ``DataParallel`` made of a network is looked into without it.
         image: H x W x 3 uint8 RGB, or a file or Pillow image as ``Segmenter.predict`` takes it.
-        precision: of the heavy operations of this one pass; energies and maps are float32 in any case.
 
     Raises:
         ImageError: the picture cannot be read, is an array of another shape or type, or too large for the memory.
         ModelError: the network is none of scenescope's.
     """
-    network = _own_network(network)
+    network = _form_to_look_into(model) if isinstance(model, Segmenter) else _own_network(model)
     pixels = picture_array(image).copy()  # the view outlives what the caller does with the array
     height, width = pixels.shape[:2]
     device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
@@ -192,12 +190,19 @@ def attend(network: SegmentationNetwork, image: Picture, *, precision: Precision
         memory_errors(ImageError, what, "scale the picture down"),
         _inputs_kept(network) as (inputs, stages),
         evaluating(network),
-        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+        torch.autocast(device.type, torch.bfloat16, enabled=getattr(model, "precision", None) == "bfloat16"),
     ):
         batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).to(device)
         logits = network.low_resolution(network.prepare(batch)).logits
         labels = banded_argmax(logits, (height, width), network.cells(logits, (height, width)))
     return View(network, pixels, labels[0].cpu().numpy(), logits, _with_unused_heads(network, inputs, stages))
+
+
+def _form_to_look_into(segmenter: Segmenter) -> SegmentationNetwork:
+    """Return what answers, unless it lacks attention that the network has and a prediction does without."""
+    forms = [_own_network(each) for each in (segmenter.form, segmenter.network) if isinstance(each, nn.Module)]
+    kept = [sum(isinstance(module, tuple(_NETWORKS_WITH)) for module in form.modules()) for form in forms]
+    return forms[0] if kept[0] == kept[-1] else forms[-1]
 
 
 def _own_network(network: nn.Module) -> SegmentationNetwork:
@@ -213,7 +218,7 @@ def _own_network(network: nn.Module) -> SegmentationNetwork:
         )
     raise ModelError(
         f"{name} cannot be looked into; give a network of scenescope, such as create_model(...),"
-        " load_model(...).network or Segmenter.load(...).network."
+        " load_model(...).network, or a Segmenter."
     )
 
 

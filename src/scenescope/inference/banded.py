@@ -45,7 +45,8 @@ def banded_argmax(logits: Tensor, size: tuple[int, int], cells: Cells) -> Tensor
     height, width = size
     left, shares = _lower(cells, 1, width, columns, logits.device)
     logits = logits.float()
-    wide = torch.lerp(logits[..., left], logits[..., (left + 1).clamp(max=columns - 1)], shares)
+    wide = logits.index_select(3, left)
+    wide.lerp_(logits.index_select(3, (left + 1).clamp(max=columns - 1)), shares)
     upper, shares = _lower(cells, 0, height, rows, logits.device)
     bands = torch.bincount(upper, minlength=rows).tolist()
     labels = torch.empty(batch, height, width, dtype=torch.uint8, device=logits.device)

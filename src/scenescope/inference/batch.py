@@ -1,4 +1,8 @@
-"""Predictions for many pictures, going on past those that fail, and a summary of them."""
+"""Predictions for many pictures, going on past those that fail, and a summary of them.
+
+While one picture is segmented, the next is read and the last is written, each in a thread: decoding, encoding and
+hashing leave Python's lock alone.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,15 @@ import csv
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.errors import ImageError, ScenescopeError, StorageError
@@ -22,10 +32,14 @@ from scenescope.files import (
 )
 from scenescope.inference.inputs import ENDINGS, LABELS, OVERLAY, PROBABILITIES, PictureFile
 from scenescope.inference.memory import memory_errors
+from scenescope.inference.prediction import Prediction
 from scenescope.inference.record import Entry, Record, content_of, fingerprint
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import Segmenter, picture_array
 
 SUMMARY = "summary.csv"
+
+READ_AHEAD = 2**24
+"""Pixels of a picture that may be held beside the one that is segmented; a larger one is treated alone."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Cells that begin like this are run by spreadsheets."""
@@ -98,24 +112,41 @@ def predict_files(
         with storage_errors(record.path):
             record.path.touch()
         work = _Work(segmenter, record, endings, max_pixels, resume, fingerprint(segmenter), _digest(header))
+
+        def keep(picture: PictureFile, written: Future[_Written]) -> None:
+            try:
+                entry, note = written.result()
+            except ScenescopeError as error:
+                if _concerns_all(error):
+                    raise
+                told = str(error) if str(picture.path) in str(error) else f"{picture.path}: {error}"
+                result.failed.append((picture, told))
+            else:
+                result.done.append(picture)
+                result.notes += [note] if note else []
+                rows[picture.name] = [str(picture.path), *entry.row[1:]]
+
         try:
-            for picture in pictures:
-                try:
-                    entry = work.entry(picture)
-                    result.notes += _notes(picture.path, max_pixels)
-                except ScenescopeError as error:
-                    if _concerns_all(error):
-                        raise
-                    told = str(error) if str(picture.path) in str(error) else f"{picture.path}: {error}"
-                    result.failed.append((picture, told))
-                else:
-                    result.done.append(picture)
-                    rows[picture.name] = [str(picture.path), *entry.row[1:]]
+            work.predict(pictures, keep)
         finally:
             if result.done or result.failed or not (output / SUMMARY).exists():
                 failed = {picture.name for picture, _ in result.failed}
                 _write_csv(output / SUMMARY, [header, *work.older_rows({*rows, *failed}), *rows.values()])
     return result
+
+
+class _Read(NamedTuple):
+    """A picture that is done or read: its entry, else the SHA-256 of its file and, unless it is large, its pixels."""
+
+    entry: Entry | None
+    content: str
+    image: npt.NDArray[np.uint8] | None
+    note: str
+
+
+class _Written(NamedTuple):
+    entry: Entry
+    note: str
 
 
 @dataclass
@@ -131,14 +162,57 @@ class _Work:
     header: str
     tidied: set[Path] = field(default_factory=set)
 
-    def entry(self, picture: PictureFile) -> Entry:
-        """Return the entry of a picture that is done, or is predicted now."""
+    def predict(self, pictures: Iterable[PictureFile], keep: Callable[[PictureFile, Future[_Written]], None]) -> None:
+        """Predict pictures and have kept what became of each, in order; also of what is being written at the end."""
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            written: tuple[PictureFile, Future[_Written]] | None = None
+            try:
+                for picture, read in _read_ahead(reader, self._read, pictures):
+                    future = self._predicted(picture, read, writer)
+                    # One is written at a time: more would have to be held.
+                    before, written = written, (picture, future)
+                    if before is not None:
+                        keep(*before)
+            finally:
+                if written is not None:
+                    keep(*written)
+
+    def _predicted(self, picture: PictureFile, read: Future[_Read], writer: Executor) -> Future[_Written]:
+        failed: Future[_Written] = Future()
+        try:
+            found = read.result()
+            if found.entry is not None:
+                return writer.submit(_Written, found.entry, found.note)
+            asked = PROBABILITIES in self.endings
+            with self._memory_errors(picture):
+                # What is too large to be read ahead is read here.
+                image = picture.path if found.image is None else found.image
+                prediction = self.segmenter.predict(image, probabilities=asked, max_pixels=self.max_pixels)
+            future = writer.submit(self._write, picture, found, prediction)
+        except ScenescopeError as error:
+            failed.set_exception(error)
+            return failed
+        if found.image is None:
+            wait([future])
+        return future
+
+    def _read(self, picture: PictureFile) -> _Read:
+        """Find the entry of a picture that is done, or read it."""
         if picture.problem is not None:
             raise ImageError(picture.problem)
-        entry = self.record.find_done(picture, self.made_by, self.endings) if self.resume else None
-        # Whatever needs the memory, reading, predicting or writing, costs this picture alone.
-        with memory_errors(ImageError, str(picture.path), "look at it through a window, such as --window 768"):
-            return entry or self._predict(picture)
+        if self.resume and (entry := self.record.find_done(picture, self.made_by, self.endings)):
+            return _Read(entry, "", None, _note(picture.path, self.max_pixels)[0])
+        self.record.require_ours(picture, self.endings)
+        # Taken before it is read: a picture that changes in between will not pass for this one.
+        content = content_of(picture.path)
+        note, pixels = _note(picture.path, self.max_pixels)
+        with self._memory_errors(picture):
+            image = picture_array(picture.path, self.max_pixels) if pixels <= READ_AHEAD else None
+        return _Read(None, content, image, note)
+
+    def _memory_errors(self, picture: PictureFile) -> AbstractContextManager[None]:
+        """Whatever needs the memory, reading, predicting or writing, costs this picture alone."""
+        return memory_errors(ImageError, str(picture.path), "look at it through a window, such as --window 768")
 
     def older_rows(self, without: set[str]) -> list[list[str]]:
         """Return the rows of what earlier calls have left, as far as it is there and of the same classes."""
@@ -150,17 +224,12 @@ class _Work:
             and (self.record.folder / f"{name}{LABELS}").is_file()
         ]
 
-    def _predict(self, picture: PictureFile) -> Entry:
-        """Write what is written about a picture. In a function, so that its arrays are gone before the next is read."""
-        self.record.require_ours(picture, self.endings)
-        # Taken before it is read: a picture that changes in between will not pass for this one.
-        content = content_of(picture.path)
+    def _write(self, picture: PictureFile, found: _Read, prediction: Prediction) -> _Written:
+        """Write what is written about a picture."""
         place = self.record.folder / picture.name
         if place.parent not in self.tidied:
             remove_partial(place.parent)
             self.tidied.add(place.parent)
-        asked = PROBABILITIES in self.endings
-        prediction = self.segmenter.predict(picture.path, probabilities=asked, max_pixels=self.max_pixels)
         height, width = prediction.labels.shape
         shares = [f"{share:.6f}" for share in prediction.shares().values()]
         row = [str(picture.path), f"{picture.name}{LABELS}", str(width), str(height), *shares]
@@ -168,12 +237,34 @@ class _Work:
         def record(temporaries: Mapping[Path, Path]) -> None:
             files = {path.name.removeprefix(place.name): sha256(written) for path, written in temporaries.items()}
             image = os.path.abspath(picture.path)
-            entry = Entry(picture.name, image, content, self.made_by, self.header, row, files)
+            entry = Entry(picture.name, image, found.content, self.made_by, self.header, row, files)
             self.record.add(entry)
             self.record.remove_others(entry, ENDINGS)
 
-        prediction.save(place.parent, place.name, overlay=OVERLAY in self.endings, before=record)
-        return self.record.entries[picture.name]
+        with self._memory_errors(picture):
+            prediction.save(place.parent, place.name, overlay=OVERLAY in self.endings, before=record)
+        return _Written(self.record.entries[picture.name], found.note)
+
+
+def _read_ahead(
+    reader: Executor, read: Callable[[PictureFile], _Read], pictures: Iterable[PictureFile]
+) -> Iterator[tuple[PictureFile, Future[_Read]]]:
+    """Yield each picture when the reading of the next has begun."""
+    remaining = iter(pictures)
+    held: tuple[PictureFile, Future[_Read]] | None = None
+    while True:
+        try:
+            picture = next(remaining)
+        except BaseException as error:  # Ctrl-C as well: what is read already is predicted first
+            if held is not None:
+                yield held
+            if isinstance(error, StopIteration):
+                return
+            raise
+        ahead = picture, reader.submit(read, picture)
+        if held is not None:
+            yield held
+        held = ahead
 
 
 def _concerns_all(error: ScenescopeError) -> bool:
@@ -181,11 +272,15 @@ def _concerns_all(error: ScenescopeError) -> bool:
     return isinstance(error, StorageError) and getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
 
 
-def _notes(path: Path, max_pixels: int) -> list[str]:
-    """Say that a file holds further pages, as TIFF and GIF may. The second picture of a telephone's JPEG is none."""
+def _note(path: Path, max_pixels: int) -> tuple[str, int]:
+    """Say that a file holds further pages, as TIFF and GIF may, and return its pixels.
+
+    The second picture of a telephone's JPEG is no page.
+    """
     with opened(path, max_pixels) as picture:
         several = getattr(picture, "is_animated", False) and picture.format != "MPO"
-    return [f"{path} holds several pages or frames; the first is predicted."] if several else []
+        pixels = picture.width * picture.height
+    return (f"{path} holds several pages or frames; the first is predicted." if several else ""), pixels
 
 
 def _digest(header: list[str]) -> str:

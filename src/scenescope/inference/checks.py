@@ -8,16 +8,17 @@ from torch import Tensor, nn
 from scenescope.errors import ImageError, ModelError
 
 _NEEDED = ("num_classes", "align_corners", "prepare", "low_resolution", "cells")
-"""What a prediction asks of a network besides calling it."""
+"""What a prediction asks of a network besides calling it; an exported file has the first three."""
 
 
-def require_network(network: nn.Module) -> None:
+def require_network(network: object) -> None:
     """Refuse a module that is no ``SegmentationNetwork`` and has not what one has.
 
     Raises:
         ModelError: it lacks something.
     """
-    missing = [name for name in _NEEDED if not hasattr(network, name)]
+    needed = _NEEDED if isinstance(network, nn.Module) else _NEEDED[:3]
+    missing = [name for name in needed if not hasattr(network, name)]
     if not missing:
         return
     kind = type(network).__name__

@@ -1,4 +1,4 @@
-"""Exported files: a network in ONNX, run by onnxruntime or OpenVINO in the place of torch."""
+"""Exported files: a network in ONNX, run by onnxruntime in the place of torch."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import hashlib
 import importlib.util
 import json
 import os
-import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from scenescope.backbones.build import Backbone
-from scenescope.checkpoints.model_directory import LoadedModel, load_model
-from scenescope.errors import CheckpointError, ModelError, ScenescopeError, nearest
+from scenescope.errors import CheckpointError, ModelError, ScenescopeError
 from scenescope.inference.memory import lacks_memory
 from scenescope.inference.onnx_file import refuse_more_than_layers, try_once
 from scenescope.labels import Classes
@@ -36,51 +32,59 @@ INPUT, OUTPUT = "images", "logits"
 FACTS = ("scenescope", "model", "names", "palette", "mean", "std", "align_corners")
 """What a file must tell besides its weights, as JSON; "scenescope" is the version of this list."""
 
-Runtime = Literal["onnxruntime", "openvino"]
 _Array = npt.NDArray[np.float32]
 _Run = Callable[[_Array], _Array]
 
 
-class ExportedNetwork(SegmentationNetwork):
-    """A network in a file that answers at the size of its pictures; it cannot be trained or looked into.
+class ExportedModel:
+    """A network in a file, run in the place of torch: it answers at the size of its images, and cannot be looked into.
 
     Args:
         run: B x 3 x H x W prepared pixels to B x K x H x W logits.
         mean: per RGB channel, in units of [0, 1].
         std: likewise.
-        num_classes: K.
-        align_corners: how whoever resizes pictures or logits besides should do it.
+        classes: names and colors of the K classes.
+        align_corners: how whoever resizes images or logits besides should do it.
+        config: of the network that is in the file.
+        digest: SHA-256 of the file.
     """
 
-    def __init__(self, run: _Run, mean: Any, std: Any, *, num_classes: int, align_corners: bool) -> None:
-        super().__init__(
-            _Ran(run, mean, std, num_classes), _Answered(), num_classes=num_classes, align_corners=align_corners
-        )
+    def __init__(
+        self,
+        run: _Run,
+        mean: Sequence[float],
+        std: Sequence[float],
+        classes: Classes,
+        *,
+        align_corners: bool,
+        config: Mapping[str, Any],
+        digest: str,
+    ) -> None:
+        self.run = run
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.classes, self.num_classes = classes, len(classes)
+        self.align_corners = align_corners
+        self.config = dict(config)
+        self.digest = digest
 
-    def low_resolution(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
-        """Return the file's answer, at the size of the images.
+    def prepare(self, images: Tensor) -> Tensor:
+        """Normalise uint8 RGB images B x 3 x H x W as ``SegmentationNetwork.prepare`` does."""
+        mean, std = (torch.tensor(numbers, device=images.device).view(1, 3, 1, 1) for numbers in (self.mean, self.std))
+        return (images.float() / 255 - mean) / std
+
+    def __call__(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
+        """Return the file's answer to B x 3 x H x W prepared pixels.
 
         Raises:
             ModelError: asked to stretch logits, which the file has drawn already.
+            CheckpointError: the answer is none.
         """
         if stretch:
             raise ModelError(
                 "An exported file draws its cells where they look and cannot stretch them, as --protocol official and"
                 " mmseg do; name the model directory that it was made of, or leave the protocol out."
             )
-        return super().low_resolution(images)
-
-
-class _Ran(Backbone):
-    """In the place of a backbone: what is normalised how, and the file's answer."""
-
-    def __init__(self, run: _Run, mean: Any, std: Any, num_classes: int) -> None:
-        nn.Module.__init__(self)
-        self.run, self.mean, self.std, self.num_classes = run, tuple(mean), tuple(std), num_classes
-        self.strides = (1,)  # it answers at the size of its images
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        # The file runs on the processor, wherever the pictures are.
+        # The file runs on the processor, wherever the images are.
         answer = self.run(images.cpu().contiguous().numpy())
         expected = (images.shape[0], self.num_classes, *images.shape[2:])
         if answer.shape != expected or answer.dtype != np.float32:
@@ -88,64 +92,39 @@ class _Ran(Backbone):
                 f"The exported model answers {answer.dtype} {answer.shape} where its names and the pictures ask for "
                 f"float32 {expected}; export the model again."
             )
-        return [torch.from_numpy(answer).to(images.device)]
+        return SegmentationOutput(torch.from_numpy(answer).to(images.device), {})
 
 
-class _Answered(nn.Module):
-    """In the place of a head."""
-
-    def forward(self, features: list[Tensor]) -> SegmentationOutput:
-        return SegmentationOutput(features[0], {})
-
-
-def load_for_inference(name: str | Path | None = None, *, device: str | torch.device = "cpu") -> LoadedModel:
-    """Load an exported file by its path, or a model as ``load_model`` does.
-
-    Raises:
-        CheckpointError: there is no such model or it is damaged.
-    """
-    if name is not None and str(name).endswith(SUFFIX) and not str(name).startswith("hub:"):
-        return load_exported(Path(name))
-    return load_model(name, device=device)
-
-
-def load_exported(path: Path, runtime: Runtime = "onnxruntime", precision: str = "f32") -> LoadedModel:
+def load_exported(path: Path) -> ExportedModel:
     """Load a file that ``scenescope export`` has written; it runs on the processor.
 
     Args:
         path: the .onnx file.
-        runtime: what runs it, ``onnxruntime`` or ``openvino``, which may refuse images with a side of one pixel.
-        precision: number format of OpenVINO, ``f32`` or ``bf16``.
 
     Raises:
         CheckpointError: there is no such file, or it is none of scenescope's.
-        ScenescopeError: the runtime is unknown or not installed.
+        ScenescopeError: onnxruntime is not installed.
     """
     if not path.is_file():
         raise CheckpointError(f"There is no exported model {path}; make one with scenescope export MODEL {path}.")
     if path.stat().st_size > LARGEST_FILE:
         raise CheckpointError(f"{path} is larger than an ONNX file can be, 2 GiB; export the model again.")
-    return open_exported(path.read_bytes(), path, runtime, precision)
+    return open_exported(path.read_bytes(), path)
 
 
-def open_exported(
-    content: bytes, path: str | Path, runtime: Runtime = "onnxruntime", precision: str = "f32"
-) -> LoadedModel:
-    """Make a network of what an exported file holds; see ``load_exported``.
+def open_exported(content: bytes, path: str | Path) -> ExportedModel:
+    """Open what an exported file holds; see ``load_exported``.
 
     Args:
         content: of the file.
         path: what messages call it.
     """
-    if runtime not in get_args(Runtime):
-        known = get_args(Runtime)
-        raise ScenescopeError(f"There is no runtime {runtime!r}.{nearest(runtime, known)} Known: {', '.join(known)}.")
-    require_packages("onnxruntime", runtime)
+    require_packages("onnxruntime")
     refuse_more_than_layers(content, path)
     try:
         answer = try_once(content, {INPUT: np.zeros((1, 3, *TRIAL), np.float32)}, OUTPUT)
-        run = OpenedFile(content, path, runtime, precision)
-    except Exception as error:  # each runtime has errors of its own
+        run = OpenedFile(content, path)
+    except Exception as error:  # onnxruntime has errors of its own
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path} is not a whole ONNX file ({reason}); export the model again.") from error
     try:
@@ -153,20 +132,23 @@ def open_exported(
         if told["scenescope"] > FORMAT:
             raise CheckpointError(f"{path} was written by a newer scenescope; upgrade this one.")
         classes = Classes.named(told["names"], told["palette"])
-        align_corners = bool(told["align_corners"])
         mean, std = _per_channel(told["mean"]), _per_channel(told["std"])
-        network = ExportedNetwork(run, mean, std, num_classes=len(classes), align_corners=align_corners)
-        network.config = dict(told["model"])
         if answer.shape != (1, len(classes), *TRIAL) or answer.dtype != np.float32 or not min(std) > 0:
             raise ValueError(f"{len(classes)} names, an answer of {answer.dtype} {answer.shape}, std {std}")
-        # The file is the weights: what tells networks apart by their state must find it there.
-        network.register_buffer("file", torch.tensor(list(hashlib.sha256(content).digest()), dtype=torch.uint8))
+        return ExportedModel(
+            run,
+            mean,
+            std,
+            classes,
+            align_corners=bool(told["align_corners"]),
+            config=dict(told["model"]),
+            digest=hashlib.sha256(content).hexdigest(),
+        )
     except CheckpointError:
         raise
     except Exception as error:  # anything may stand in a file
         reason = " ".join(repr(error).split())[:160]
         raise CheckpointError(f"{path} was not written by scenescope export ({reason}); export the model.") from error
-    return LoadedModel(network.eval(), classes, {}, Path(path))
 
 
 def _per_channel(numbers: Any) -> tuple[float, float, float]:
@@ -200,26 +182,33 @@ def require_packages(*packages: str) -> None:
     """
     missing = [package for package in dict.fromkeys(packages) if importlib.util.find_spec(package) is None]
     if missing:
-        extras = "export,openvino" if "openvino" in missing else "export"
         raise ScenescopeError(
-            f"Exported models need {' and '.join(missing)}, which is not installed: pip install 'scenescope[{extras}]'."
+            f"Exported models need {' and '.join(missing)}, which is not installed: pip install 'scenescope[export]'."
         )
 
 
 class OpenedFile:
-    """An exported file in a runtime, for any number of threads; its pickles and copies open it again.
+    """An exported file in onnxruntime, for any number of threads; its pickles and copies open it again.
 
     Attributes:
         facts: what the file tells besides its weights.
     """
 
-    def __init__(self, content: bytes, path: str | Path, runtime: Runtime, precision: str) -> None:
-        self._arguments = (content, path, runtime, precision)
+    def __init__(self, content: bytes, path: str | Path) -> None:
+        self._arguments = (content, path)
         self._open()
 
     def _open(self) -> None:
-        content, self._path, runtime, precision = self._arguments
-        self._run, self.facts = _OPENERS[runtime](content, precision)
+        import onnxruntime
+
+        content, self._path = self._arguments
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # What is wrong is in the exception; warnings speak of the graph and not to its user.
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self.facts: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -235,8 +224,8 @@ class OpenedFile:
         if self._process != os.getpid():  # forked: the runtime's threads stayed behind
             self._open()
         try:
-            return self._run(images)
-        except Exception as error:  # each runtime has errors of its own
+            logits: _Array = self._session.run([OUTPUT], {INPUT: images})[0]
+        except Exception as error:  # onnxruntime has errors of its own
             if lacks_memory(error):
                 raise MemoryError from error
             reason = " ".join(str(error).split())[:160]
@@ -244,47 +233,4 @@ class OpenedFile:
                 f"{self._path} has no answer to {images.shape[0]} pictures of {images.shape[3]} x {images.shape[2]} "
                 f"({reason}); export the model again."
             ) from error
-
-
-def _with_onnxruntime(content: bytes, precision: str) -> tuple[_Run, dict[str, str]]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 4  # what is wrong is in the exception; warnings speak of the graph and not to its user
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def run(images: _Array) -> _Array:
-        logits: _Array = session.run([OUTPUT], {INPUT: images})[0]
         return logits
-
-    return run, session.get_modelmeta().custom_metadata_map
-
-
-def _with_openvino(content: bytes, precision: str) -> tuple[_Run, dict[str, str]]:
-    # OpenVINO reports its use over the network where it finds this package, and does without where it does not.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: there is none
-    import openvino
-
-    core = openvino.Core()
-    model = core.read_model(content, b"")
-    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = core.compile_model(model, "CPU", settings)
-    facts = model.get_rt_info()["framework"]
-    # One call at a time, since requests of several threads may wait for each other without end; and a request for each
-    # call, since one that has no answer to an image gives that to the image before.
-    lock = threading.Lock()
-
-    def run(images: _Array) -> _Array:
-        with lock:
-            logits: _Array = compiled.create_infer_request().infer(images)[OUTPUT]
-        return logits
-
-    return run, {key: facts[key].value for key in facts}
-
-
-_OPENERS: dict[Runtime, Callable[[bytes, str], tuple[_Run, dict[str, str]]]] = {
-    "onnxruntime": _with_onnxruntime,
-    "openvino": _with_openvino,
-}

@@ -16,14 +16,15 @@ _lookers: Counter[nn.Module] = Counter()
 
 
 @contextlib.contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: object) -> Iterator[None]:
     """Put a network into eval mode without gradients, and every submodule back into its own mode afterwards.
 
     Modules differ within one network: norms that are frozen in training stay in eval mode. Where several threads look
     at once, the last one puts them back.
     """
     with _changing:
-        training = [module for module in network.modules() if module.training or module in _lookers]
+        modules = network.modules() if isinstance(network, nn.Module) else ()
+        training = [module for module in modules if module.training or module in _lookers]
         for module in training:
             module.training = False
         _lookers.update(training)

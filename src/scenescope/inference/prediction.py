@@ -94,7 +94,8 @@ class Prediction:
             if overlay:
                 try:
                     with memory_errors(ImageError, f"The overlay {laid_over}", _WITHOUT_OVERLAY):
-                        files.write(laid_over, partial(self.overlay().save, format="PNG"))
+                        # Four times as fast as the default, a tenth larger.
+                        files.write(laid_over, partial(self.overlay().save, format="PNG", compress_level=1))
                 except ImageError as error:
                     # The labels may be the work of hours: they are kept.
                     lacking = error

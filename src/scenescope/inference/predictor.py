@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.checks import require_finite, require_images, require_network
+from scenescope.inference.exported import ExportedModel
 from scenescope.inference.modes import evaluating
 from scenescope.inference.settings import Border, InferenceSettings
 from scenescope.models.network import SegmentationNetwork
@@ -24,11 +25,14 @@ __all__ = ["InferenceSettings", "predict_labels", "predict_logits", "window_star
 _LARGEST_EXPONENT = 80.0
 """float32 ends near exp(88), and sums over scales and classes must fit as well."""
 
-_Answer = Callable[[SegmentationNetwork, Tensor], Tensor]
+Model = SegmentationNetwork | ExportedModel
+"""What predicts."""
+
+_Answer = Callable[[Model, Tensor], Tensor]
 """What a network says of B x 3 x h x w prepared pixels: B x K x h x w."""
 
 
-def predict_logits(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
+def predict_logits(network: Model, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
     """Score every pixel of a batch of pictures; the network is in eval mode meanwhile.
 
     Args:
@@ -59,7 +63,7 @@ def predict_logits(network: SegmentationNetwork, images: Tensor, settings: Infer
         return total / (total.sum(dim=1, keepdim=True) if settings.combine == "exp" else len(settings.scales))
 
 
-def predict_labels(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
+def predict_labels(network: Model, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
     """Give every pixel of a batch of pictures a class: the largest of ``predict_logits``, with less time and memory.
 
     Where the settings ask for one look at the picture in its own size, whole or through windows, logits of full size
@@ -80,11 +84,14 @@ def predict_labels(network: SegmentationNetwork, images: Tensor, settings: Infer
     settings = settings or InferenceSettings()
     height, width = images.shape[-2:]
     size = settings.size_at(settings.scales[0], height, width)
-    if settings.averages or size != (height, width) or _is_compiled(network):
-        return predict_logits(network, images, settings).argmax(dim=1).to(torch.uint8)
+    drawn = not hasattr(network, "low_resolution") or _is_compiled(network)  # logits come in full size
+    if settings.averages or size != (height, width) or (drawn and settings.window is None):
+        # Several times as fast as argmax, which does not read the classes plane by plane.
+        return predict_logits(network, images, settings).max(dim=1).indices.to(torch.uint8)
     with evaluating(network):
         if settings.window is not None:
             return _windowed_labels(network, images, settings)
+        assert not isinstance(network, ExportedModel)
         logits = network.low_resolution(network.prepare(images), stretch=settings.stretch).logits
     return banded_argmax(logits, size, network.cells(logits, size, stretch=settings.stretch))
 
@@ -102,9 +109,7 @@ def window_starts(length: int, window: int, step: int, border: Border = "shift")
     return [*range(0, length - window, step), length - window]
 
 
-def _mean_probabilities(
-    network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings
-) -> Tensor:
+def _mean_probabilities(network: Model, images: Tensor, scale: float, settings: InferenceSettings) -> Tensor:
     """Return the probabilities of pictures in one scale, the mean over both directions with flip."""
     answer = partial(_logits, stretch=settings.stretch)
     probabilities = torch.softmax(_at_scale(network, images, scale, settings, answer), dim=1)
@@ -114,24 +119,20 @@ def _mean_probabilities(
     return (probabilities + torch.softmax(mirrored, dim=1)) / 2
 
 
-def _sum_of_exponentials(
-    network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings
-) -> Tensor:
+def _sum_of_exponentials(network: Model, images: Tensor, scale: float, settings: InferenceSettings) -> Tensor:
     """Return exp(logits), with flip exp(logits + mirrored logits), formed window by window."""
     answer = partial(_exponentials, flip=settings.flip, stretch=settings.stretch)
     return _at_scale(network, images, scale, settings, answer)
 
 
-def _at_scale(
-    network: SegmentationNetwork, images: Tensor, scale: float, settings: InferenceSettings, answer: _Answer
-) -> Tensor:
+def _at_scale(network: Model, images: Tensor, scale: float, settings: InferenceSettings, answer: _Answer) -> Tensor:
     """Return B x K x H x W answers at the size of the images, looked at in one scale."""
     height, width = images.shape[-2:]
     resized = _resize(network, images, settings.size_at(scale, height, width), settings)
     return _resize(network, _windowed(network, resized, settings, answer), (height, width), settings)
 
 
-def _windowed_labels(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings) -> Tensor:
+def _windowed_labels(network: Model, images: Tensor, settings: InferenceSettings) -> Tensor:
     """Return the labels of ``_windowed``, B x H x W uint8: once no further window reaches a row, its labels are taken.
 
     Only the answers of one row of windows exist at a time, and of the prepared pixels only those of one window.
@@ -161,7 +162,7 @@ def _windowed_labels(network: SegmentationNetwork, images: Tensor, settings: Inf
     return labels
 
 
-def _windowed(network: SegmentationNetwork, images: Tensor, settings: InferenceSettings, answer: _Answer) -> Tensor:
+def _windowed(network: Model, images: Tensor, settings: InferenceSettings, answer: _Answer) -> Tensor:
     """Return the answer to every window, averaged where they overlap."""
     if settings.window is None:
         return answer(network, images)
@@ -182,7 +183,7 @@ def _windowed(network: SegmentationNetwork, images: Tensor, settings: InferenceS
     return total / count
 
 
-def _fill(network: SegmentationNetwork, part: Tensor, window: int) -> Tensor:
+def _fill(network: Model, part: Tensor, window: int) -> Tensor:
     """Fill B x 3 x h x w up to window x window with black pixels, below and on the right."""
     height, width = part.shape[-2:]
     black = network.prepare(torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=part.device))
@@ -191,18 +192,18 @@ def _fill(network: SegmentationNetwork, part: Tensor, window: int) -> Tensor:
     return filled
 
 
-def _is_compiled(network: SegmentationNetwork) -> bool:
+def _is_compiled(network: Model) -> bool:
     """Tell whether ``torch.compile`` has been here: it compiles the call of a network, and no other method."""
     return hasattr(network, "_orig_mod") or getattr(network, "_compiled_call_impl", None) is not None
 
 
-def _logits(network: SegmentationNetwork, images: Tensor, *, stretch: bool) -> Tensor:
+def _logits(network: Model, images: Tensor, *, stretch: bool) -> Tensor:
     output: SegmentationOutput = network(images, stretch=stretch)
     require_finite(output.logits)
     return output.logits.float()
 
 
-def _exponentials(network: SegmentationNetwork, images: Tensor, *, flip: bool, stretch: bool) -> Tensor:
+def _exponentials(network: Model, images: Tensor, *, flip: bool, stretch: bool) -> Tensor:
     logits = _logits(network, images, stretch=stretch)
     if flip:
         logits = logits + _logits(network, images.flip(-1), stretch=stretch).flip(-1)
@@ -211,9 +212,7 @@ def _exponentials(network: SegmentationNetwork, images: Tensor, *, flip: bool, s
     return (logits - (largest - largest.clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT))).exp()
 
 
-def _resize(
-    network: SegmentationNetwork, pictures: Tensor, size: tuple[int, int], settings: InferenceSettings
-) -> Tensor:
+def _resize(network: Model, pictures: Tensor, size: tuple[int, int], settings: InferenceSettings) -> Tensor:
     """Resize images or answers: by their outer edges, or as the network resizes where logits are stretched."""
     if pictures.shape[-2:] == size:
         return pictures

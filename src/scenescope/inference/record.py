@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
+from torch import nn
 
 from scenescope.errors import StorageError
 from scenescope.files import sha256, storage_errors
@@ -135,20 +135,15 @@ class Record:
 
 def fingerprint(segmenter: Segmenter) -> str:
     """Return what is the same only for the same weights, settings of the network, classes and test procedure."""
-    network, classes = segmenter.network, segmenter.classes
-    digest = hashlib.sha256()
-    told: list[Any] = [version("scenescope"), segmenter.settings, classes, getattr(network, "config", None)]
+    told: list[Any] = [version("scenescope"), segmenter.digest, segmenter.precision, segmenter.settings]
+    told += [segmenter.classes, getattr(segmenter.form, "config", None)]
     # What a module does depends on numbers that are no weights: align_corners, magnify, strides, forms of attention.
-    told += [
-        (name, type(module).__name__, [(key, value) for key, value in vars(module).items() if _is_setting(key, value)])
-        for name, module in network.named_modules()
-    ]
-    for part in told:
-        digest.update(repr(part).encode(errors="surrogatepass"))
-    for key, value in network.state_dict().items():
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    if isinstance(segmenter.form, nn.Module):
+        told += [
+            (name, type(module).__name__, [(key, each) for key, each in vars(module).items() if _is_setting(key, each)])
+            for name, module in segmenter.network.named_modules()
+        ]
+    return hashlib.sha256(repr(told).encode(errors="surrogatepass")).hexdigest()
 
 
 def content_of(path: Path) -> str:

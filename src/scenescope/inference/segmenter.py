@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import hashlib
 import os
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
-from scenescope.checkpoints.model_directory import require_classes
+from scenescope.checkpoints.model_directory import load_model, require_classes
 from scenescope.data.decoding import rgb_array
 from scenescope.data.depth import UnfitError
 from scenescope.data.images import MAX_PIXELS, opened, read_image
-from scenescope.device import resolve_device
-from scenescope.errors import ImageError
+from scenescope.device import resolve_device, resolve_precision
+from scenescope.errors import ImageError, ModelError
 from scenescope.inference.checks import require_network
-from scenescope.inference.exported import load_for_inference
+from scenescope.inference.exported import SUFFIX, ExportedModel, load_exported
+from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.inputs import refuse_address
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.prediction import Prediction
-from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits
+from scenescope.inference.predictor import predict_labels, predict_logits
+from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
 
@@ -35,16 +41,28 @@ _TAKEN = (
 
 
 class Segmenter:
-    """A network with what its classes mean, ready for pictures.
+    """A model and how it is used: network, classes, device, number format and test settings.
+
+    The network is neither moved nor switched to another mode; for another device or form a copy is made.
 
     Args:
-        network: is moved to the device and put into eval mode.
-        classes: names and colours of its K classes.
-        device: a name as ``resolve_device`` knows it.
-        settings: scales, flip and windows; the whole picture once when not given.
+        model: a network or an opened exported file.
+        classes: names and colors of its K classes.
+        device: a name as ``resolve_device`` knows it; where the network is when not given.
+        settings: scales, flip and windows; the whole image once when not given.
+        precision: of the heavy operations: ``float32``, ``bfloat16``, or ``auto``, which is bfloat16 where the device
+            multiplies it.
+        fused: answer by a copy with less work to do (``optimize_for_inference``), where it proves equal. It does not
+            know of later changes to the network.
+
+    Attributes:
+        network: as it was given or loaded, in float32; an exported file has none and raises ModelError.
+        form: what answers: the network, its fused copy, or the exported file.
+        source: where the model was loaded from; None for one that was given.
 
     Raises:
         ModelError: what is given is no network of scenescope, or has not as many classes as there are names.
+        DeviceError: this machine has no such device.
 
     Example:
         >>> segmenter = Segmenter.load("runs/first/best")
@@ -53,23 +71,40 @@ class Segmenter:
 
     def __init__(
         self,
-        network: SegmentationNetwork,
+        model: SegmentationNetwork | ExportedModel,
         classes: Classes,
-        device: str | torch.device | None = "cpu",
+        device: str | torch.device | None = None,
         settings: InferenceSettings | None = None,
+        *,
+        precision: Literal["auto", "float32", "bfloat16"] = "float32",
+        fused: bool = False,
     ) -> None:
-        require_network(network)
-        require_classes(network, classes, "the list of class names")
-        self.device = device if isinstance(device, torch.device) else resolve_device(device)
-        self.network = network.to(self.device).eval()
+        require_network(model)
+        require_classes(model, classes, "the list of class names")
         self.classes = classes
         self.settings = settings or InferenceSettings()
+        self.source: Path | None = None
+        self.form: SegmentationNetwork | ExportedModel = model
+        self._digest: tuple[str, list[int]] | None = None
+        self._network: SegmentationNetwork | None = None
+        if isinstance(model, ExportedModel):
+            self.device, self.precision = torch.device("cpu"), "float32"
+            return
+        held = next(model.parameters(), torch.empty(0)).device
+        self.device = held if device is None else resolve_device(device)
+        self._network = self.form = model if self.device == held else copy.deepcopy(model).to(self.device)
+        self.precision = resolve_precision(precision, self.device)
+        if fused:
+            with contextlib.suppress(ModelError):  # it does not prove equal: the network itself answers
+                self.form = optimize_for_inference(self._network, getattr(torch, self.precision))
 
     @classmethod
     def load(
         cls,
         model: str | Path | None = None,
-        device: str | torch.device | None = None,
+        device: str | torch.device | None = "auto",
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        fused: bool = True,
         settings: InferenceSettings | None = None,
     ) -> Segmenter:
         """Load a model: a bare word (in the box), ``hub:org/name``, a path, or None for the first in the box.
@@ -80,16 +115,57 @@ class Segmenter:
             CheckpointError: there is no such model or it is damaged.
             DeviceError: this machine has no such device.
         """
-        device = device if isinstance(device, torch.device) else resolve_device(device)
-        loaded = load_for_inference(model)
-        return cls(loaded.network, loaded.classes, device, settings)
+        device = resolve_device(device)
+        if model is not None and str(model).endswith(SUFFIX) and not str(model).startswith("hub:"):
+            exported = load_exported(Path(model))
+            segmenter = cls(exported, exported.classes, settings=settings)
+            segmenter.source, digest = Path(model), exported.digest
+        else:
+            loaded = load_model(model, device=device)
+            segmenter = cls(loaded.network, loaded.classes, None, settings, precision=precision, fused=fused)
+            segmenter.source, digest = loaded.directory, loaded.digest
+        segmenter._digest = digest, segmenter._versions()
+        return segmenter
+
+    @property
+    def network(self) -> SegmentationNetwork:
+        """The network as it was given or loaded."""
+        if self._network is None:
+            raise ModelError("An exported file cannot be looked into; name the model directory that it was made of.")
+        return self._network
+
+    @property
+    def digest(self) -> str:
+        """What is the same only for the same weights; of a model that was loaded, that of its files."""
+        if self._digest is None or self._digest[1] != self._versions():
+            self._digest = _digest(self.network), self._versions()
+        return self._digest[0]
+
+    def _versions(self) -> list[int]:
+        """How often each weight was written to: torch counts."""
+        weights = [] if self._network is None else [*self._network.parameters(), *self._network.buffers()]
+        return [0 if weight.is_inference() else weight._version for weight in weights]
 
     def __repr__(self) -> str:
         """Return in one line what predicts: the network, its classes, where it runs, and how it looks."""
-        config = getattr(self.network, "config", {})
-        name = config.get("name", type(self.network).__name__)
+        name = getattr(self.form, "config", {}).get("name", type(self.form).__name__)
         shown = ", ".join(self.classes.names[:3]) + (", ..." if len(self.classes) > 3 else "")
-        return f"Segmenter({name}, {len(self.classes)} classes: {shown}; {self.device}; {self.settings})"
+        what = f"{name}, {len(self.classes)} classes: {shown}; {self.device}, {self.precision}; {self.settings}"
+        return f"Segmenter({what})"
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Score every pixel of B x 3 x H x W uint8 RGB on the device, as ``predict_logits`` does: B x K x H x W."""
+        with self._autocast():
+            return predict_logits(self.form, images, self.settings)
+
+    def labels(self, images: Tensor) -> Tensor:
+        """Give every pixel of B x 3 x H x W uint8 RGB on the device a class: B x H x W uint8."""
+        with self._autocast():
+            return predict_labels(self.form, images, self.settings)
+
+    def _autocast(self) -> torch.autocast:
+        wanted = self.precision == "bfloat16" and self.form is self._network
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
 
     @overload
     def predict(self, picture: Picture, *, probabilities: bool = False, max_pixels: int = MAX_PIXELS) -> Prediction: ...
@@ -126,12 +202,19 @@ class Segmenter:
         with memory_errors(ImageError, what, "look at it through a window, such as --window 768"):
             batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(self.device)
             if not probabilities:
-                labels = predict_labels(self.network, batch, self.settings)[0].cpu().numpy()
-                return Prediction(labels, image, self.classes)
-            scores = predict_logits(self.network, batch, self.settings)[0]
+                return Prediction(self.labels(batch)[0].cpu().numpy(), image, self.classes)
+            scores = self.logits(batch)[0]
             labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
             shares = scores if self.settings.averages else torch.softmax(scores, dim=0)
             return Prediction(labels, image, self.classes, shares.cpu().numpy())
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for key, value in network.state_dict().items():
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def picture_array(picture: object, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:

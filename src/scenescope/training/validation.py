@@ -10,7 +10,6 @@ from scenescope.errors import DataError
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import count_scored_pixels, evaluate
 from scenescope.evaluation.scores import Scores
-from scenescope.inference.settings import InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.log import Row
 from scenescope.training.processes import Processes, gather_objects
@@ -61,8 +60,6 @@ class Validation:
         return evaluate(
             network,
             self.val_set,
-            InferenceSettings(),
-            self.processes.device,
             workers=self.workers,
             rank=self.processes.rank,
             world_size=self.processes.world_size,

@@ -103,7 +103,7 @@ def find_subjects(
         if len(inputs) > 1 or truth is not None:
             raise DataError(f"{source} is a data set with a truth of its own; give it alone, without --truth.")
         dataset = open_dataset(*parse_source(source), split)
-        require_classes(segmenter.network, dataset.classes, f"the data set {source}")
+        require_classes(segmenter.form, dataset.classes, f"the data set {source}")
         names = _scene_names(dataset)
         return [
             Subject(
@@ -161,7 +161,7 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
     image, truth, notes = subject.read()
     for point in wish.points:
         require_inside(point, image.shape[1], image.shape[0])
-    view = attend(segmenter.network, image)
+    view = attend(segmenter, image)
     points = wish.points or chosen_points(view.labels, NUM_POINTS)
     others = {name: other.predict(image).labels for name, other in wish.others.items()}
     question = Question(points, wish.channels, wish.received, wish.heads, truth, others)
@@ -190,7 +190,7 @@ def require_same_classes(segmenter: Segmenter, others: Mapping[str, Segmenter]) 
         ModelError: the counts differ.
     """
     for name, other in others.items():
-        require_classes(other.network, segmenter.classes, f"the model to compare with {name}")
+        require_classes(other.form, segmenter.classes, f"the model to compare with {name}")
 
 
 def _chosen(dataset: SceneDataset, scenes: Sequence[str]) -> list[int]:

@@ -80,7 +80,7 @@ def run_demo(
     train_set, _ = open_sets(settings.data)
     unseen = open_dataset(settings.data.kind, settings.data.root, UNSEEN_SPLIT)
     names = loaded.classes.names
-    scores = Scores.from_matrix(evaluate(loaded.network, unseen, device=device), names)
+    scores = Scores.from_matrix(evaluate(loaded.network, unseen), names)
     constant, colours = _yardsticks(train_set, unseen)
     draw_confusion(np.array(scores.matrix), names, directory / "confusion.png")
     pictures = _pictures(loaded, unseen, device, directory)
@@ -164,7 +164,7 @@ def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, d
     The scenes themselves are left in ``scenes``, to be tried with other commands.
     """
     scenes, drawn = make_directory(directory / "scenes"), make_directory(directory / "pictures")
-    segmenter = Segmenter(loaded.network, loaded.classes, device)
+    segmenter = Segmenter(loaded.network, loaded.classes)
     palette = loaded.classes.palette
     pictures = []
     for index in range(NUM_PICTURES):

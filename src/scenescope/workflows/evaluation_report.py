@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scenescope.checkpoints.model_directory import LoadedModel
 from scenescope.data.dataset import SceneDataset
 from scenescope.drawing.charts import draw_class_scores, draw_confusion, draw_curves
 from scenescope.drawing.heatmap import mark_points, over
@@ -21,9 +20,8 @@ from scenescope.drawing.overlay import blend, colourise, present, with_legend
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.view import View, attend
-from scenescope.inference.predictor import InferenceSettings, predict_labels
+from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import IGNORE
-from scenescope.models.network import SegmentationNetwork
 from scenescope.training.log import read_log
 from scenescope.workflows.report import Picture, Section, Table, write_report
 
@@ -65,26 +63,24 @@ class PictureScores:
 
 def write_evaluation_report(
     directory: Path,
-    loaded: LoadedModel,
+    segmenter: Segmenter,
     dataset: SceneDataset,
     scores: Scores,
     pictures: PictureScores,
-    settings: Mapping[str, Any],
     title: str,
 ) -> Path:
     """Write ``report.html``, which needs no other file, and its charts beside it; return its path.
 
     Args:
-        loaded: the model, on its device.
+        segmenter: the model, with the settings that it was scored with.
         scores: over the whole data set.
         pictures: those of single pictures.
-        settings: how pictures were scored, by the names of ``InferenceSettings``.
         title: what was scored on what.
 
     Raises:
         StorageError: the place cannot be written.
     """
-    names = dataset.classes.names
+    names, settings = dataset.classes.names, dataclasses.asdict(segmenter.settings)
     draw_class_scores(names, scores.iou, dataset.classes.palette, directory / "classes.png")
     draw_confusion(np.array(scores.matrix), names, directory / "confusion.png")
     sections = [
@@ -93,10 +89,10 @@ def write_evaluation_report(
         ),
         Section("Confusion", pictures=[Picture(directory / "confusion.png", "true classes in rows", wide=True)]),
         *[
-            _picture(loaded, dataset, position, pictures.mean_iou[position], which, InferenceSettings(**settings))
+            _picture(segmenter, dataset, position, pictures.mean_iou[position], which)
             for which, position in pictures.examples().items()
         ],
-        *_curves(loaded, directory),
+        *_curves(segmenter.source, directory),
         Section("How", table=Table(("setting", "value"), [[name, str(value)] for name, value in settings.items()])),
     ]
     facts = [
@@ -106,7 +102,7 @@ def write_evaluation_report(
         ("frequency-weighted IoU", scores.frequency_weighted_iou),
         ("pictures", len(dataset)),
     ]
-    write_report(directory / PAGE, f"scenescope: {title}", f"Model: {loaded.directory}.", facts, sections)
+    write_report(directory / PAGE, f"scenescope: {title}", f"Model: {segmenter.source}.", facts, sections)
     return directory / PAGE
 
 
@@ -120,16 +116,15 @@ def _table(scores: Scores) -> Table:
 
 
 def _picture(
-    loaded: LoadedModel,
+    segmenter: Segmenter,
     dataset: SceneDataset,
     position: int,
     mean_iou: float,
     which: str,
-    settings: InferenceSettings,
 ) -> Section:
     """Show a picture and what is wrong in it as it was scored, and what its worst pixel attends to."""
     scene, classes = dataset[position], dataset.classes
-    labels = _predicted(loaded.network, scene.image, settings)
+    labels = segmenter.predict(scene.image).labels
     errors = error_map(scene.image, labels, scene.labels)
     size = _shown_size(scene.labels)
     image, labels, truth = (
@@ -145,7 +140,7 @@ def _picture(
         "errors in red; black is not scored": _resized(errors, size),
     }
     text = f"{scene.name}: mean IoU {mean_iou:.3f}. Prediction and errors are as they were scored."
-    view = attend(loaded.network, image)
+    view = attend(segmenter, image)
     # Among what was scored as wrong, if anything was.
     worst = worst_pixel(view, np.where(labels == truth, IGNORE, truth).astype(np.uint8)) or worst_pixel(view, truth)
     if worst is not None:
@@ -163,15 +158,6 @@ def _picture(
             )
     pictures = [Picture(picture, caption, photograph=True) for caption, picture in shown.items()]
     return Section(f"The {which} picture", text, pictures=pictures)
-
-
-def _predicted(
-    network: SegmentationNetwork, image: npt.NDArray[np.uint8], settings: InferenceSettings
-) -> npt.NDArray[np.uint8]:
-    device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
-    batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(device)
-    labels: npt.NDArray[np.uint8] = predict_labels(network, batch, settings)[0].cpu().numpy()
-    return labels
 
 
 def error_map(
@@ -212,9 +198,9 @@ def _resized(picture: npt.NDArray[np.uint8], size: tuple[int, int], *, smoothly:
     return np.asarray(Image.fromarray(picture).resize(size, how))
 
 
-def _curves(loaded: LoadedModel, directory: Path) -> list[Section]:
+def _curves(source: Path | None, directory: Path) -> list[Section]:
     """Draw the curves of the run that a model lies in."""
-    log = loaded.directory.parent / "log.jsonl"
+    log = Path() if source is None else source.parent / "log.jsonl"
     if not log.is_file():
         return []
     draw_curves(read_log(log), directory / "curves.png")

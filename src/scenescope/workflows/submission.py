@@ -109,8 +109,8 @@ def load_fitting(model: str, device: str, settings: InferenceSettings, dataset: 
         ModelError: its classes are not those of the data set.
         DeviceError: this machine has no such device.
     """
-    segmenter = Segmenter.load(model, device, settings)
-    require_classes(segmenter.network, dataset.classes, f"the data set {dataset.root}")
+    segmenter = Segmenter.load(model, device, "float32", settings=settings)
+    require_classes(segmenter.form, dataset.classes, f"the data set {dataset.root}")
     difference = class_difference(segmenter.classes.names, dataset.classes.names)
     if difference is not None:
         raise ModelError(f"The server knows classes by number alone, and {difference}, or give another model.")
