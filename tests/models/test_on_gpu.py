@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from scenescope.cells import Cells
 from scenescope.export import on_host
@@ -68,7 +69,13 @@ def formats(output: object) -> list[tuple[torch.device, torch.dtype]]:
 
 
 @pytest.mark.usefixtures("fake_cuda")
-def test_what_is_exported_is_a_copy_on_the_host() -> None:
+def test_what_is_exported_is_a_copy_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     network = create_model("fcn", num_classes=5, backbone="test_resnet", pretrained=False, output_stride=16)
-    assert {value.device.type for value in on_host(network).state_dict().values()} == {"cpu"}
-    assert {value.device.type for value in network.state_dict().values()} == {"cuda"}
+    moved: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch.nn.Module, "cpu", lambda self: moved.append(self) or self)  # which fake weights are not
+    copied = on_host(network)
+    assert moved == [copied]
+    assert copied is not network
+    with torch.device("cpu"), unset_fake_temporarily():
+        here = create_model("fcn", num_classes=5, backbone="test_resnet", pretrained=False, output_stride=16)
+        assert on_host(here) is here
