@@ -145,3 +145,23 @@ def test_8_bits_keep_what_pictures_show(exported):
     error = (answer - expected).norm() / expected.norm()
     assert 1e-4 < error < 0.1  # 0: nothing was quantized
     assert np.corrcoef(answer.flatten(), expected.flatten())[0, 1] > 0.99
+
+
+def test_a_network_on_another_device_is_copied_to_the_host_and_stays_there() -> None:
+    here = create_model("fcn", num_classes=2, backbone="test_resnet", pretrained=False, output_stride=32)
+    assert export.on_host(here) is here
+
+    class Copied:
+        def cpu(self) -> str:
+            return "on the host"
+
+    class Elsewhere:
+        """One weight that is not in the host's memory, and has no content that could be copied here."""
+
+        def parameters(self) -> list[torch.Tensor]:
+            return [torch.empty(1, device="meta")]
+
+        def __deepcopy__(self, known: object) -> Copied:
+            return Copied()
+
+    assert export.on_host(Elsewhere()) == "on the host"  # type: ignore[arg-type, comparison-overlap]

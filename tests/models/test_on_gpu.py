@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from scenescope.cells import Cells
-from scenescope.export import on_host
 from scenescope.inference import banded
 from scenescope.inference.banded import banded_argmax
 from scenescope.losses import SegmentationLoss
@@ -66,16 +64,3 @@ def formats(output: object) -> list[tuple[torch.device, torch.dtype]]:
         return [(output.device, output.dtype)]
     parts = output.values() if isinstance(output, dict) else output
     return [found for part in parts for found in formats(part)]  # type: ignore[attr-defined]
-
-
-@pytest.mark.usefixtures("fake_cuda")
-def test_what_is_exported_is_a_copy_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = create_model("fcn", num_classes=5, backbone="test_resnet", pretrained=False, output_stride=16)
-    moved: list[torch.nn.Module] = []
-    monkeypatch.setattr(torch.nn.Module, "cpu", lambda self: moved.append(self) or self)  # which fake weights are not
-    copied = on_host(network)
-    assert moved == [copied]
-    assert copied is not network
-    with torch.device("cpu"), unset_fake_temporarily():
-        here = create_model("fcn", num_classes=5, backbone="test_resnet", pretrained=False, output_stride=16)
-        assert on_host(here) is here
