@@ -31,9 +31,9 @@ test: $(READY_TO_DEVELOP)
 minimum: $(READY_TO_DEVELOP)
 	$(BIN)/python -m venv --clear $(OLDEST)
 	echo "import site; site.addsitedir('$$($(BIN)/python -c $(PACKAGES))')" > "$$($(OLDEST)/bin/python -c $(PACKAGES))/rest.pth"
-	sed -n '/^dependencies/,/^]/s/.*"\([a-z_-]*\)>=\([0-9.]*\)".*/\1==\2/p' pyproject.toml | grep -v '^torch' > $(OLDEST)/list
+	sed -n '/^dependencies/,/^]/s/.*"\([a-z0-9_-]*\)>=\([0-9.]*\)".*/\1==\2/p' pyproject.toml | grep -v '^torch' > $(OLDEST)/list
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(OLDEST)/list
-	$(OLDEST)/bin/python -m pytest tests/cli tests/recipes tests/backbones $(PYTEST_OPTIONS)
+	$(OLDEST)/bin/python -m pytest tests/cli tests/lab/commands tests/recipes tests/backbones $(PYTEST_OPTIONS)
 
 browser-test: $(READY_TO_DEVELOP)
 	$(BIN)/python -m pytest tests/explore/test_page_browser.py $(PYTEST_OPTIONS)

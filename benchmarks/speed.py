@@ -40,6 +40,7 @@ from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.exported import open_exported
 from scenescope.inference.fuse import optimize_for_inference
+from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
@@ -212,9 +213,9 @@ def session_peak(content: bytes, side: int) -> int:
 def exported(arguments: argparse.Namespace) -> str:
     """Exported files."""
     network = danet("ours").eval()
-    content = export.export_onnx(network, CLASSES)
+    content = export.export_onnx(Segmenter(network, CLASSES))
     whole, export.BLOCKS = export.BLOCKS, 1
-    plainly, export.BLOCKS = export.export_onnx(network, CLASSES), whole
+    plainly, export.BLOCKS = export.export_onnx(Segmenter(network, CLASSES)), whole
     noise = (torch.randn(1, 3, 256, 256) for _ in range(4))
     quantized = export.quantize(content, noise)
     forms = {"torch, plain": prediction("plain", 512, 512), "onnxruntime": session(content, 512)}

@@ -17,8 +17,8 @@ from scenescope.data.catalog import open_dataset
 from scenescope.explore.page import PageServer
 from scenescope.explore.session import Session
 from scenescope.inference.segmenter import Segmenter
+from scenescope.lab.photograph import find_photograph
 from scenescope.workflows.attention import Wish, draw_attention, find_subjects
-from scenescope.workflows.photograph import find_photograph
 
 PLACE = Path(__file__).resolve().parent / "gallery"
 LARGEST = (1400, 1600)

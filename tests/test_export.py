@@ -9,6 +9,7 @@ from scenescope import export
 from scenescope.errors import ModelError
 from scenescope.inference.exported import open_exported
 from scenescope.inference.predictor import InferenceSettings, predict_labels
+from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import MODELS, create_model
 
@@ -38,7 +39,7 @@ def network(name, **options):
 )
 def test_every_network_is_exported_once_for_all_sizes(name, options):
     built = network(name, **options)
-    agreements = export.verify(built, export.export_onnx(built, CLASSES))
+    agreements = export.verify(Segmenter(built, CLASSES), export.export_onnx(Segmenter(built, CLASSES)))
     assert {tuple(side % 16 for side in each.size) for each in agreements} >= {(0, 0), (1, 1)}
     assert len({each.size[1] % 16 for each in agreements}) > 8  # all kinds of remainders
     for each in agreements:
@@ -50,7 +51,7 @@ def test_every_network_is_exported_once_for_all_sizes(name, options):
 def exported():
     """Return a network and its file."""
     built = network("danet")
-    return built, export.export_onnx(built, CLASSES)
+    return built, export.export_onnx(Segmenter(built, CLASSES))
 
 
 def test_several_pictures_at_once_and_nothing_else_than_the_network(exported):
@@ -73,14 +74,14 @@ def test_a_wrong_file_does_not_agree(exported):
     built, content = exported
     other = network("danet")
     torch.nn.init.constant_(other.head.position.alpha, -0.5)
-    assert max(each.difference for each in export.verify(built, content)) < 1e-5
-    assert min(each.difference for each in export.verify(other, content)) > 1e-3
+    assert max(each.difference for each in export.verify(Segmenter(built, CLASSES), content)) < 1e-5
+    assert min(each.difference for each in export.verify(Segmenter(other, CLASSES), content)) > 1e-3
 
 
 def test_exporting_leaves_the_network_as_it_was():
     built = network("fcn").train()
     before = {key: value.clone() for key, value in built.state_dict().items()}
-    export.export_onnx(built, CLASSES)
+    export.export_onnx(Segmenter(built, CLASSES))
     assert all(module.training for module in built.modules())
     assert all(torch.equal(value, before[key]) for key, value in built.state_dict().items())
 
@@ -120,7 +121,7 @@ def test_the_exported_form_is_the_network_at_any_size(options):
 
 def test_a_backbone_that_pads_by_size_is_exported_with_fixed_padding():
     built = network("fcn", backbone="tf_efficientnet_lite0", magnify=1.5, remainder=(8, 0))
-    agreements = export.verify(built, export.export_onnx(built, CLASSES))
+    agreements = export.verify(Segmenter(built, CLASSES), export.export_onnx(Segmenter(built, CLASSES)))
     assert max(each.difference for each in agreements) < 1e-4
 
 
@@ -145,23 +146,3 @@ def test_8_bits_keep_what_pictures_show(exported):
     error = (answer - expected).norm() / expected.norm()
     assert 1e-4 < error < 0.1  # 0: nothing was quantized
     assert np.corrcoef(answer.flatten(), expected.flatten())[0, 1] > 0.99
-
-
-def test_a_network_on_another_device_is_copied_to_the_host_and_stays_there() -> None:
-    here = create_model("fcn", num_classes=2, backbone="test_resnet", pretrained=False, output_stride=32)
-    assert export.on_host(here) is here
-
-    class Copied:
-        def cpu(self) -> str:
-            return "on the host"
-
-    class Elsewhere:
-        """One weight that is not in the host's memory, and has no content that could be copied here."""
-
-        def parameters(self) -> list[torch.Tensor]:
-            return [torch.empty(1, device="meta")]
-
-        def __deepcopy__(self, known: object) -> Copied:
-            return Copied()
-
-    assert export.on_host(Elsewhere()) == "on the host"  # type: ignore[arg-type, comparison-overlap]

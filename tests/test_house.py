@@ -11,7 +11,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import scenescope
 from scenescope.recipes.reader import list_ablations, list_recipes, recipe_text
@@ -56,6 +58,8 @@ def test_imports_point_down() -> None:
         ("data/folder.py", "import yaml", "scenescope.data.folder -> yaml"),
         ("evaluation/scores.py", "import typer", "scenescope.evaluation.scores -> typer"),
         ("drawing/overlay.py", "import torch", "scenescope.drawing.overlay -> torch"),
+        ("data/catalog.py", "import scenescope.lab.scenes", "data.catalog -> scenescope.lab.scenes"),
+        ("cli/main.py", "import scenescope.lab.commands.demo", "cli.main -> scenescope.lab.commands.demo"),
         ("helpers.py", "", "helpers"),
     ],
 )
@@ -87,6 +91,38 @@ def test_help_is_light(command: str) -> None:
     done = run(sys.executable, "-c", script, cwd=ROOT)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
     assert "Usage:" in done.stdout
+
+
+def test_nothing_of_the_core_loads_the_lab(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / "data" / kind / "train").mkdir(parents=True)
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 2, (40, 40), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"data/masks/train/{number}.png")
+        Image.fromarray(pixels * 200).convert("RGB").save(tmp_path / f"data/images/train/{number}.png")
+    (tmp_path / "data/classes.yaml").write_text("names: [low, high]")
+    network = scenescope.create_model("fcn", num_classes=2, backbone="resnet18", pretrained=False)
+    scenescope.save_model(network, ("low", "high"), tmp_path / "model")
+    commands = (
+        "--help",
+        "recipes",
+        "predict data/images --model ./model --output out",
+        "evaluate folder:data --model ./model --split train",
+        "check folder:data --split train",
+        "train folder/danet-lite0 data.root=data data.val_split=train data.val_fraction=null train.steps=1"
+        " train.batch_size=2 train.workers=0 augment.crop=[32,32] model.backbone=resnet18 model.pretrained=false"
+        " --output run",
+    )
+    script = (
+        "import sys\nfrom scenescope.cli.main import app\n"
+        f"for command in {commands}:\n"
+        "    app(command.split(), standalone_mode=False)\n"
+        "    print(command, [name for name in sys.modules if name.startswith('scenescope.lab.')])"
+    )
+    done = run(sys.executable, "-c", script, cwd=tmp_path, path=ROOT / "src")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for command in commands:
+        assert f"{command} []" in done.stdout
 
 
 def test_every_public_name_opens() -> None:

@@ -18,10 +18,10 @@ from scenescope.backbones.build import count_parameters
 from scenescope.checkpoints import find
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.cli.main import app
-from scenescope.data import scenes
 from scenescope.data.camvid import CLASSES as CAMVID
 from scenescope.data.catalog import open_dataset
 from scenescope.explore.page import PageServer
+from scenescope.lab import scenes
 from scenescope.models.catalog import MODELS, PRESETS, create_model
 from scenescope.recipes import reader
 from scenescope.recipes.recipe import Recipe

@@ -1,4 +1,4 @@
-"""What one picture costs a network on this machine: time and memory, as it is and optimised for inference."""
+"""What one picture costs a network on this machine: time and memory, as it is and fused."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scenescope.errors import ImageError
 from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.memory import memory_errors
 from scenescope.inference.predictor import predict_labels
+from scenescope.inference.segmenter import Segmenter
 from scenescope.models.network import SegmentationNetwork
 
 
@@ -25,7 +26,7 @@ class Cost:
     """What the labels of one picture cost.
 
     Attributes:
-        form: "as it is", "optimised" or "bfloat16".
+        form: "as it is", "fused" or "bfloat16".
         seconds: median of several calls.
         peak: bytes by which memory grew at most in one call; None where the system does not tell.
     """
@@ -35,13 +36,10 @@ class Cost:
     peak: int | None
 
 
-def measure(
-    network: SegmentationNetwork, height: int, width: int, *, device: torch.device, repeats: int = 5
-) -> list[Cost]:
+def measure(segmenter: Segmenter, height: int, width: int, *, repeats: int = 5) -> list[Cost]:
     """Measure the prediction of one picture in every form that this device computes well; the forms take turns.
 
     Args:
-        network: on ``device``.
         height: of the picture, in pixels.
         width: likewise.
         repeats: calls of each form that count, after one that does not.
@@ -49,7 +47,8 @@ def measure(
     Raises:
         ImageError: the picture needs more memory than there is.
     """
-    forms = {"as it is": network, "optimised": optimize_for_inference(network, torch.float32)}
+    network, device = segmenter.network, segmenter.device
+    forms = {"as it is": network, "fused": optimize_for_inference(network, torch.float32)}
     if multiplies_bfloat16(device):
         forms["bfloat16"] = optimize_for_inference(network, torch.bfloat16)
     picture = torch.randint(256, (1, 3, height, width), dtype=torch.uint8, device=device)

@@ -30,7 +30,7 @@ from scenescope.data.dataset import SceneDataset
 from scenescope.data.transforms import whole_sample
 from scenescope.inference.exported import INPUT, OUTPUT, facts_of, open_exported, require_packages
 from scenescope.inference.modes import evaluating
-from scenescope.labels import Classes
+from scenescope.inference.segmenter import Segmenter
 from scenescope.models.network import SegmentationNetwork
 
 SIZES = ((64, 64), (65, 97), (128, 256), *((96 + step, 131 - step) for step in range(0, 32, 3)), (1, 1))
@@ -113,8 +113,8 @@ class Agreement:
     same_labels: float
 
 
-def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
-    """Return a network as an ONNX file with free batch, height and width: prepared pixels in, logits of that size out.
+def export_onnx(segmenter: Segmenter) -> bytes:
+    """Return a model as an ONNX file with free batch, height and width: prepared pixels in, logits of that size out.
 
     Its metadata hold class names and colours, and the mean and deviation of its input.
 
@@ -124,7 +124,8 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
     require_packages("onnx", "onnxscript", "onnxruntime")
     example = torch.zeros(2, 3, *EXAMPLE)
     free = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
-    form = ExportedForm(on_host(network))
+    network = _on_cpu(segmenter)
+    form = ExportedForm(network)
     with _quiet(), evaluating(form), torch.inference_mode(False), torch.no_grad():
         graph = torch.export.export(form, (example,), dynamic_shapes=free, strict=False)
         graph = graph.run_decompositions(torch.export.default_decompositions() | EXPORTED_FORMS)
@@ -132,22 +133,15 @@ def export_onnx(network: SegmentationNetwork, classes: Classes) -> bytes:
             graph, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
         )
     assert program is not None  # which it is with dynamo
-    program.model.metadata_props.update(facts_of(network, classes, version("scenescope")))
+    program.model.metadata_props.update(facts_of(network, segmenter.classes, version("scenescope")))
     content: bytes = program.model_proto.SerializeToString()
     return content
 
 
-def on_host(network: SegmentationNetwork) -> SegmentationNetwork:
-    """Return a network whose weights are in the host's memory, or else a copy that is: files know no devices."""
-    there = {parameter.device for parameter in network.parameters()} <= {torch.device("cpu")}
-    return network if there else copy.deepcopy(network).cpu()
-
-
-def verify(network: SegmentationNetwork, content: bytes) -> list[Agreement]:
+def verify(segmenter: Segmenter, content: bytes) -> list[Agreement]:
     """Compare an exported file with its network on images of random pixels in ``SIZES``, the same on each call."""
     agreements = []
-    network = on_host(network)
-    exported = open_exported(content, "the exported file")
+    network, exported = _on_cpu(segmenter), open_exported(content, "the exported file")
     with evaluating(network):
         for size in SIZES:
             images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
@@ -157,6 +151,13 @@ def verify(network: SegmentationNetwork, content: bytes) -> list[Agreement]:
             same = (answer.argmax(dim=1) == expected.argmax(dim=1)).float().mean()
             agreements.append(Agreement(size, float(difference), float(same)))
     return agreements
+
+
+def _on_cpu(segmenter: Segmenter) -> SegmentationNetwork:
+    """Return the network, or a copy of one that is elsewhere: files are made and run on the processor."""
+    if segmenter.device.type == "cpu":
+        return segmenter.network
+    return copy.deepcopy(segmenter.network).cpu()
 
 
 def quantize(content: bytes, images: Iterable[Tensor]) -> bytes:

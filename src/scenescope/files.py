@@ -11,7 +11,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
 from scenescope.errors import StorageError
 
@@ -182,61 +181,34 @@ def held_directory(path: Path) -> Iterator[bool]:
     """Keep a directory to this call for the length of a ``with`` block, by a lock on its file ``.lock``.
 
     The lock ends with the process, however it ends, and processes forked from it do not share it. Gives whether the
-    directory is kept: some network drives, and Windows, have no such locks.
+    directory is kept: some network drives have no such locks.
 
     Raises:
         StorageError: another process keeps it, or this one does already.
     """
+    from filelock import FileLock, Timeout
+
+    place = path / ".lock"
+    with storage_errors(place):
+        place.open("a").close()  # so that whatever the lock cannot do after this is for want of locks
+    # The fallback is a file that outlives a killed process: a run could not be resumed at once.
+    lock, kept = FileLock(place, timeout=0, fallback_to_soft=False), True
     try:
-        import fcntl
-    except ImportError:  # Windows
-        yield False
-        return
-    lock = path / ".lock"
-    with contextlib.ExitStack() as stack:
-        while True:
-            with storage_errors(lock):
-                file = stack.enter_context(lock.open("a"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:
-                raise StorageError(
-                    f"{path} is in use by another process; wait until it has ended or choose another --output."
-                ) from error
-            except OSError:
-                yield False
-                return
-            if _is_open(lock, file):
-                break
-            # Whoever held it has removed it meanwhile; the next one makes another.
-        _locks.add(file)
-        try:
-            yield True
-        finally:
-            _locks.discard(file)
-            if _is_open(lock, file) and not lock.stat().st_size:  # a file that says something is not ours
-                lock.unlink()
-
-
-_locks: set[TextIO] = set()
-
-
-def _leave_locks_to_the_parent() -> None:
-    for file in _locks:
-        file.close()
-    _locks.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_locks_to_the_parent)
-
-
-def _is_open(path: Path, file: TextIO) -> bool:
-    """Tell whether an open file is still the one at a path."""
+        lock.acquire()
+    except (Timeout, PermissionError) as error:
+        raise StorageError(
+            f"{path} is in use by another process; wait until it has ended or choose another --output."
+        ) from error
+    except OSError:
+        kept = False
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
+        yield kept
+    finally:
+        if kept:
+            with contextlib.suppress(OSError):  # Windows removes no file that is open
+                if not place.stat().st_size:  # a file that says something is not ours
+                    place.unlink()
+            lock.release()
 
 
 def remove_partial(directory: Path) -> None:

@@ -20,7 +20,7 @@ CLASSES = library.Classes.named(["road", "sky", "car"])
 ASKED = {
     "danet": lambda view: [view.position.maps(POINTS), view.channel.maps([1])],
     "sanet": lambda view: [head.distances(POINTS) for head in view.heads],
-    "dranet": lambda view: [view.position_centres.weights(POINTS), view.channel_centres.maps()],
+    "dranet": lambda view: [view.position_centres.weights(POINTS), view.position_centres.maps()],
     "fcn_se": lambda view: [view.excitation],
 }
 

@@ -85,7 +85,7 @@ def test_another_exported_file_is_given_to_resume(scenescope, models, work):
     picture = photograph(work / "in" / "x.png", 0)
     for model in models:
         loaded = Segmenter.load(model, "cpu")
-        (work / f"{model.name}.onnx").write_bytes(export_onnx(loaded.network, loaded.classes))
+        (work / f"{model.name}.onnx").write_bytes(export_onnx(loaded))
     for name in ("a", "b"):
         assert scenescope("predict", "in", "--model", f"{name}.onnx", "--output", "out", "--resume").exit_code == 0
     assert labels(work / "out" / "x_labels.png") == expected(work / "b.onnx", picture)

@@ -10,7 +10,7 @@ def test_a_network_of_the_catalogue_is_measured(scenescope):
     lines = [line.split() for line in result.output.splitlines()]
     assert lines[0] == ["picture", "form", "s", "time", "MB"]
     assert [line[:3] for line in lines if line[3:5] == ["as", "it"]] == [["32", "x", "64"], ["64", "x", "64"]]
-    assert sum("optimised" in line for line in lines) == 2
+    assert sum("fused" in line for line in lines) == 2
     assert " ".join(lines[-1]).startswith("danet, backbone test_resnet, 19 classes, on cpu, ")
 
 

@@ -58,7 +58,7 @@ def test_faults_are_listed_with_exit_code_2(run, data, tmp_path):
     for number in range(2):
         Image.fromarray(np.full((8, 6 + number), 255, np.uint8)).save(data / "masks" / "train" / f"{number}.png")
     (data / "images" / "val" / "0.png").write_bytes(b"")
-    result = run(f"folder:{data}", "--output", tmp_path / "out", "--workers", "0")
+    result = run(f"folder:{data}", "--output", tmp_path / "out", "--workers", "1")
     assert result.exit_code == 2
     assert "fault: train: unknown label, 2 of 2 scenes:\n  " in result.output
     assert "fault: val: image unreadable, 1 of 1 scenes:\n  Cannot read" in result.output

@@ -73,7 +73,7 @@ def slow_matrix(model, data):
 
 def boundary_counts(model, data):
     segmenter = Segmenter.load(model, "cpu")
-    boundary = BoundaryCounts(3, width=2, tolerance=0.05)
+    boundary = BoundaryCounts(3)
     for number in range(3):
         labels = np.asarray(Image.open(data / "masks" / "val" / f"{number}.png"))
         predictions = segmenter.predict(data / "images" / "val" / f"{number}.png").labels
@@ -146,7 +146,7 @@ def test_a_protocol_is_a_set_of_settings_of_which_single_ones_can_be_replaced(ru
 
 
 def test_boundaries_are_scored_where_asked(run, model, data, tmp_path):
-    options = ["--boundary", "--boundary-width", "2", "--boundary-tolerance", "0.05", "--output", tmp_path]
+    options = ["--boundary", "--output", tmp_path]
     result = run(f"folder:{data}", "--model", model, *options)
     assert result.exit_code == 0, result.output
     stored = json.loads((tmp_path / "scores.json").read_text())
@@ -172,7 +172,7 @@ def test_two_processes_score_as_one(model, data, tmp_path):
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     processes = [
         subprocess.Popen(
-            [*command, "--output", str(tmp_path), "--boundary", "--boundary-width=2", "--boundary-tolerance=0.05"],
+            [*command, "--output", str(tmp_path), "--boundary"],
             env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -203,8 +203,6 @@ def test_two_processes_score_as_one(model, data, tmp_path):
         (["folder:DATA", "--protocol", "offical"], "no protocol 'offical'. Did you mean 'official'.* mmseg-ms"),
         (["folder:DATA", "--base-size", "2048x1024"], "--base-size '2048x1024' is no size; write it like 2048,1024"),
         (["folder:DATA", "--base-size", "1,2,3"], "base_size=.* a long side"),
-        (["folder:DATA", "--boundary", "--boundary-width", "0"], "Boundary width 0 .* such as 0.02"),
-        (["folder:DATA", "--boundary-tolerance", "3"], "add --boundary"),
         (["folder:DATA", "--device", "gpu"], "no device 'gpu'"),
         (["folder:DATA", "--model", "./nowhere"], "no model at nowhere"),
         (["folder:DATA", "--output", "TAKEN/out"], "in the way"),
@@ -227,7 +225,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run, model, data, tmp_path, argum
 
 
 def test_a_report_beside_the_scores(scenescope, tmp_path, monkeypatch):
-    monkeypatch.setattr("scenescope.data.scenes.SPLITS", {"train": 2, "val": 3, "test": 2})
+    monkeypatch.setattr("scenescope.lab.scenes.SPLITS", {"train": 2, "val": 3, "test": 2})
     classes = open_dataset("scenes", "", "val").classes
     network = create_model("danet", backbone="test_resnet", num_classes=len(classes), output_stride=32)
     save_model(network, classes, tmp_path / "model")

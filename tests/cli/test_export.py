@@ -49,7 +49,7 @@ def exported_once(model):
     from scenescope.checkpoints.model_directory import load_model
 
     loaded = load_model(str(model))
-    return export.export_onnx(loaded.network, loaded.classes)
+    return export.export_onnx(loaded)
 
 
 def test_the_file_is_told_about_predicts_and_is_scored_as_the_model(scenescope, model, data, tmp_path):

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 from scenescope.backbones.build import count_parameters
 from scenescope.cli.main import app
 from scenescope.errors import ModelError, ScenescopeError
+from scenescope.lab.published import as_markdown, as_page, published_table
 from scenescope.models.catalog import MODELS, create_model
-from scenescope.models.published import all_as_markdown, as_markdown, published_table
 
 
 def test_every_network_has_its_row() -> None:
@@ -39,7 +39,7 @@ def test_an_unknown_backbone_is_refused() -> None:
 def test_published_tables_are_printed_all_or_one() -> None:
     # As they are, however narrow the terminal: the output is written to files.
     printed = CliRunner().invoke(app, ["models", "--published"], env={"COLUMNS": "40"})
-    assert printed.output == all_as_markdown()
+    assert printed.output == as_page()
     one = CliRunner().invoke(app, ["models", "--published", "danet-context"], env={"COLUMNS": "40"})
     assert one.output == as_markdown(published_table("danet-context"))
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from scenescope.checkpoints.model_directory import read_tensors
 from scenescope.cli.main import app, main
 from scenescope.data.loading import Batch
-from scenescope.data.scenes import ScenesDataset
 from scenescope.files import damaged_file, sha256
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.training import checkpoint
 from scenescope.training.loop import TrainingResult
 from scenescope.training.step import Stepper
@@ -118,21 +118,6 @@ def test_resume_with_more_steps_goes_on_and_a_changed_recipe_is_refused(
     assert result.exit_code == 0, result.output
     assert sorted(entry.name for entry in (copy / "checkpoints").iterdir()) == ["step-00000004", "step-00000005"]
     assert sha256(copy / "checkpoints" / "step-00000004" / "tensors.safetensors") == before
-
-
-def test_a_cache_of_decoded_scenes_changes_nothing_and_may_go(run: Path, tmp_path: Path) -> None:
-    cached = tmp_path / "cached"
-    cache = [f"data.cache={tmp_path / 'decoded'}", "data.cache_gigabytes=0.001"]
-    result = runner.invoke(app, ["train", *QUICK, *cache, "--output", str(cached), "--device", "cpu"])
-    assert result.exit_code == 0, result.output
-    assert len(list((tmp_path / "decoded").rglob("*.scene"))) == 4 + 2
-    tensors = Path("checkpoints") / "step-00000004" / "tensors.safetensors"
-    assert sha256(cached / tensors) == sha256(run / tensors)
-    result = runner.invoke(app, ["train", *QUICK, "train.steps=5", "--output", str(cached), "--resume"])
-    assert result.exit_code == 0, result.output
-    result = runner.invoke(app, ["train", "scenes/danet-demo", *cache, "--dry-run"])
-    assert result.exit_code != 0
-    assert "data.kind=scenes has none" in str(result.exception)
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

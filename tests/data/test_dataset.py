@@ -9,8 +9,8 @@ from PIL import Image
 
 from scenescope.data.dataset import FileDataset, SceneDataset, notes, unique_names
 from scenescope.data.masks import LabelTable
-from scenescope.data.scenes import ScenesDataset
 from scenescope.errors import DataError, ImageError, LabelError
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.labels import IGNORE, Classes
 
 CLASSES = Classes.named(["low", "high"])

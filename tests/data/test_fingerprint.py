@@ -12,8 +12,8 @@ from PIL import Image
 
 from scenescope.data.fingerprint import END, difference, fingerprint
 from scenescope.data.folder import open_folder
-from scenescope.data.scenes import ScenesDataset
 from scenescope.errors import DataError
+from scenescope.lab.scenes import ScenesDataset
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from scenescope.data.depth import Numbers
 from scenescope.data.inspection import MOST_UNKNOWN, THUMBNAIL_SIDE, Inspection, inspect_scene
 from scenescope.data.masks import LabelTable, pack
 from scenescope.data.oddities import Oddities
-from scenescope.data.scenes import ScenesDataset
 from scenescope.drawing.overlay import blend
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.labels import IGNORE, Classes
 
 CLASSES = Classes.named(["low", "high"])

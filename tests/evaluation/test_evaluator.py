@@ -7,7 +7,6 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from scenescope.data import scenes as street_scenes
 from scenescope.data.catalog import open_dataset
 from scenescope.errors import ImageError, LabelError, ModelError
 from scenescope.evaluation import evaluator
@@ -15,6 +14,7 @@ from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.inference.predictor import InferenceSettings
 from scenescope.inference.segmenter import Segmenter
+from scenescope.lab import scenes as street_scenes
 from scenescope.models.catalog import create_model
 
 
@@ -61,7 +61,7 @@ def test_real_masks_are_scored_at_their_own_size(real_data):
     camvid = open_dataset("camvid", str(real_data("camvid")), "val")
     dataset = dataclasses.replace(camvid, pairs=camvid.pairs[:2])
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # some seeds' weights leave a pixel undecided between batches of 1 and 2
+        torch.manual_seed(0)
         network = create_model("fcn", backbone="test_resnet", num_classes=len(dataset.classes), output_stride=32)
     found = evaluate(network, dataset, InferenceSettings(window=200), batch_size=2)
     scored = sum(int((scene.labels != 255).sum()) for scene in map(dataset.__getitem__, range(2)))
@@ -71,7 +71,8 @@ def test_real_masks_are_scored_at_their_own_size(real_data):
     for number in range(2):
         labels = segmenter.predict(dataset.files(number)[0]).labels
         oracle.update(torch.from_numpy(labels), torch.from_numpy(dataset[number].labels).long())
-    assert (found.counts() == oracle.compute().numpy()).all()
+    # A pixel may be undecided between batches of 1 and 2.
+    assert np.abs(found.counts() - oracle.compute().numpy()).sum() < 1e-4 * scored
 
 
 def test_settings_reach_the_predictor(strongest, scenes):

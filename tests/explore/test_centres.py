@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import torch
 
-from scenescope.errors import ModelError
 from scenescope.explore.view import attend
 from scenescope.models.catalog import create_model
 
@@ -36,14 +35,3 @@ def test_weights_lie_where_the_cells_of_their_centres_lie(view, monkeypatch):
     expected[0:2, 4:6] += 0.1
     expected[1, 1] += 0.24
     np.testing.assert_allclose(spread, expected, atol=1e-6)
-
-
-def test_channels_and_their_centres(view):
-    centres = view.channel_centres
-    weights = centres.weights([0, 5])
-    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
-    with torch.no_grad():
-        np.testing.assert_allclose(weights, centres.module.eval().map(centres.features)[0][[0, 5]], atol=1e-5)
-    assert centres.maps().shape == (weights.shape[1], 5, 7)
-    with pytest.raises(ModelError, match="There is no channel 999"):
-        centres.weights([999])

@@ -118,7 +118,6 @@ def test_a_point_outside_names_the_range(network, image, point):
         ("danet", {}, "heads", "danet has no squeeze-and-attention heads.*sanet"),
         ("sanet", {}, "excitation", "sanet has no squeeze-and-excitation.*fcn_se"),
         ("sanet", {}, "position_centres", "sanet has no centres of position attention.*dranet"),
-        ("danet", {}, "channel_centres", "danet has no centres of channel attention.*dranet"),
     ],
 )
 def test_a_network_without_that_attention_names_one_that_has_it(image, name, options, asked, told):

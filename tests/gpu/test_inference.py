@@ -72,6 +72,6 @@ def test_a_network_on_a_gpu_is_exported_and_stays_there(network: SegmentationNet
     from scenescope.export import export_onnx, verify
 
     moved = there(network)
-    content = export_onnx(moved, Few.classes)
-    assert all(agreement.difference < 1e-4 for agreement in verify(moved, content))
+    segmenter = Segmenter(moved, Few.classes)
+    assert all(agreement.difference < 1e-4 for agreement in verify(segmenter, export_onnx(segmenter)))
     assert {parameter.device.type for parameter in moved.parameters()} == {DEVICE.type}

@@ -14,11 +14,11 @@ from scenescope.models.catalog import create_model
 from scenescope.training.checkpoint import TENSORS
 from scenescope.training.log import read_log
 from scenescope.training.processes import Processes
-from scenescope.training.progress import Silent
 from scenescope.training.settings import TrainSettings
 from scenescope.training.step import Stepper
 from tests.gpu.conftest import DEVICE, SMALL, measured
 from tests.reliability.test_processes import torchrun
+from tests.silent import Silent
 from tests.training.tiny import tiny_training
 
 BACKBONES = ("resnet10t",) if SMALL else ("resnet50", "resnet101")

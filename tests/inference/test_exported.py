@@ -37,7 +37,7 @@ def network():
 @pytest.fixture(scope="module")
 def file(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "model.onnx"
-    path.write_bytes(export_onnx(network, CLASSES))
+    path.write_bytes(export_onnx(Segmenter(network, CLASSES)))
     return path
 
 

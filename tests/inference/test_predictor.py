@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenescope.errors import ImageError, ModelError
+from scenescope.inference import predictor
 from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits, window_starts
+from scenescope.models.catalog import create_model
 
 
 def pictures(seed: int, *shape: int) -> torch.Tensor:
@@ -170,3 +172,14 @@ def test_answers_that_are_no_numbers_and_pictures_that_are_none_are_refused(answ
             predict(identity, images.float(), settings)
         with pytest.raises(ModelError, match="Conv2d is no network"):
             predict(torch.nn.Conv2d(3, 3, 1), images, settings)
+
+
+@pytest.mark.parametrize("changed", [{}, {"flip": True}, {"border": "pad"}, {"border": "pad", "combine": "exp"}])
+def test_windows_that_are_asked_together_answer_as_one_by_one(changed, monkeypatch):
+    network = create_model("danet", backbone="test_resnet", num_classes=5, output_stride=16).eval()
+    images = torch.randint(256, (2, 3, 50, 130), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    chosen = InferenceSettings(window=40, stride=17, **changed)
+    one_by_one = predict_logits(network, images, chosen), predict_labels(network, images, chosen)
+    monkeypatch.setattr(predictor, "windows_at_once", lambda device: 3)
+    torch.testing.assert_close(predict_logits(network, images, chosen), one_by_one[0], rtol=1e-4, atol=1e-5)
+    assert (predict_labels(network, images, chosen) == one_by_one[1]).float().mean() > 0.999

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenescope.data import scenes
+from scenescope.lab import scenes
 from scenescope.recipes.reader import dump_recipe, list_recipes, load_recipe
-from scenescope.training.progress import Silent
 from scenescope.workflows import train
 from scenescope.workflows.train import create_network, open_sets, run_training
 from tests.recipes.trees import write_tree
+from tests.silent import Silent
 
 SMALL = [
     "model.backbone=test_resnet",

@@ -12,7 +12,7 @@ import torch
 
 from scenescope.files import sha256
 from scenescope.training.checkpoint import TENSORS, find_checkpoint
-from scenescope.training.progress import Silent
+from tests.silent import Silent
 from tests.training.tiny import tiny_training
 
 STEPS = 7

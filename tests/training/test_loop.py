@@ -22,8 +22,8 @@ from scenescope.losses import SegmentationLoss
 from scenescope.training.checkpoint import TENSORS
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training
-from scenescope.training.progress import Silent
 from scenescope.training.step import Stepper
+from tests.silent import Silent
 from tests.training.test_processes import Notes
 
 Build = Callable[..., Training]

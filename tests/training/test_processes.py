@@ -14,7 +14,7 @@ from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.training.log import read_log
 from scenescope.training.processes import join_processes
-from scenescope.training.progress import Silent
+from tests.silent import Silent
 from tests.training.tiny import Few, tiny_training
 
 SETTINGS = {"steps": 4, "optimiser": "sgd", "learning_rate": 0.01, "norm": "frozen", "dropout": 0.0, "seed": 1}

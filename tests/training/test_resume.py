@@ -14,7 +14,7 @@ from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, sha256
 from scenescope.training import checkpoint, validation
 from scenescope.training.checkpoint import STATE, TENSORS, find_checkpoint, read_state
-from scenescope.training.progress import Silent
+from tests.silent import Silent
 from tests.training.test_processes import Notes
 from tests.training.tiny import tiny_training
 

@@ -5,15 +5,16 @@ from typing import Any
 
 import torch
 
-from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import AugmentSettings
 from scenescope.device import resolve_device
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training.loop import Training
 from scenescope.training.processes import join_processes
-from scenescope.training.progress import Progress, Silent
+from scenescope.training.progress import Progress
 from scenescope.training.settings import TrainSettings
+from tests.silent import Silent
 
 TINY: dict[str, Any] = {
     "steps": 6,

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import AugmentSettings
 from scenescope.errors import ModelError, StorageError
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput

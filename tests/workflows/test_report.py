@@ -84,7 +84,7 @@ def test_numbers_are_rounded_flushed_right_and_none_is_a_dash(tmp_path: Path) ->
     table = Table(["class", "IoU", "pixels"], [["road", 0.87654, 12], ["tree", None, 3]])
     page = written(tmp_path / "report.html", facts=[("mIoU", 0.8)], sections=[Section("Scores", table=table)])
     assert '<tr><td>road</td><td class="number">0.877</td><td class="number">12</td></tr>' in page
-    assert '<tr><td>tree</td><td class="number">&ndash;</td><td class="number">3</td></tr>' in page
+    assert '<tr><td>tree</td><td class="number">\u2013</td><td class="number">3</td></tr>' in page
     assert '<th>class</th><th class="number">IoU</th>' in page
     assert "<dt>mIoU</dt><dd>0.800</dd>" in page
 

@@ -8,9 +8,9 @@ import pytest
 
 from scenescope.errors import TrainingError
 from scenescope.files import CHECKSUMS
-from scenescope.training.progress import Silent
 from scenescope.workflows import run_directory
 from scenescope.workflows.run_directory import agreed_checkpoint, changed_settings, own_files
+from tests.silent import Silent
 
 
 def test_changed_settings_are_named_by_their_dotted_keys() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenescope.data import scenes
 from scenescope.data.label_counts import count_pixels
-from scenescope.data.scenes import ScenesDataset
 from scenescope.data.settings import DataSettings
 from scenescope.errors import RecipeError
+from scenescope.lab import scenes
+from scenescope.lab.scenes import ScenesDataset
 from scenescope.models.catalog import create_model
 from scenescope.training.settings import LossSettings
 from scenescope.workflows.train import create_loss, open_sets

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import typer
 
-from scenescope.cli.inference_options import DeviceOption
+from scenescope.cli.inference_options import DeviceOption, parse_size
 from scenescope.errors import ScenescopeError
 
 
@@ -31,30 +30,33 @@ def benchmark(
     repeats: Annotated[int, typer.Option(min=1, help="Calls that count, of each form.")] = 5,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure time and memory of a prediction: the network as it is and optimised for inference."""
+    """Measure time and memory of a prediction: the network as it is and fused, as the other commands use it."""
     if (network is None) == (model is None):
         raise ScenescopeError("Name a network, such as danet, or a trained one with --model; one of the two.")
     if backbone is not None and network is None:
         raise ScenescopeError("--backbone is for a network with random weights; a model has its own. Leave it out.")
-    sizes = [_parse_size(each) for each in size or ["512,512"]]
+    sizes = [parse_size(each) for each in size or ["512,512"]]
     import torch
     from rich.table import Table
 
     from scenescope.benchmark import measure
-    from scenescope.checkpoints.model_directory import load_model
     from scenescope.cli.console import Console
-    from scenescope.device import resolve_device
+    from scenescope.inference.segmenter import Segmenter
+    from scenescope.labels import Classes
     from scenescope.models.catalog import create_model
 
-    chosen = resolve_device(device)
     options: dict[str, Any] = {} if backbone is None else {"backbone": backbone}
-    built = load_model(model).network if network is None else create_model(network, num_classes=19, **options)
-    built = built.to(chosen).eval()
+    if network is None:
+        segmenter = Segmenter.load(model, device, "float32", fused=False)
+    else:
+        classes = Classes.named([f"class {number}" for number in range(19)])
+        segmenter = Segmenter(create_model(network, num_classes=len(classes), **options).eval(), classes, device)
+    built = segmenter.network
     listing = Table(box=None)
     for column in ("picture", "form", "s", "time", "MB"):
         listing.add_column(column, justify="left" if column in ("picture", "form") else "right")
     for height, width in sizes:
-        costs = measure(built, height, width, device=chosen, repeats=repeats)
+        costs = measure(segmenter, height, width, repeats=repeats)
         for cost in costs:
             megabytes = "" if cost.peak is None else f"{cost.peak / 1e6:,.0f}"
             share = f"{cost.seconds / costs[0].seconds:.2f}"
@@ -63,12 +65,5 @@ def benchmark(
     console.print(listing, highlight=False)
     told = f"{built.config['name']}, backbone {built.config['backbone']}, {built.num_classes} classes"
     console.print(
-        f"{told}, on {chosen}, {torch.get_num_threads()} threads, torch {torch.__version__}.", highlight=False
+        f"{told}, on {segmenter.device}, {torch.get_num_threads()} threads, torch {torch.__version__}.", highlight=False
     )
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    matched = re.fullmatch(r"(\d+),(\d+)", text)
-    if matched is None or 0 in (int(matched[1]), int(matched[2])):
-        raise ScenescopeError(f"--size {text!r} is no size; write height and width in pixels, such as 512,512.")
-    return int(matched[1]), int(matched[2])

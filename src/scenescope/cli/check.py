@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from scenescope.cli.console import Console
+from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import output_path
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ def check(
         str | None,
         typer.Option(help="Where the kind leaves a choice, data.classes: 60, voc, ...", show_default="its first"),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read.", show_default="all cores")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read.", show_default="all cores")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -57,7 +55,7 @@ def check(
     kind, root = parse_source(source)
     console = Console(highlight=False, soft_wrap=True)
     with output_directory(output) if output is not None else contextlib.nullcontext():
-        with _progress(console) as progress:
+        with progress_bars(console) as progress:
             findings = check_dataset(
                 kind,
                 root,
@@ -149,21 +147,3 @@ def _table_of_classes(splits: list[SplitFindings]) -> Table:
         shares = (found.pixels[index] / max(1, sum(found.pixels)) for found in splits)
         table.add_row(Text(name), *(f"{share:.2%}" if share else "absent" for share in shares))
     return table
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Give a callback that moves a bar for each split on a terminal, else nothing."""
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks = {}
-
-        def show(split: str, done: int, total: int) -> None:
-            if split not in tasks:
-                tasks[split] = bar.add_task(split, total=total)
-            bar.update(tasks[split], completed=done)
-
-        yield show

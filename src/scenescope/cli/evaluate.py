@@ -7,16 +7,15 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from scenescope.cli.console import Console
+from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import (
     BaseSizeOption,
     DeviceOption,
@@ -33,7 +32,6 @@ from scenescope.cli.inference_options import (
 from scenescope.errors import ScenescopeError, visible
 
 if TYPE_CHECKING:
-    from scenescope.evaluation.boundary import BoundaryCounts
     from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.scores import Scores
 
@@ -64,15 +62,6 @@ def evaluate(
     boundary: Annotated[
         bool, typer.Option("--boundary", help="Also score boundaries: Boundary IoU and boundary F.")
     ] = False,
-    boundary_width: Annotated[
-        float | None,
-        typer.Option(
-            help="Width of Boundary IoU, as a share of the diagonal; from 1 on in pixels.", show_default="0.02"
-        ),
-    ] = None,
-    boundary_tolerance: Annotated[
-        float | None, typer.Option(help="Tolerance of boundary F, likewise.", show_default="0.0075")
-    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
     output: Annotated[
@@ -94,6 +83,7 @@ def evaluate(
     from scenescope.checkpoints.model_directory import class_difference
     from scenescope.data.catalog import open_dataset, parse_source
     from scenescope.drawing.charts import draw_confusion
+    from scenescope.evaluation.boundary import BoundaryCounts
     from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.evaluator import evaluate as evaluate_network
     from scenescope.evaluation.processes import joined_processes
@@ -108,7 +98,7 @@ def evaluate(
     pictures = None if report is None else PictureScores(dataset.classes.names)
     if pictures is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ScenescopeError("--report looks at every picture in one process; run it without torchrun.")
-    along = _boundary_counts(boundary, boundary_width, boundary_tolerance, len(dataset.classes))
+    along = BoundaryCounts(len(dataset.classes)) if boundary else None
     keep_freed_memory()
     segmenter = Segmenter.load(model, device, precision, settings=settings)
     difference = class_difference(segmenter.classes.names, dataset.classes.names)
@@ -121,7 +111,7 @@ def evaluate(
             console = Console(quiet=rank != 0)
             if difference and rank == 0:
                 print(visible(f"note: {difference}."), file=sys.stderr)
-            with _progress(console) as progress:
+            with progress_bars(console) as show:
                 confusion = evaluate_network(
                     segmenter,
                     dataset,
@@ -129,7 +119,7 @@ def evaluate(
                     workers=workers,
                     rank=rank,
                     world_size=world_size,
-                    progress=progress,
+                    progress=None if show is None else partial(show, "evaluating"),
                     boundary=along,
                     each=None if pictures is None else pictures.see,
                 )
@@ -158,22 +148,6 @@ def evaluate(
         if report is not None and pictures is not None:
             page = write_evaluation_report(report, segmenter, dataset, scores, pictures, f"{source}, {split}")
             console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _boundary_counts(
-    wanted: bool, width: float | None, tolerance: float | None, num_classes: int
-) -> BoundaryCounts | None:
-    from scenescope.evaluation.boundary import TOLERANCE, WIDTH, BoundaryCounts
-
-    if not wanted:
-        if width is not None or tolerance is not None:
-            raise ScenescopeError("A width or tolerance of boundaries is given, but no boundaries; add --boundary.")
-        return None
-    return BoundaryCounts(
-        num_classes,
-        width=WIDTH if width is None else width,
-        tolerance=TOLERANCE if tolerance is None else tolerance,
-    )
 
 
 def _print_scores(console: Console, scores: Scores, boundary: BoundaryScores | None, title: str) -> None:
@@ -212,14 +186,3 @@ def _print_scores(console: Console, scores: Scores, boundary: BoundaryScores | N
 
 def _shown(value: float | None) -> str:
     return "absent" if value is None else f"{value:.4f}"
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a callback that moves a bar on a terminal, else nothing."""
-    if not console.is_terminal or console.quiet:
-        yield None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("evaluating")
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -43,17 +43,18 @@ def export(
             if int8
             else "--data is for --int8; add that, or leave --data out."
         )
-    from scenescope.checkpoints.model_directory import load_model, require_classes
+    from scenescope.checkpoints.model_directory import require_classes
     from scenescope.data.catalog import open_dataset, parse_source
     from scenescope.export import LARGEST_DIFFERENCE, export_onnx, quantize, spread, verify
     from scenescope.files import write_atomically
+    from scenescope.inference.segmenter import Segmenter
 
     splits = [open_dataset(*parse_source(data), split) for split in ("train", "val")] if data is not None else []
-    loaded = load_model(model)
+    segmenter = Segmenter.load(model, "cpu", "float32", fused=False)
     for split in splits:
-        require_classes(loaded.network, split.classes, f"the data set {data}")
-    content = export_onnx(loaded.network, loaded.classes)
-    agreements = verify(loaded.network, content)
+        require_classes(segmenter.network, split.classes, f"the data set {data}")
+    content = export_onnx(segmenter)
+    agreements = verify(segmenter, content)
     for each in agreements:
         _tell(each)
     worst = max(agreements, key=lambda each: each.difference)
@@ -65,7 +66,7 @@ def export(
         )
     if splits:
         train, val = splits
-        content, before = quantize(content, spread(train, loaded.network, images)), content
+        content, before = quantize(content, spread(train, segmenter.network, images)), content
         scores = [_mean_iou(file, val) for file in (before, content)]
         print(f"mean IoU on {data}, val, {len(val)} images: {scores[0]:.4f} in float32, {scores[1]:.4f} in int8")
     write_atomically(output, lambda place: place.write_bytes(content), len(content))

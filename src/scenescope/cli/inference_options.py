@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -98,6 +99,18 @@ def inference_settings(
     }
     settings = PROTOCOLS[protocol] if protocol is not None else InferenceSettings()
     return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``HEIGHT,WIDTH`` in pixels.
+
+    Raises:
+        ScenescopeError: it is something else.
+    """
+    matched = re.fullmatch(r"(\d+),(\d+)", text)
+    if matched is None or 0 in (int(matched[1]), int(matched[2])):
+        raise ScenescopeError(f"--size {text!r} is no size; write height and width in pixels, such as 480,480.")
+    return int(matched[1]), int(matched[2])
 
 
 def _parse_scales(text: str) -> tuple[float, ...]:

@@ -13,51 +13,71 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from scenescope.cli.ablate import ablate
 from scenescope.cli.attend import attend
 from scenescope.cli.benchmark import benchmark
 from scenescope.cli.check import check
 from scenescope.cli.convert import convert
-from scenescope.cli.demo import demo
 from scenescope.cli.evaluate import evaluate
 from scenescope.cli.export import export
 from scenescope.cli.models import models
 from scenescope.cli.page import page
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
-from scenescope.cli.submit import submit
 from scenescope.cli.train import train
 from scenescope.errors import ScenescopeError, visible
+from scenescope.lab_names import from_lab
 
-app = typer.Typer(
-    help="Scene segmentation with attention you can look into.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    invoke_without_command=True,
-    add_completion=False,
+_OPTIONS: dict[str, Any] = {
+    "add_completion": False,
     # A traceback means a fault of ours; Python's own is the one that belongs into a report.
-    pretty_exceptions_enable=False,
-)
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+_OF_THE_LAB = {
+    "demo": "Train a small DANet on generated street scenes, score it, and look at what it attends to; some minutes.",
+    "submit": "Predict a test split and write what its server takes, or validate that.",
+    "ablate": "Train a grid of networks over seeds and print the table; called again, it goes on where it stopped.",
+}
+"""The commands that ``scenescope.lab`` has, which is loaded only when one of them is called."""
+
+
+def _from_lab(context: typer.Context) -> None:
+    """Call a command of the lab with all that follows its name."""
+    name = str(context.info_name)
+    command = typer.Typer(**_OPTIONS)
+    command.command(name)(from_lab(name))
+    code = command(context.args, prog_name=context.command_path, standalone_mode=False)
+    raise typer.Exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(help="Scene segmentation with attention you can look into.", invoke_without_command=True, **_OPTIONS)
 for command in (
-    demo,
+    "demo",
     check,
     train,
     evaluate,
     predict,
     attend,
     page,
-    submit,
+    "submit",
     convert,
     export,
-    ablate,
+    "ablate",
     recipes,
     models,
     benchmark,
 ):
-    app.command()(command)
+    if isinstance(command, str):
+        passed_on = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+        app.command(command, help=_OF_THE_LAB[command], context_settings=passed_on | {"help_option_names": []})(
+            _from_lab
+        )
+    else:
+        app.command()(command)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Annotated, Any
 
@@ -10,7 +9,9 @@ import typer
 from rich.table import Table
 
 from scenescope.cli.console import Console
+from scenescope.cli.inference_options import parse_size
 from scenescope.errors import ScenescopeError
+from scenescope.lab_names import from_lab
 
 
 def models(
@@ -25,21 +26,17 @@ def models(
 ) -> None:
     """List the networks with parameters, multiplications of one picture, and published scores."""
     if published:
-        from scenescope.models.published import all_as_markdown, as_markdown, published_table
-
-        typer.echo(all_as_markdown() if table is None else as_markdown(published_table(table)), nl=False)
+        typer.echo(from_lab("published_page")(table), nl=False)
         return
     if table is not None:
         raise ScenescopeError(
             f"{table!r} is asked for without --published; type scenescope models --published {table}."
         )
-    matched = re.fullmatch(r"(\d+),(\d+)", size)
-    if matched is None or 0 in (int(matched[1]), int(matched[2])):
-        raise ScenescopeError(f"--size {size!r} is no size; write height and width in pixels, such as 480,480.")
+    height, width = parse_size(size)
     from scenescope.models.catalog import MODELS, create_model
     from scenescope.models.count import count
-    from scenescope.models.published import published_scores
 
+    published_scores = from_lab("published_scores")
     listing = Table("network", box=None)
     for column in ("parameters", "GMACs", "as published"):
         listing.add_column(column, justify="right", no_wrap=True)
@@ -48,13 +45,13 @@ def models(
     if backbone is not None:
         options["backbone"] = backbone
     for name in MODELS:
-        counted = count(partial(create_model, name, **options), int(matched[1]), int(matched[2]))
+        counted = count(partial(create_model, name, **options), height, width)
         macs, as_published = (f"{number / 1e9:,.1f}" for number in (counted.macs, counted.macs_as_published))
         listing.add_row(name, f"{counted.parameters:,}", macs, as_published, published_scores(name))
     console = Console()
     console.print(listing, highlight=False)
     console.print(
-        f"One picture of {matched[1]} x {matched[2]}, {num_classes} classes, output stride {output_stride}. GMACs are"
+        f"One picture of {height} x {width}, {num_classes} classes, output stride {output_stride}. GMACs are"
         " those of a prediction, attention included; beside them the convention of the papers' tables, which counts"
         " layers, also those of training, and no products of attention.",
         highlight=False,

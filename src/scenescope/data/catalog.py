@@ -15,13 +15,12 @@ from scenescope.data.pascal_context import CHOICES as PASCAL_CONTEXT_CHOICES
 from scenescope.data.pascal_context import open_pascal_context
 from scenescope.data.voc2012 import open_voc2012
 from scenescope.errors import DataError, nearest
+from scenescope.lab_names import from_lab
 
 
 def _open_scenes(root: str, split: str) -> SceneDataset:
-    # The drawing code is loaded only when it is used.
-    from scenescope.data.scenes import ScenesDataset
-
-    return ScenesDataset(root, split)
+    dataset: SceneDataset = from_lab("open_scenes")(root, split)
+    return dataset
 
 
 DATASETS: dict[str, Callable[[str, str], SceneDataset]] = {

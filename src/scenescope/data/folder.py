@@ -23,7 +23,6 @@ from pathlib import Path
 from scenescope.data.class_file import read_class_file
 from scenescope.data.copies import frame_of
 from scenescope.data.dataset import FileDataset, Pair
-from scenescope.data.layout import explain_folder, explain_unpaired
 from scenescope.data.pairs import (
     is_hidden,
     listed,
@@ -34,6 +33,7 @@ from scenescope.data.pairs import (
     require_directory,
 )
 from scenescope.errors import DataError, SplitError
+from scenescope.lab_names import from_lab
 
 LAYOUTS = (
     ("images/{}", "masks/{}"),
@@ -100,12 +100,13 @@ def _pairs(folder: Path, place: str, split: str) -> tuple[Pair, ...]:
         )
     for directory in (images, masks):
         if not directory.is_dir():
-            if seen := explain_folder(folder, split):
+            if seen := from_lab("explain_folder")(folder, split):
                 raise DataError(seen)
             require_directory(directory.parent)
             require_directory(directory)
     image_of, mask_of = pictures_by_stem(images, deep=True), pictures_by_stem(masks, deep=True)
-    if seen := explain_unpaired(folder, split, image_of, mask_of):
+    lonely = image_of.keys() != mask_of.keys()
+    if lonely and (seen := from_lab("explain_unpaired")(folder, split, image_of, mask_of)):
         raise DataError(seen)
     return pair_stems(image_of, mask_of, images, masks)
 

@@ -39,12 +39,6 @@ class DataSettings:
     classes: str | int | None = None
     """Which classes, where the kind leaves a choice: such as 60 for ``pascal_context``, ``voc`` for ``coco_stuff``."""
 
-    cache: str | None = None
-    """A folder that keeps scenes decoded once they have been read, 4 bytes per pixel; none: each is decoded anew."""
-
-    cache_gigabytes: Factor = 4.0
-    """What that folder may grow to for each split, in 10^9 bytes; scenes beyond it are decoded anew."""
-
 
 @dataclass(frozen=True)
 class AugmentSettings:

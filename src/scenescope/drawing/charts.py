@@ -45,36 +45,9 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     panels = [(title, chosen) for title, chosen in panels if chosen]
     across = min(2, max(1, len(panels)))
     down = -(-len(panels) // across) or 1
-    figure = _figure(5.2 * across, 3.2 * down)
+    figure = new_figure(5.2 * across, 3.2 * down)
     for place, (title, chosen) in enumerate(panels, start=1):
         _panel(figure.add_subplot(down, across, place), title, chosen, rows)
-    save_figure(figure, path)
-
-
-def draw_sweep(setting: str, rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw mean mIoU with its deviation against the values of a setting, as PNG.
-
-    Args:
-        rows: of an ablation's table, each with "name" (the value), "miou" and "miou_deviation" of 0 to 1 or None.
-
-    Raises:
-        StorageError: the place cannot be written.
-    """
-    done = [row for row in rows if row["miou"] is not None]
-    figure = _figure(5.2, 3.6)
-    axes = figure.add_subplot()
-    means = [100 * row["miou"] for row in done]
-    axes.errorbar(
-        [row["name"] for row in done],
-        means,
-        yerr=[100 * (row["miou_deviation"] or 0.0) for row in done],
-        marker="o",
-        capsize=3,
-    )
-    axes.set_xlabel(setting)
-    axes.set_ylabel("mIoU, %")
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)
 
 
@@ -120,7 +93,7 @@ def draw_class_scores(
         StorageError: the place cannot be written.
     """
     order = sorted(range(len(names)), key=lambda index: (scores[index] is not None, scores[index] or 0.0))
-    figure = _figure(6.4, max(2.0, 0.26 * len(names) + 0.8))
+    figure = new_figure(6.4, max(2.0, 0.26 * len(names) + 0.8))
     axes = figure.add_subplot()
     values = [100 * (scores[index] or 0.0) for index in order]
     paints = [tuple(part / 255 for part in colours[index]) for index in order]
@@ -150,7 +123,7 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None
     shares = row_shares(matrix)
     count = len(names)
     side = min(24.0, max(4.5, 0.55 * count + 1.8) if count <= NUMBERED else 0.22 * count + 3)
-    figure = _figure(side + 0.6, side)
+    figure = new_figure(side + 0.6, side)
     axes = figure.add_subplot()
     colours = colormaps["Blues"].with_extremes(bad="0.85")
     picture = axes.imshow(np.ma.masked_invalid(shares), cmap=colours, vmin=0, vmax=1)
@@ -177,7 +150,7 @@ def row_shares(matrix: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """Return a figure of its own (inches): no pyplot, hence no window, no backend and no global state."""
     from matplotlib.figure import Figure
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scenescope.drawing.png import save_png
 from scenescope.labels import IGNORE, Classes, Colour
 
 IGNORE_COLOUR: Colour = (0, 0, 0)
@@ -123,15 +121,6 @@ def present(classes: Classes, *maps: np.ndarray) -> Classes:
     seen = np.unique(np.concatenate([labels.ravel() for labels in maps]))
     labels = [int(label) for label in seen if label < len(classes)]
     return Classes.named([classes.names[label] for label in labels], [classes.palette[label] for label in labels])
-
-
-def save_label_png(labels: np.ndarray, palette: Sequence[Colour], path: Path) -> None:
-    """Save a label map as a palette PNG, see ``label_picture``.
-
-    Raises:
-        StorageError: the place cannot be written.
-    """
-    save_png(label_picture(labels, palette), path)
 
 
 def label_picture(labels: np.ndarray, palette: Sequence[Colour]) -> Image.Image:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,34 +108,32 @@ class BoundaryCounts:
         width = int(self.width) if self.width >= 1 else max(round(self.width * diagonal), 1)
         tolerance = math.ceil(self.tolerance if self.tolerance >= 1 else self.tolerance * diagonal)
 
+        skipped = ignored.cpu().numpy()
         truth, predicted = (
-            fill_unknown(torch.where(ignored, 0, classes.to(torch.uint8) + 1), tolerance)
+            fill_unknown(
+                np.where(skipped, np.uint8(0), classes.cpu().numpy().astype(np.uint8) + np.uint8(1)), tolerance
+            )
             for classes in (labels, predictions)
         )
-        edge = near_edge(truth, width)
+        edge = near_edge(skipped.shape[-2], skipped.shape[-1], width)
         true_region, predicted_region = (
-            torch.where((near_other_class(known, width) | edge) & ~ignored, known, 0) for known in (truth, predicted)
+            np.where((near_other_class(known, width) | edge) & ~skipped, known, 0) for known in (truth, predicted)
         )
         true_contour, predicted_contour = (
-            torch.where(near_other_class(known, 1), known, 0) for known in (truth, predicted)
+            np.where(near_other_class(known, 1), known, 0) for known in (truth, predicted)
         )
         counted = (
             true_region,
             predicted_region,
-            torch.where(true_region == predicted_region, true_region, 0),
+            np.where(true_region == predicted_region, true_region, 0),
             true_contour,
-            self._met(true_contour, predicted_contour, tolerance),
+            np.where(near_same_class(true_contour, predicted_contour, tolerance), true_contour, 0),
             predicted_contour,
-            self._met(predicted_contour, true_contour, tolerance),
+            np.where(near_same_class(predicted_contour, true_contour, tolerance), predicted_contour, 0),
         )
-        self.counts += torch.stack([self._by_class(known) for known in counted]).to(self.counts.device)
+        counts = np.stack([np.bincount(known.ravel(), minlength=self.num_classes + 1)[1:] for known in counted])
+        self.counts += torch.from_numpy(counts).to(self.counts.device)
 
     def all_reduce(self) -> None:
         """Add up the counts of all processes of ``torch.distributed``; each then holds the sum."""
         self.counts = summed(self.counts)
-
-    def _met(self, contour: Tensor, other: Tensor, tolerance: int) -> Tensor:
-        return torch.where(near_same_class(contour, other, self.num_classes, tolerance), contour, 0)
-
-    def _by_class(self, known: Tensor) -> Tensor:
-        return torch.bincount(known.reshape(-1), minlength=self.num_classes + 1)[1:]

@@ -1,4 +1,4 @@
-"""What DRANet's positions and channels attend to: a few centres gathered from the picture.
+"""What DRANet's positions attend to: a few centres gathered from the picture.
 
 Fu et al., "Scene Segmentation With Dual Relation-Aware Attention Network", IEEE Transactions on Neural Networks and
 Learning Systems 32(6), 2021.
@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from scenescope.attention.compact_channel import CompactChannelAttention
 from scenescope.attention.compact_position import SIZES, CompactPositionAttention
 from scenescope.cells import Cells
-from scenescope.explore.channel import require_channels
 from scenescope.explore.points import Point, cell_numbers
 from scenescope.inference.modes import evaluating
 
@@ -77,33 +75,3 @@ class PositionCentres:
         with evaluating(self.module):
             found: Map = self.module.map(self.features)[0].cpu().numpy()
         return found
-
-
-@dataclass
-class ChannelCentres:
-    """Compact channel attention in one picture.
-
-    Attributes:
-        module: the attention.
-        features: 1 x C x h x w, its input.
-    """
-
-    module: CompactChannelAttention
-    features: Tensor
-
-    def weights(self, channels: Sequence[int]) -> Map:
-        """Return how much every centre counts for each of some channels: P x M, rows sum to 1.
-
-        Raises:
-            ModelError: there is no such channel.
-        """
-        require_channels(channels, self.features.shape[1])
-        with evaluating(self.module):
-            found: Map = self.module.map(self.features)[0].cpu().numpy()
-        return np.ascontiguousarray(found[list(channels)])
-
-    def maps(self) -> Map:
-        """Return the centres: M x h x w."""
-        with evaluating(self.module):
-            centres: Map = self.module.centres(self.features)[0].float().cpu().numpy()
-        return centres

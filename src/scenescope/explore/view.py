@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from scenescope.attention.channel import ChannelAttention
-from scenescope.attention.compact_channel import CompactChannelAttention
 from scenescope.attention.compact_position import CompactPositionAttention
 from scenescope.attention.position import PositionAttention
 from scenescope.attention.squeeze import SqueezeAttention
@@ -23,7 +22,7 @@ from scenescope.attention.squeeze_excitation import SqueezeExcitation
 from scenescope.cells import Cells
 from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
-from scenescope.explore.centres import ChannelCentres, PositionCentres
+from scenescope.explore.centres import PositionCentres
 from scenescope.explore.channel import ChannelView
 from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.explore.position import PositionView
@@ -42,7 +41,6 @@ _NETWORKS_WITH = {
     SqueezeAttention: "sanet has them",
     SqueezeExcitation: "fcn_se has it",
     CompactPositionAttention: "dranet has them",
-    CompactChannelAttention: "dranet has them",
 }
 _hooking = threading.Lock()
 
@@ -101,12 +99,6 @@ class View:
         """Compact position attention: the 50 centres, and what a pixel attends to among them."""
         module, features = self._one(CompactPositionAttention, "centres of position attention")
         return PositionCentres(module, features, self.image.shape[:2], self._cells(features))
-
-    @cached_property
-    def channel_centres(self) -> ChannelCentres:
-        """Compact channel attention: the centres mixed from all channels."""
-        module, features = self._one(CompactChannelAttention, "centres of channel attention")
-        return ChannelCentres(module, features)
 
     @property
     def scales(self) -> dict[str, float]:

@@ -5,7 +5,7 @@ Views of a picture are joined as in mmsegmentation, or as in the official DANet 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -96,6 +96,11 @@ def predict_labels(network: Model, images: Tensor, settings: InferenceSettings |
     return banded_argmax(logits, size, network.cells(logits, size, stretch=settings.stretch))
 
 
+def windows_at_once(device: torch.device) -> int:
+    """Return how many windows a device is given together; a processor is no faster with more than one."""
+    return 8 if device.type == "cuda" else 1
+
+
 def window_starts(length: int, window: int, step: int, border: Border = "shift") -> list[int]:
     """Return where windows begin along a side of ``length`` pixels.
 
@@ -143,13 +148,14 @@ def _windowed_labels(network: Model, images: Tensor, settings: InferenceSettings
     tops = window_starts(height, settings.window, settings.step, settings.border)
     total: Tensor | None = None  # of the rows from the top of the present windows on
     depth = min(settings.window, height)
+
+    def prepared_logits(parts: Tensor) -> Tensor:
+        return _logits(network, network.prepare(parts), stretch=settings.stretch)
+
     for top, following in zip(tops, [*tops[1:], height], strict=True):
         rows = min(settings.window, height - top)
-        for left in window_starts(width, settings.window, settings.step, settings.border):
-            columns = slice(left, left + settings.window)
-            part = network.prepare(images[..., top : top + rows, columns])
-            view = _fill(network, part, settings.window) if settings.border == "pad" else part
-            answers = _logits(network, view, stretch=settings.stretch)[..., : part.shape[-2], : part.shape[-1]]
+        band = images[..., top : top + rows, :]
+        for columns, answers in _in_row(network, band, settings, prepared_logits):
             if total is None:
                 total = answers.new_zeros(*answers.shape[:2], depth, width)
             total[..., :rows, columns] += answers
@@ -170,24 +176,39 @@ def _windowed(network: Model, images: Tensor, settings: InferenceSettings, answe
     total: Tensor | None = None
     count = images.new_zeros(height, width)
     for top in window_starts(height, settings.window, settings.step, settings.border):
-        for left in window_starts(width, settings.window, settings.step, settings.border):
-            place = (..., slice(top, top + settings.window), slice(left, left + settings.window))
-            part = images[place]
-            view = _fill(network, part, settings.window) if settings.border == "pad" else part
-            answers = answer(network, view)[..., : part.shape[-2], : part.shape[-1]]
+        rows = slice(top, top + settings.window)
+        for columns, answers in _in_row(network, images[..., rows, :], settings, partial(answer, network)):
             if total is None:
                 total = answers.new_zeros(*answers.shape[:2], height, width)
-            total[place] += answers
-            count[place] += 1
+            total[..., rows, columns] += answers
+            count[rows, columns] += 1
     assert total is not None  # every side has at least one window
     return total / count
 
 
+def _in_row(
+    network: Model, band: Tensor, settings: InferenceSettings, answer: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the columns of each window in a row of windows and the answer to it; on a GPU several are asked at once."""
+    assert settings.window is not None
+    window, (height, width) = settings.window, band.shape[-2:]
+    starts = window_starts(width, window, settings.step, settings.border)
+    at_once = windows_at_once(band.device)
+    for first in range(0, len(starts), at_once):
+        columns = [slice(left, min(left + window, width)) for left in starts[first : first + at_once]]
+        parts = [band[..., each] for each in columns]
+        if settings.border == "pad":
+            parts = [_fill(network, part, window) for part in parts]
+        answers = answer(torch.cat(parts)).chunk(len(parts))
+        for each, part in zip(columns, answers, strict=True):
+            yield each, part[..., :height, : each.stop - each.start]
+
+
 def _fill(network: Model, part: Tensor, window: int) -> Tensor:
-    """Fill B x 3 x h x w up to window x window with black pixels, below and on the right."""
+    """Fill B x 3 x h x w, uint8 or prepared, up to window x window with black pixels, below and on the right."""
     height, width = part.shape[-2:]
-    black = network.prepare(torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=part.device))
-    filled = black.repeat(len(part), 1, window, window)
+    black = torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=part.device)
+    filled = (black if part.dtype == torch.uint8 else network.prepare(black)).repeat(len(part), 1, window, window)
     filled[..., :height, :width] = part
     return filled
 

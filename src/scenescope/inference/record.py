@@ -1,14 +1,9 @@
-"""What a folder of predictions holds and how each was made: a line of JSON for each picture, in the folder itself.
-
-A line is appended before the files it tells of are moved into place. So a file that no line knows by its content was
-made by someone else or changed since, whenever a prediction was killed, and is never replaced.
-"""
+"""What a folder of predictions holds and how each was made: the list of ``OwnFiles`` with more to each line."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,6 +14,7 @@ from torch import nn
 
 from scenescope.errors import StorageError
 from scenescope.files import sha256, storage_errors
+from scenescope.own_files import OwnFiles
 
 if TYPE_CHECKING:
     from scenescope.inference.inputs import PictureFile
@@ -33,7 +29,7 @@ class Entry:
 
     Attributes:
         name: of the picture in the folder, without ending.
-        image: its absolute path.
+        subject: the absolute path of the picture.
         content: SHA-256 of its file.
         made_by: ``fingerprint`` of model and settings.
         header: SHA-256 of the header of the summary.
@@ -42,7 +38,7 @@ class Entry:
     """
 
     name: str
-    image: str
+    subject: str
     content: str
     made_by: str
     header: str
@@ -50,26 +46,12 @@ class Entry:
     files: dict[str, str]
 
 
-class Record:
+class Record(OwnFiles):
     """The entries of a folder, the newest of each picture, by its name."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / RECORD
         self.entries: dict[str, Entry] = {}
-        self._ours: set[tuple[str, str, str]] = set()
-        """Name, ending and SHA-256 of every file that was ever written."""
-        self._torn = False
-        if os.path.isfile(self.path):  # unlike pathlib's, false where the folder cannot be searched
-            content = self.path.read_bytes()
-            self._torn = bool(content) and not content.endswith(b"\n")
-            for line in content.splitlines():
-                if (entry := _parse(line)) is not None:
-                    self._keep(entry)
-
-    def files(self) -> set[Path]:
-        """Return what was ever written into the folder, whether it is still there or not."""
-        return {self.folder / f"{name}{ending}" for name, ending, _ in self._ours}
+        super().__init__(folder, "predict", RECORD)
 
     def add(self, entry: Entry) -> None:
         """Append an entry.
@@ -77,13 +59,7 @@ class Record:
         Raises:
             StorageError: the folder cannot be written.
         """
-        line = json.dumps(dataclasses.asdict(entry)) + "\n"
-        with storage_errors(self.path), self.path.open("a", encoding="ascii") as file:
-            file.write("\n" * self._torn + line)
-            file.flush()
-            os.fsync(file.fileno())
-        self._torn = False
-        self._keep(entry)
+        self.append(dataclasses.asdict(entry))
 
     def find_done(self, picture: PictureFile, made_by: str, endings: tuple[str, ...]) -> Entry | None:
         """Return the entry of a picture that is unchanged, was predicted in this way, and whose files are all there."""
@@ -104,33 +80,30 @@ class Record:
             target = self.folder / f"{picture.name}{ending}"
             if not os.path.lexists(target):
                 continue
-            if not self._wrote(picture.name, ending):
+            if not self.subjects(target):
                 raise StorageError(
                     f"{target} is in the way of what is written about {picture.path}: it is not, or no longer, a file"
                     " that predict has written; move it or choose another --output."
                 )
             entry = self.entries[picture.name]
-            if entry.image != os.path.abspath(picture.path) and entry.content != content_of(picture.path):
+            if entry.subject != os.path.abspath(picture.path) and entry.content != content_of(picture.path):
                 raise StorageError(
-                    f"{target} tells of another picture, {entry.image}, and would be replaced by what is written about"
-                    f" {picture.path}; choose another --output."
+                    f"{target} tells of another picture, {entry.subject}, and would be replaced by what is written"
+                    f" about {picture.path}; choose another --output."
                 )
 
     def remove_others(self, entry: Entry, endings: tuple[str, ...]) -> None:
         """Remove those of our files about a picture that its newest entry does not know: they are of an older one."""
         for ending in endings:
-            if ending not in entry.files and self._wrote(entry.name, ending):
-                stale = self.folder / f"{entry.name}{ending}"
+            stale = self.folder / f"{entry.name}{ending}"
+            if ending not in entry.files and self.subjects(stale):
                 with storage_errors(stale):
                     stale.unlink()
 
-    def _wrote(self, name: str, ending: str) -> bool:
-        file = self.folder / f"{name}{ending}"
-        return file.is_file() and (name, ending, sha256(file)) in self._ours
-
-    def _keep(self, entry: Entry) -> None:
-        self.entries[entry.name] = entry
-        self._ours.update((entry.name, ending, digest) for ending, digest in entry.files.items())
+    def _keep(self, line: dict[str, Any]) -> None:
+        if line.keys() == {field.name for field in dataclasses.fields(Entry)} and isinstance(line["row"], list):
+            super()._keep(line)
+            self.entries[line["name"]] = Entry(**line)
 
 
 def fingerprint(segmenter: Segmenter) -> str:
@@ -158,13 +131,3 @@ def _is_setting(key: str, value: object) -> bool:
     plain = (str, int, float, bool, type(None))
     parts = value if isinstance(value, tuple) else (value,)
     return not key.startswith("_") and key != "training" and all(isinstance(part, plain) for part in parts)
-
-
-def _parse(line: bytes) -> Entry | None:
-    """Return the entry of a line, or None of one that is torn or no entry."""
-    try:
-        entry = Entry(**json.loads(line))
-    except (ValueError, TypeError, RecursionError):
-        return None
-    fitting = isinstance(entry.name, str) and isinstance(entry.row, list) and isinstance(entry.files, dict)
-    return entry if fitting else None

@@ -19,19 +19,3 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """Something the user should know."""
-
-
-class Silent:
-    """A progress that tells nothing."""
-
-    def started(self, step: int, steps: int) -> None:
-        """Tell nothing."""
-
-    def stepped(self, step: int, loss: float | None, rate: float) -> None:
-        """Tell nothing."""
-
-    def validated(self, row: dict[str, Any]) -> None:
-        """Tell nothing."""
-
-    def note(self, text: str) -> None:
-        """Tell nothing."""

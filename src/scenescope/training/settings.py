@@ -108,8 +108,6 @@ FREE_ON_RESUME = frozenset(
         "train.checkpoint_every",
         "train.keep_checkpoints",
         "data.root",
-        "data.cache",
-        "data.cache_gigabytes",
     }
 )
 """Settings that may change when a run is resumed; the data themselves may not, wherever they lie."""

@@ -30,7 +30,7 @@ from scenescope.explore.view import attend
 from scenescope.inference.inputs import find_pictures
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import IGNORE
-from scenescope.workflows.own_files import OwnFiles
+from scenescope.own_files import OwnFiles
 
 COMMAND = "attend"
 NUM_POINTS = 3

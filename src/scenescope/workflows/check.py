@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from scenescope.data.catalog import open_dataset
 from scenescope.data.copies import copies_remark
@@ -16,13 +17,14 @@ from scenescope.data.dataset import FileDataset, SceneDataset, notes
 from scenescope.data.inspection import FaultKind, Inspection
 from scenescope.data.oddities import OddityCounts
 from scenescope.data.pairs import listed
-from scenescope.data.proposal import propose
 from scenescope.data.scan import scan
 from scenescope.drawing.contact_sheet import contact_sheet
 from scenescope.drawing.overlay import with_legend
 from scenescope.errors import DataError, SplitError
 from scenescope.files import write_atomically
+from scenescope.lab_names import from_lab
 from scenescope.labels import IGNORE, Classes
+from scenescope.losses import median_frequency_weights
 
 USUAL_SPLITS = ("train", "val", "test")
 """What is looked at unless the user names splits: train, and one of val and test, have to be there."""
@@ -162,12 +164,9 @@ def check_dataset(
         kind: a key of ``DATASETS``.
         root: its folder; for ``scenes`` a seed or nothing.
         splits: which to look at, the one to train on first; without any, see ``USUAL_SPLITS``.
-        workers: processes that read; 0 reads in this one, None takes all cores.
+        workers: threads that read; None takes all cores.
         progress: called with the split, the scenes done and their number.
         options: of ``open_dataset``.
-
-    Raises:
-        DataError: a process that read was killed.
     """
     datasets, unopened, remarks = _open(kind, root, splits, options)
     found: list[SplitFindings] = []
@@ -244,6 +243,7 @@ def _proposals(
         return []
     if all(codes.values()):
         return ["Some masks hold numbers and others colours, which no classes.yaml fits: save all masks alike."]
+    propose = from_lab("propose")
     guesses = (propose(dataset.table, dataset.classes, codes[each], each, lone[each], forms) for each in (False, True))
     return [guess for guess in guesses if guess is not None]
 
@@ -286,11 +286,6 @@ def _open(
 
 
 def _class_weights(pixels: list[int]) -> list[float] | None:
-    # Here and not above, so that the processes that read start without torch.
-    import torch
-
-    from scenescope.losses import median_frequency_weights
-
     if not any(pixels):
         return None
     return [round(weight, 4) for weight in median_frequency_weights(torch.tensor(pixels), 0.5).tolist()]

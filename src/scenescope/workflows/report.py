@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import importlib.resources
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 from PIL import Image
@@ -69,60 +66,36 @@ def write_report(
     Raises:
         StorageError: the place cannot be written.
     """
-    template = Template(importlib.resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-    page = template.substitute(
-        title=escape(title),
-        lead=escape(lead),
-        facts="\n".join(f"<div><dt>{escape(name)}</dt><dd>{_shown(value)}</dd></div>" for name, value in facts),
-        sections="\n".join(_section(section) for section in sections),
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    write_text(path, page)
+    environment.filters |= {"shown": _shown, "source": _source, "numeric": _numeric}
+    template = environment.get_template("report.html")
+    write_text(path, template.render(title=title, lead=lead, facts=facts, sections=sections) + "\n")
 
 
-def _section(section: Section) -> str:
-    parts = [f"<h2>{escape(section.heading)}</h2>"]
-    if section.text:
-        parts.append(f"<p>{escape(section.text)}</p>")
-    if section.table is not None:
-        parts.append(_table(section.table))
-    if section.pictures:
-        parts.append('<div class="pictures">')
-        parts += [_figure(picture) for picture in section.pictures]
-        parts.append("</div>")
-    return "\n".join(parts)
+def _numeric(table: Table) -> list[bool]:
+    """Return whether each column holds numbers: these are flushed right, heading included."""
+    columns = zip(table.header, *table.rows, strict=True)
+    return [bool(cells) and not any(isinstance(cell, str) for cell in cells) for _, *cells in columns]
 
 
-def _table(table: Table) -> str:
-    """Return a table whose columns of numbers are flushed right, heading included."""
-    numeric = [not any(isinstance(cell, str) for cell in column) for column in zip(*table.rows, strict=True)]
-    kinds = [' class="number"' if flag else "" for flag in numeric or [False] * len(table.header)]
-
-    def line(tag: str, cells: Sequence[Cell]) -> str:
-        inner = "".join(f"<{tag}{kind}>{_shown(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True))
-        return f"<tr>{inner}</tr>"
-
-    rows = "\n".join(line("td", row) for row in table.rows)
-    return f'<div class="scroll"><table>\n{line("th", table.header)}\n{rows}\n</table></div>'
-
-
-def _figure(picture: Picture) -> str:
-    wide = ' class="wide"' if picture.wide else ""
-    caption = escape(picture.caption)
+def _source(picture: Picture) -> str:
+    """Return a picture as the address of an image that is in the page itself."""
     kind = "jpeg" if picture.photograph else "png"
-    source = f"data:image/{kind};base64,{base64.b64encode(_encoded(picture.image, kind)).decode('ascii')}"
-    return f'<figure{wide}><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-
-
-def _encoded(image: np.ndarray | Image.Image | Path, kind: str) -> bytes:
-    if isinstance(image, Path):
-        return image.read_bytes()
-    buffer = io.BytesIO()
-    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-    picture.save(buffer, format=kind, optimize=True, quality=90)  # the quality is that of JPEG; PNG has none
-    return buffer.getvalue()
+    if isinstance(picture.image, Path):
+        content = picture.image.read_bytes()
+    else:
+        buffer = io.BytesIO()
+        image = Image.fromarray(picture.image) if isinstance(picture.image, np.ndarray) else picture.image
+        image.save(buffer, format=kind, optimize=True, quality=90)  # the quality is that of JPEG; PNG has none
+        content = buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _shown(cell: Cell) -> str:
     if cell is None:
-        return "&ndash;"
-    return f"{cell:.3f}" if isinstance(cell, float) else escape(str(cell))
+        return "\u2013"
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)

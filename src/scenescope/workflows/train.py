@@ -14,7 +14,6 @@ from typing import Any, get_type_hints
 import torch
 
 from scenescope.checkpoints.start import compare_start, start_from
-from scenescope.data.cache import cached, require_files
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.fingerprint import fingerprint
@@ -103,8 +102,8 @@ def run_training(
         training = Training(
             network=network,
             loss=create_loss(settings.loss, network, train_set),
-            train_set=cached(train_set, settings.data),
-            val_set=cached(val_set, settings.data),
+            train_set=train_set,
+            val_set=val_set,
             settings=settings.train,
             augment=settings.augment,
             directory=directory,
@@ -217,8 +216,6 @@ def check_run(settings: RunSettings, train_set: SceneDataset) -> None:
     require_divisible(settings.train, num_processes=1)
     if settings.train.start_from is not None:
         compare_start(network, settings.train.start_from, train_set.classes, settings.train.take)
-    if settings.data.cache is not None:
-        require_files(train_set, settings.data)
 
 
 def estimate_run_memory(
