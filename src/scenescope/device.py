@@ -43,6 +43,7 @@ class Traits:
         queued: whether work is queued, so that the host goes on meanwhile and looking at a number makes it wait.
         synchronised_norm: whether torch synchronises batch norm over several of them.
         composed_depthwise: whether gradients of depthwise convolutions in bfloat16 are faster put together by us.
+        windows: how many windows of an image to predict at once; a CPU is no faster with more than one.
         collectives: what carries sums over processes; small numbers that the host needs are summed on the host, so that
             no queue is waited for.
         deterministic: whether every operation gives the same bits each time without being asked to.
@@ -56,6 +57,7 @@ class Traits:
     queued: bool = False
     synchronised_norm: bool = False
     composed_depthwise: bool = False
+    windows: int = 1
     collectives: str = "gloo"
     deterministic: bool = False
 
@@ -75,6 +77,7 @@ _TRAITS = {
         channels_last=(*_HALVES, torch.float32),
         queued=True,
         synchronised_norm=True,
+        windows=8,
         collectives="cpu:gloo,cuda:nccl",
     ),
 }
