@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from scenescope.attention.blockwise import attend
 from scenescope.attention.position import PositionAttention
-from scenescope.inference.precision import multiplies_bfloat16
+from scenescope.device import multiplies_bfloat16
 
 CHANNELS = 512
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -35,11 +35,11 @@ from scenescope.config import AugmentSettings
 from scenescope.data.catalog import open_dataset, parse_source
 from scenescope.data.dataset import Scene
 from scenescope.data.transforms import apply_parameters, draw_parameters
+from scenescope.device import multiplies_bfloat16
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.exported import open_exported
 from scenescope.inference.fuse import optimize_for_inference
-from scenescope.inference.precision import multiplies_bfloat16
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.losses import SegmentationLoss

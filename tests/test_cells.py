@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from scenescope import cells as module
 from scenescope.cells import Cells
 
 
@@ -84,3 +85,17 @@ def test_stretched_cells_are_those_of_interpolate(
     expected = functional.interpolate(logits, (height, width), mode="bilinear", align_corners=align_corners)
     cells = Cells.stretched((rows, columns), (height, width), align_corners=align_corners)
     torch.testing.assert_close(cells.draw(logits, (height, width)), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("remainder", [(0, 0), (1, 1), (8, 3)])
+def test_the_deterministic_form_draws_the_same_and_has_the_same_gradient(
+    remainder: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    places = Cells.where_they_look(16, remainder, magnify=1.5)
+    ordinary = places.draw(logits, (41, 59))
+    (expected,) = torch.autograd.grad(ordinary.square().sum(), logits)
+    monkeypatch.setattr(module, "nondeterministic", lambda _: True)
+    drawn = places.draw(logits, (41, 59))
+    torch.testing.assert_close(drawn, ordinary)
+    torch.testing.assert_close(torch.autograd.grad(drawn.square().sum(), logits)[0], expected, rtol=1e-5, atol=1e-4)

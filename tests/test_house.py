@@ -20,7 +20,7 @@ from scenescope.recipes.reader import list_ablations, list_recipes, recipe_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "scenescope"
-HEAVY = ("torch", "torchvision", "numpy", "timm", "accelerate", "matplotlib", "scipy", "PIL", "pydantic", "yaml")
+HEAVY = ("torch", "torchvision", "numpy", "timm", "matplotlib", "scipy", "PIL", "pydantic", "yaml")
 
 
 def run(*command: str | Path, cwd: Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -56,7 +56,7 @@ def test_imports_point_down() -> None:
         ("training/log.py", "import scenescope.explore.position", "training.log -> scenescope.explore.position"),
         ("evaluation/scores.py", "import scenescope.training.log", "evaluation.scores -> scenescope.training.log"),
         ("data/folder.py", "import yaml", "scenescope.data.folder -> yaml"),
-        ("evaluation/scores.py", "import accelerate", "scenescope.evaluation.scores -> accelerate"),
+        ("evaluation/scores.py", "import typer", "scenescope.evaluation.scores -> typer"),
         ("drawing/overlay.py", "import torch", "scenescope.drawing.overlay -> torch"),
         ("data/catalog.py", "import scenescope.lab.scenes", "data.catalog -> scenescope.lab.scenes"),
         ("cli/main.py", "import scenescope.lab.commands.demo", "cli.main -> scenescope.lab.commands.demo"),
@@ -86,7 +86,7 @@ def test_help_is_light(command: str) -> None:
     script = (
         "import sys\nfrom scenescope.cli.main import app\n"
         f"app({[*command.split(), '--help']}, standalone_mode=False)\n"
-        "print([name for name in ('torch', 'torchvision', 'numpy', 'accelerate') if name in sys.modules])"
+        "print([name for name in ('torch', 'torchvision', 'numpy') if name in sys.modules])"
     )
     done = run(sys.executable, "-c", script, cwd=ROOT)
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr

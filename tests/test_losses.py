@@ -8,6 +8,8 @@ from typing import Literal
 import pytest
 import torch
 
+from scenescope import losses
+from scenescope.device import traits
 from scenescope.labels import IGNORE
 from scenescope.losses import SegmentationLoss, dice_loss, lovasz_loss, median_frequency_weights
 from scenescope.outputs import SegmentationOutput
@@ -69,7 +71,7 @@ def test_without_a_scored_pixel_loss_and_gradient_are_zero(settings: dict[str, f
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
-def test_hard_fraction_keeps_the_hardest_pixels_of_each_picture() -> None:
+def test_ohem_fraction_keeps_the_hardest_pixels_of_each_picture() -> None:
     logits, labels = batch()
     per_pixel = torch.nn.functional.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction="none")
     kept = []
@@ -239,3 +241,42 @@ def test_a_class_of_few_pictures_weighs_by_its_share_of_all_pixels_and_not_as_in
     in_segnet = pictures.sum(dim=0) / shown
     torch.testing.assert_close(in_segnet.median() / in_segnet, torch.tensor([35 / 60, 1.0, 3.5]))
     torch.testing.assert_close(median_frequency_weights(pictures.sum(dim=0)), torch.tensor([35 / 60, 1.0, 7.0]))
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 7.0])])
+@pytest.mark.parametrize("ohem_fraction", [None, 0.3])
+@pytest.mark.parametrize("asked", ["traits", "nondeterministic"])
+def test_a_gpu_computes_the_same_without_looking_or_deterministically(
+    weights: torch.Tensor | None, ohem_fraction: float | None, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All classes in place of those that are there, and gathered log-probabilities in place of torch's loss."""
+    logits, labels = batch()
+    labels[1] = 2  # no class but one
+    logits.requires_grad_()
+    loss = SegmentationLoss(weights, ohem_fraction, **REGIONS)
+    expected = total(loss, logits, labels)
+    (gradient,) = torch.autograd.grad(expected, logits)
+    monkeypatch.setattr(losses, asked, {"traits": lambda _: traits("cuda"), "nondeterministic": lambda _: True}[asked])
+    got = total(loss, logits, labels)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(torch.autograd.grad(got, logits)[0], gradient)
+
+
+def test_the_share_of_hard_pixels_is_rounded_up_exactly() -> None:
+    """In float32 three tenths of thirty are a hair more than nine."""
+    loss = SegmentationLoss(ohem_fraction=0.3)
+    for scored, kept in ((30, 9), (31, 10), (10, 3), (0, 0), (5_000_000, 1_500_000)):
+        assert loss._share(scored) == loss._share(torch.tensor(scored)).item() == kept
+
+
+def test_hard_pixels_are_found_without_64_bit_fractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some devices have none (MPS)."""
+    logits, labels = batch()
+    loss = SegmentationLoss(ohem_fraction=0.3)
+    normaliser = loss.normaliser(labels)
+
+    def refuse(tensor: torch.Tensor) -> torch.Tensor:
+        raise TypeError("no float64 here")
+
+    monkeypatch.setattr(torch.Tensor, "double", refuse)
+    assert total(loss, logits, labels, normaliser).isfinite()

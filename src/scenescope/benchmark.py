@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from scenescope.device import finish, multiplies_bfloat16, peak_memory
 from scenescope.errors import ImageError
 from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.memory import memory_errors
-from scenescope.inference.precision import multiplies_bfloat16
 from scenescope.inference.predictor import predict_labels
 from scenescope.inference.segmenter import Segmenter
 from scenescope.models.network import SegmentationNetwork
@@ -55,8 +55,7 @@ def measure(segmenter: Segmenter, height: int, width: int, *, repeats: int = 5) 
 
     def call(form: SegmentationNetwork) -> Tensor:
         labels = predict_labels(form, picture)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        finish(device)
         return labels
 
     seconds: dict[str, list[float]] = {name: [] for name in forms}
@@ -72,11 +71,8 @@ def measure(segmenter: Segmenter, height: int, width: int, *, repeats: int = 5) 
 
 def _peak(call: Callable[[], object], device: torch.device) -> int | None:
     """Return the bytes by which memory grows at most during a call."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        call()
-        return torch.cuda.max_memory_allocated(device) - before
+    if (peak := peak_memory(call, device)) is not None:
+        return peak
     if not sys.platform.startswith("linux"):
         call()
         return None

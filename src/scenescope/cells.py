@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from scenescope.device import nondeterministic
+
 Pair = tuple[float, float]
 """Of rows, of columns."""
 
@@ -67,6 +69,13 @@ class Cells:
         logits = logits.float()
         height, width = size
         counts = logits.shape[-2:]
+        if nondeterministic(logits):
+            # As products, since torch has no deterministic gradient of the other forms for GPUs.
+            rows, columns = (
+                self._shares(axis, pixels, count, logits.device)
+                for axis, (pixels, count) in enumerate(zip(size, counts, strict=True))
+            )
+            return rows @ logits @ columns.t()
         # torch copies an axis whose size stays, whatever the factor.
         copied = any(n == pixels and scale != 1 for n, pixels, scale in zip(counts, size, self.scale, strict=True))
         if self.offset == (0.5, 0.5) and not copied:
@@ -82,3 +91,8 @@ class Cells:
         grid = torch.stack([columns.expand(height, width), rows[:, None].expand(height, width)], dim=-1)
         grid = grid.expand(len(logits), height, width, 2)
         return functional.grid_sample(logits, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+    def _shares(self, axis: int, pixels: int, count: int, device: torch.device) -> Tensor:
+        """Return for each pixel along an axis the share that it takes of each cell, pixels x cells."""
+        places = self.places(axis, torch.arange(pixels, device=device), count)
+        return (1 - (places[:, None] - torch.arange(count, device=device)).abs()).clamp(min=0)

@@ -169,18 +169,20 @@ class TrainSettings:
     """Number of first steps over which the learning rate rises linearly to that of the schedule."""
     grad_clip_norm: Factor | None = None
     """Largest norm of all gradients together."""
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Number format of the heavy operations (mixed precision); auto is bfloat16 where the device gains from it."""
-    channels_last: bool = False
-    """Memory layout with channels last; faster for depthwise convolutions."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """Number format of the heavy operations (mixed precision); auto is what the device gains from, see device.py."""
+    channels_last: bool | None = None
+    """Memory layout with channels last; what device and network are faster with when not given."""
+    deterministic: bool = False
+    """Give the same bits each time on a GPU, too, where it costs time; a CPU does so anyway."""
     ema_decay: Annotated[float, Interval(gt=0, lt=1)] | None = None
     """Keep an exponential moving average of the weights with this decay, and evaluate and save that."""
     norm: Literal["batch", "sync", "frozen"] = "batch"
     """Batch norm of each process, synchronised over GPUs, or frozen as it is (in a new head: mean 0, scale 1)."""
     seed: CountOrNone = 0
     """Seed of weights, order, augmentation and dropout."""
-    num_workers: CountOrNone = 2
-    """Processes that read images."""
+    num_workers: CountOrNone | None = None
+    """Processes that read images; as many as device and cores ask for when not given."""
     init_from: str | None = None
     """A model whose weights to start from (fine-tuning); classes take what those of the same name have learnt."""
     take: Literal["network", "backbone"] = "network"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
 from scenescope.config import ImageLabelTarget
+from scenescope.device import nondeterministic, traits
 from scenescope.labels import IGNORE
 from scenescope.outputs import SegmentationOutput
+
+Number = TypeVar("Number", int, Tensor)
 
 
 class SegmentationLoss:
@@ -68,6 +73,8 @@ class SegmentationLoss:
     def __call__(self, output: SegmentationOutput, labels: Tensor, normaliser: Tensor) -> dict[str, Tensor]:
         """Return the loss terms by name: "main", each auxiliary, "dice", "lovasz" and "total", their weighted sum.
 
+        No number is looked at on the way, so that a GPU is never waited for.
+
         Args:
             output: logits B x K x H x W, and auxiliary ones of that shape or B x K.
             labels: B x H x W integers, 0..K-1 or IGNORE.
@@ -88,7 +95,7 @@ class SegmentationLoss:
 
     def _pixel_normaliser(self, labels: Tensor, scored: Tensor) -> Tensor:
         if self.ohem_fraction is not None:
-            return self._num_kept(scored).sum().double()
+            return self._share(scored.flatten(1).sum(1)).sum().double()
         if self.class_weights is None:
             return scored.sum().double()
         weights = self.class_weights.to(labels.device, torch.float64)
@@ -97,43 +104,66 @@ class SegmentationLoss:
         return (counts * weights).sum()
 
     def _over_pictures(self, logits: Tensor, labels: Tensor) -> Tensor:
-        # K + 1 bins: the last one takes what is ignored.
-        bins = torch.where(labels == IGNORE, logits.shape[1], labels).flatten(1)
-        counts = torch.stack([torch.bincount(picture, minlength=logits.shape[1] + 1)[:-1] for picture in bins])
+        counts = _counts(labels, logits.shape[1])
         scored = counts.sum(dim=1, keepdim=True)
         targets = counts > 0 if self.image_label_target == "presence" else counts / scored.clamp(min=1)
         losses = functional.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
         return (losses.mean(dim=1) * (scored[:, 0] > 0)).sum()
 
     def _over_pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
-        weights = None if self.class_weights is None else self.class_weights.to(logits)
-        reduction = "sum" if self.ohem_fraction is None else "none"
-        losses = functional.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction=reduction)
+        # Not waited for: it is small, and nobody changes it.
+        weights = None if self.class_weights is None else self.class_weights.to(logits, non_blocking=True)
         if self.ohem_fraction is None:
-            return losses
-        kept = self._num_kept(labels != IGNORE).tolist()
-        return torch.stack(
-            [image.flatten().topk(count).values.sum() for image, count in zip(losses, kept, strict=True)]
-        ).sum()
+            return _cross_entropy(logits, labels, weights, "sum")
+        losses = _cross_entropy(logits, labels, weights, "none").flatten(1)
+        # What is ignored has loss 0, so the most that can be kept is known without counting.
+        hardest = losses.topk(self._share(losses.shape[1])).values
+        kept = self._share((labels != IGNORE).flatten(1).sum(1))
+        return (hardest * (torch.arange(hardest.shape[1], device=kept.device) < kept[:, None])).sum()
 
     def _over_regions(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        num_classes = logits.shape[1]
+        present = _counts(labels, num_classes) > 0
         sums = dict.fromkeys(self.regions, logits.new_zeros(()))
-        for probabilities, truth in zip(logits.softmax(dim=1).flatten(2), labels.flatten(1), strict=True):
-            scored = truth != IGNORE
-            classes = truth[scored].unique()
+        for probabilities, truth, shown in zip(
+            logits.softmax(dim=1).flatten(2), labels.flatten(1), present, strict=True
+        ):
+            # On a GPU all classes are cheaper than waiting to hear which are there.
+            all_of_them = traits(logits.device).queued
+            classes = torch.arange(num_classes, device=logits.device) if all_of_them else shown.nonzero()[:, 0]
             # An ignored pixel becomes one that is of no class and is given to none: it adds nothing to either loss.
-            given = probabilities.index_select(0, classes).masked_fill(~scored, 0)
+            given = probabilities.index_select(0, classes).masked_fill(truth == IGNORE, 0)
             belongs = truth == classes[:, None]
             for name in sums:
-                sums[name] = sums[name] + _REGION_LOSSES[name](given, belongs).sum() / max(len(classes), 1)
+                losses = _REGION_LOSSES[name](given, belongs)
+                sums[name] = sums[name] + (losses * shown[classes]).sum() / shown.sum().clamp(min=1)
         return sums
 
-    def _num_kept(self, scored: Tensor) -> Tensor:
+    def _share(self, scored: Number) -> Number:
+        """Return how many of so many scored pixels are kept, rounded up, in whole numbers all the way."""
         assert self.ohem_fraction is not None
-        # Less a hair, so that 0.3 of 30 is 9 and not 10.
-        # On the CPU: not every device has float64.
-        scored_pixels = scored.flatten(1).sum(1).cpu().double()
-        return (scored_pixels * self.ohem_fraction - 1e-9).ceil().long().to(scored.device)
+        share = Fraction(self.ohem_fraction).limit_denominator(10**6)  # so 0.3 of 30 is 9, and not 10
+        kept: Number = (scored * share.numerator + share.denominator - 1) // share.denominator
+        return kept
+
+
+def _counts(labels: Tensor, num_classes: int) -> Tensor:
+    """Return how many pixels of each of B pictures have each class, B x K; ``bincount`` would look at the labels."""
+    bins = torch.where(labels == IGNORE, num_classes, labels).flatten(1)
+    counts = torch.zeros(len(bins), num_classes + 1, dtype=torch.int64, device=labels.device)
+    return counts.scatter_add_(1, bins, torch.ones((), dtype=torch.int64, device=labels.device).expand_as(bins))[:, :-1]
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
+    """Return the cross-entropy of each pixel, B x H x W, 0 where it is ignored; or their sum."""
+    if not nondeterministic(logits):
+        return functional.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction=reduction)
+    # torch has no deterministic form of it for GPUs.
+    scored = labels != IGNORE
+    known = labels.masked_fill(~scored, 0)
+    losses = -logits.log_softmax(dim=1).gather(1, known[:, None])[:, 0]
+    losses = (losses if weights is None else losses * weights[known]).masked_fill(~scored, 0)
+    return losses.sum() if reduction == "sum" else losses
 
 
 def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
@@ -144,10 +174,10 @@ def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         probabilities: p, P x N: of P classes at N pixels, 0..1.
-        truth: t, P x N booleans, in each row some pixel of that class.
+        truth: t, P x N booleans; what a class without a pixel answers means nothing, but is finite.
     """
     common = (probabilities * truth).sum(dim=1)
-    return 1 - 2 * common / (probabilities.sum(dim=1) + truth.sum(dim=1))
+    return 1 - 2 * common / (probabilities.sum(dim=1) + truth.sum(dim=1)).clamp(min=1)
 
 
 CLASSES_SORTED = 4
@@ -173,7 +203,7 @@ def lovasz_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
             intersection = (count - members.cumsum(dim=1)).to(errors)
             union = count + (~members).cumsum(dim=1)
             # In closed form: algorithm 1 subtracts consecutive losses, which are nearly equal.
-            weights[rows].scatter_(1, order, torch.where(members, 1, intersection / (union - 1)) / union)
+            weights[rows].scatter_(1, order, torch.where(members, 1, intersection / (union - 1).clamp(min=1)) / union)
     return (errors * weights).sum(dim=1)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scenescope.attention import blockwise
-from scenescope.attention.blockwise import attend, block_rows
+from scenescope.attention.blockwise import attend, block_rows, fused
 from scenescope.attention.position import PositionAttention
 
 
@@ -153,3 +153,32 @@ def test_one_policy_chooses_the_block() -> None:
     assert block_rows(2**30, "cpu") == 1
     assert block_rows(32768, "cuda") == 2048
     assert block_rows(100, "mps") == 100
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 1e-6), (torch.bfloat16, 0.02)])
+@pytest.mark.parametrize(("d", "c"), [(8, 16), (10, 80), (1, 1), (3, 13)])
+def test_the_fused_form_is_the_plain_one_whatever_the_widths(
+    dtype: torch.dtype, limit: float, d: int, c: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forwards and backwards; the kernel gets widths of 16 bytes, and no scale."""
+    widths: list[tuple[int, int]] = []
+    kernel = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
+        widths.append((query.shape[-1], value.shape[-1]))
+        assert all(rows.is_contiguous() for rows in (query, key, value))
+        return kernel(query, key, value, scale=scale)
+
+    monkeypatch.setattr(blockwise.functional, "scaled_dot_product_attention", watched)
+    tensors = inputs(2, 30, d, c, dtype)
+    ours = differentiated(fused, tensors)
+    exact = differentiated(plain, [tensor.double() for tensor in tensors])
+    assert {tensor.dtype for tensor in ours} == {dtype}
+    for got, expected in zip(ours, exact, strict=True):
+        assert torch.linalg.norm(got.double() - expected) <= limit * torch.linalg.norm(expected)
+    assert all(width * dtype.itemsize % 16 == 0 for width in widths[0])
+
+
+def test_features_with_channels_last_are_not_copied_for_the_fused_form() -> None:
+    features = torch.randn(2, 8, 3, 5).contiguous(memory_format=torch.channels_last)
+    assert blockwise._rows_of_width(features.flatten(2), 8).data_ptr() == features.data_ptr()

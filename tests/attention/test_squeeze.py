@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from scenescope import cells
+from scenescope.attention import squeeze
 from scenescope.attention.options import SqueezeOptions
 from scenescope.attention.squeeze import VARIANTS, SqueezeAttention
 from scenescope.backbones.build import count_parameters
@@ -129,3 +131,15 @@ def test_the_alternatives_that_the_text_allows() -> None:
 def test_refusals(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         SqueezeAttention(8, SqueezeOptions(**options))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (17, 30), (5, 40)])
+def test_the_deterministic_form_draws_squares_at_the_same_places(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = prepared(32)
+    features = torch.randn(2, 32, *size)
+    expected = module.attention_channel(features)
+    monkeypatch.setattr(squeeze, "nondeterministic", lambda _: True)
+    monkeypatch.setattr(cells, "nondeterministic", lambda _: True)
+    torch.testing.assert_close(module.attention_channel(features), expected)

@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 
 from scenescope.checkpoints.model_directory import read_tensors
 from scenescope.cli.main import app, main
+from scenescope.data.loading import Batch
 from scenescope.files import damaged_file, sha256
 from scenescope.lab.scenes import ScenesDataset
 from scenescope.training import checkpoint
-from scenescope.training.loop import Training, TrainingResult
+from scenescope.training.loop import TrainingResult
+from scenescope.training.step import Stepper
 from scenescope.training.validation import Validation
 from scenescope.workflows import train as workflow
 
@@ -180,15 +182,14 @@ def test_a_run_that_failed_before_its_first_checkpoint_is_not_in_the_way(
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    optimise = Training._optimise
+    take = Stepper.take
 
-    def interrupted(training: Training, *arguments: object) -> dict[str, float]:
-        terms = optimise(training, *arguments)  # type: ignore[arg-type]
-        if training.step == 1:
+    def interrupted(stepper: Stepper, parts: list[Batch], normalizer: torch.Tensor, step: int, lr: float) -> None:
+        take(stepper, parts, normalizer, step, lr)
+        if step == 2:
             signal.raise_signal(signal.SIGINT)
-        return terms
 
-    monkeypatch.setattr(Training, "_optimise", interrupted)
+    monkeypatch.setattr(Stepper, "take", interrupted)
     result = runner.invoke(app, ["train", *QUICK, "--output", str(tmp_path / "run")])
     assert result.exit_code == 130
     assert "Interrupted and saved after step 2" in result.output

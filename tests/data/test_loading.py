@@ -156,8 +156,9 @@ def test_pictures_keep_the_layout_of_files_until_the_network_takes_them() -> Non
     ((images, _, _),) = load_batches(Two(), [[0, 1]], workers=0)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert images[1].permute(1, 2, 0).tolist() == scene.image.tolist()
-    network = create_model("fcn", num_classes=2, backbone="test_resnet", output_stride=32)
-    assert network.prepare(images).is_contiguous()
+    for backbone, layout in (("test_resnet", torch.contiguous_format), ("lcnet_035", torch.channels_last)):
+        network = create_model("fcn", num_classes=2, backbone=backbone, output_stride=32, pretrained=False)
+        assert network.prepare(images).is_contiguous(memory_format=layout)
 
 
 KILLED = """

@@ -4,9 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassConfusionMatrix
 
+from scenescope.device import traits
 from scenescope.errors import DataError, LabelError
+from scenescope.evaluation import confusion
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.labels import IGNORE
+from tests.fake_cuda import fake_cuda
+
+__all__ = ["fake_cuda"]
 
 
 def slow_confusion(labels, predictions, num_classes):
@@ -87,3 +92,35 @@ def test_counts_do_not_overflow_32_bits():
     confusion.matrix += 2**40
     confusion.update(torch.zeros(3, dtype=torch.uint8), torch.zeros(3, dtype=torch.uint8))
     assert confusion.counts().tolist() == [[2**40 + 3]]
+
+
+@given(scored_pixels())
+def test_a_gpu_counts_the_same_without_looking(drawn):
+    num_classes, pixels, batch = drawn
+    labels = torch.tensor([label for label, _ in pixels], dtype=torch.uint8)
+    predictions = torch.tensor([prediction for _, prediction in pixels], dtype=torch.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confusion, "traits", lambda _: traits("cuda"))
+        parts = ConfusionMatrix(num_classes)
+        for label, prediction in zip(labels.split(batch), predictions.split(batch), strict=True):
+            parts.update(label, prediction)
+        assert parts.counts().tolist() == slow_confusion(labels.tolist(), predictions.tolist(), num_classes)
+        assert (parts.counts() == parts.counts()).all()
+
+
+@pytest.mark.parametrize(
+    ("label", "prediction", "error"), [(3, 0, LabelError), (254, 0, LabelError), (0, 3, DataError), (255, 9, DataError)]
+)
+def test_a_gpu_tells_of_what_is_no_class_when_it_is_asked(monkeypatch, label, prediction, error):
+    monkeypatch.setattr(confusion, "traits", lambda _: traits("cuda"))
+    matrix = ConfusionMatrix(3)
+    matrix.update(torch.tensor([0, label], dtype=torch.uint8), torch.tensor([0, prediction], dtype=torch.uint8))
+    with pytest.raises(error, match=rf"(Label|Prediction) {label if error is LabelError else prediction} is n"):
+        matrix.counts()
+
+
+@pytest.mark.usefixtures("fake_cuda")
+def test_counting_on_a_gpu_looks_at_no_number():
+    """A fake tensor has none."""
+    labels = torch.zeros(2, 8, 8, dtype=torch.uint8)
+    ConfusionMatrix(3, "cuda").update(labels, labels)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from scenescope.cells import Cells
-from scenescope.inference import predictor
+from scenescope.device import traits
+from scenescope.inference import banded, predictor
 from scenescope.inference.banded import banded_argmax, logits_at
 from scenescope.inference.predictor import InferenceSettings, predict_labels, predict_logits
 from scenescope.models.catalog import create_model
@@ -52,8 +53,12 @@ def test_half_precision_is_resized_in_float32() -> None:
     assert agree(banded_argmax(logits, (56, 72), Cells.where_they_look(8, (0, 0))), expected)
 
 
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
 @pytest.mark.parametrize("remainder", [(0, 0), (1, 1), (8, 3)])
-def test_labels_of_any_cells_are_those_drawn(remainder: tuple[int, int]) -> None:
+def test_labels_of_any_cells_are_those_drawn(
+    remainder: tuple[int, int], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(banded, "traits", lambda _: traits(kind))
     logits = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
     cells = Cells.where_they_look(16, remainder, input_scale=1.5)
     assert agree(banded_argmax(logits, (41, 59), cells), cells.draw(logits, (41, 59)))

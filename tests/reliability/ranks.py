@@ -35,7 +35,10 @@ def main(directory: Path, settings: dict) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     training = tiny_training(
-        directory, progress=Call(settings.get("die_after", -1), die), **(EXACT | settings.get("train", {}))
+        directory,
+        progress=Call(settings.get("die_after", -1), die),
+        device=settings.get("device", "cpu"),
+        **(EXACT | settings.get("train", {})),
     )
     if settings.get("broken") and rank == settings["rank"]:
         training.train_set = Broken("", "train")
@@ -43,8 +46,8 @@ def main(directory: Path, settings: dict) -> None:
     if found is not None:
         training.resume(found)
     training.run()
-    training.accelerator.wait_for_everyone()  # the first saves the model
-    world_size = training.accelerator.num_processes
+    training.processes.wait()  # the first saves the model
+    world_size = training.processes.world_size
     matrix = evaluate(load_model(directory / "last").network, Few("", "val"), rank=rank, world_size=world_size)
     if rank == 0:
         (directory / "matrix.json").write_text(json.dumps(matrix.counts().tolist()))

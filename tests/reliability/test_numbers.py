@@ -19,14 +19,14 @@ def test_what_is_not_finite_stops_within_its_step(times, promise, tmp_path):
     for number in range(tried):
         place, step = tmp_path / str(number), generator.randrange(1, 5)
         training = tiny_training(place, validate_every=100)
-        backward, calls = training._backward, []
+        backward, calls = training.stepper._backward, []
 
         def spoilt(images, labels, normaliser, backward=backward, calls=calls, step=step):
             terms = backward(images, labels, normaliser)
             calls.append(1)
             return {name: value * float("nan") for name, value in terms.items()} if len(calls) == step else terms
 
-        training._backward = spoilt
+        training.stepper._backward = spoilt
         with pytest.raises(TrainingError, match=rf"step {step} is nan \(seed 0; pictures: \S+"):
             training.run()
         finite = all(bool(torch.isfinite(value).all()) for value in training.network.state_dict().values())

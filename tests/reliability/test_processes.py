@@ -33,7 +33,6 @@ def torchrun(count, directory, *, restarts=0, **settings):
     script = [str(ROOT / "tests/reliability/ranks.py"), str(directory), json.dumps(settings)]
     environment = os.environ | {
         "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}",
-        "ACCELERATE_USE_CPU": "true",
         "OMP_NUM_THREADS": "1",
     }
     started = time.monotonic()

@@ -22,6 +22,7 @@ from scenescope.losses import SegmentationLoss
 from scenescope.training.checkpoint import TENSORS
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training
+from scenescope.training.step import Stepper
 from tests.silent import Silent
 from tests.training.test_processes import Notes
 
@@ -44,7 +45,7 @@ def test_accumulation_changes_nothing(tiny: Build, tmp_path: Path) -> None:
             steps=3,
             optimizer="sgd",
         )
-        training.loss = SegmentationLoss(weights=training.network.loss_weights, dice=1.0, lovasz=1.0)
+        training.stepper.loss = SegmentationLoss(weights=training.network.loss_weights, dice=1.0, lovasz=1.0)
         read = training.train_set.__getitem__
         training.train_set = Ignoring(training.train_set, read)  # type: ignore[assignment]
         training.run()
@@ -181,7 +182,7 @@ def test_batch_that_cannot_be_shared_is_refused(tiny: Build, tmp_path: Path) -> 
         tiny(tmp_path, grad_accum_steps=3)
 
 
-@pytest.mark.parametrize(("owner", "function"), [(loading, "_collate"), (Training, "_backward")])
+@pytest.mark.parametrize(("owner", "function"), [(loading, "_collate"), (Stepper, "_backward")])
 def test_more_memory_than_there_is_names_the_settings(
     tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, function: str
 ) -> None:
@@ -222,10 +223,10 @@ def test_tensorboard_shows_the_log_and_no_step_twice(tiny: Build, tmp_path: Path
 def test_a_slow_format_is_told_and_obeyed(processor: Callable[..., None], tiny: Build, tmp_path: Path) -> None:
     processor("avx2")
     notes = Notes()
-    assert tiny(tmp_path, progress=notes, precision="bfloat16").precision == "bfloat16"
+    assert tiny(tmp_path, progress=notes, precision="bfloat16").stepper.precision == "bfloat16"
     assert notes.notes == ["cpu has no bfloat16 arithmetic; train.precision=float32 is faster."]
     notes = Notes()
-    assert tiny(tmp_path, progress=notes, precision="auto").precision == "float32"
+    assert tiny(tmp_path, progress=notes, precision="auto").stepper.precision == "float32"
     assert notes.notes == []
 
 
@@ -237,4 +238,4 @@ def test_a_resumed_run_keeps_its_format_on_another_processor(
     processor("avx2")
     resumed = tiny(tmp_path, steps=2, precision="auto")
     resumed.resume(tmp_path / "checkpoints" / "step-00000002")
-    assert resumed.precision == "bfloat16"
+    assert resumed.stepper.precision == "bfloat16"

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from scenescope.checkpoints.model_directory import load_model
+from scenescope.errors import DeviceError
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.training.log import read_log
+from scenescope.training.processes import join_processes
 from tests.silent import Silent
 from tests.training.tiny import Few, tiny_training
 
@@ -32,7 +34,7 @@ class Notes(Silent):
 def run_rank(rank: int, port: int, directory: str, signalled: bool, changes: dict[str, object]) -> None:
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
     }  # fmt: skip
     torch.set_num_threads(1)
     progress = Notes()
@@ -85,3 +87,12 @@ def test_a_signal_to_one_process_ends_all_of_them(tmp_path: Path) -> None:
     ranks = run_two(tmp_path, signalled=True, norm="sync")
     assert [(rank["step"], rank["signal"]) for rank in ranks] == [(0, 15), (0, 15)]
     assert all("does not exist on CPU" in str(rank["notes"]) for rank in ranks)
+
+
+def test_more_processes_than_gpus_are_refused_before_they_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DeviceError, match=r"2 processes were started .* it has 1 GPU and each needs its own"):
+        join_processes(torch.device("cuda", 0))

@@ -131,7 +131,7 @@ def test_threads_and_generators_are_kept(tmp_path: Path) -> None:
     tiny_training(tmp_path, steps=2).run()
     state = read_state(tmp_path / "checkpoints" / "step-00000002")
     assert state["threads"] == torch.get_num_threads()
-    assert state["generators"][0].keys() == {"python", "numpy", "torch", "cuda"}
+    assert state["generators"][0].keys() == {"python", "numpy", "torch", "gpus"}
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     tiny_training(tmp_path / "other", steps=2).resume(tmp_path / "checkpoints" / "step-00000002")
@@ -158,3 +158,21 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path: Path) 
         CheckpointError, match=r"^.*step-00000002 is of another network or of other classes: \d+ missing"
     ):
         other.resume(tmp_path / "checkpoints" / "step-00000002")
+
+
+def test_generators_of_gpus_are_kept_as_far_as_there_are_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of two GPUs of CUDA and of MPS; on a machine with fewer, and from older checkpoints, what is known."""
+    drawn: dict[str, torch.Tensor] = {}
+    for kind in ("cuda", "backends.mps"):
+        monkeypatch.setattr(f"torch.{kind}.is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [torch.tensor([1, 2], dtype=torch.uint8)])
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.tensor([7, 255], dtype=torch.uint8))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, number: drawn.update({f"cuda:{number}": state}))
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: drawn.update(mps=state))
+    states = json.loads(json.dumps(checkpoint.generator_states()))
+    states["gpus"]["cuda"].append("0304")  # of a GPU that is not here
+    checkpoint.set_generator_states(states)
+    assert {name: state.tolist() for name, state in drawn.items()} == {"cuda:0": [1, 2], "mps": [7, 255]}
+    drawn.clear()
+    checkpoint.set_generator_states({key: states[key] for key in ("python", "numpy", "torch")} | {"cuda": ["0506"]})
+    assert {name: state.tolist() for name, state in drawn.items()} == {"cuda:0": [5, 6]}

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 
 from scenescope.config import AugmentSettings, Config, DataSettings, TrainSettings
+from scenescope.device import resolve_device
 from scenescope.lab.scenes import ScenesDataset
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
-from scenescope.training.engine import create_accelerator
 from scenescope.training.loop import Training
+from scenescope.training.processes import join_processes
 from scenescope.training.progress import Progress
 from tests.silent import Silent
 
@@ -39,6 +40,7 @@ def tiny_training(
     progress: Progress | None = None,
     dropout: float = 0.1,
     backbone: str = "resnet10t",
+    device: str = "cpu",
     **changes: Any,
 ) -> Training:
     """Build the training; ``changes`` replace settings."""
@@ -56,6 +58,6 @@ def tiny_training(
         val_set=Few("", "val"),
         config=config,
         directory=directory,
-        accelerator=create_accelerator(torch.device("cpu")),
+        processes=join_processes(resolve_device(device)),
         progress=progress or Silent(),
     )

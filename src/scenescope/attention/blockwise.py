@@ -6,8 +6,8 @@ With queries Q (D x N), keys K (D x N) and values V (C x N), the attended values
 
 Row j of S depends on query j and on no other row. So S is formed b rows at a time in one buffer, b x N, and every block
 of O is finished before the next block of S takes its place: the same sums in the same order as with the whole matrix,
-with O(N) memory. Less memory is also less time, because a block stays in the processor's cache between the product
-that makes it, the softmax, and the product that uses it.
+with O(N) memory. Less memory is also less time, because a block stays in the CPU's cache between the product that makes
+it, the softmax, and the product that uses it.
 
 The gradients need S once more. It is not kept but formed again, block by block: with G the gradient of O,
 
@@ -18,6 +18,9 @@ The gradients need S once more. It is not kept but formed again, block by block:
 Both directions are operators of torch, ``scenescope::attend`` and ``scenescope::attend_backward``, so that compilation,
 export and distributed training see one node and not a loop. The transforms of ``torch.func`` and forward-mode
 derivatives do not see into operators, and some silently: they get the same blocks as plain arithmetic.
+
+GPUs with a kernel of torch's that does the same in its own cache get that kernel, which takes widths of certain
+multiples: zeros fill them up, and a zero adds nothing to an energy or to a value.
 """
 
 from __future__ import annotations
@@ -25,20 +28,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-BUFFER_ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
-"""Most numbers of S that exist at a time, by device."""
-LARGEST_BLOCK = {"cpu": 384, "cuda": 4096}
-"""Most rows of S at a time: on a CPU more no longer help the products and leave the cache."""
+from scenescope.device import fuses_attention, traits
 
 
-def block_rows(num_positions: int, device_type: str) -> int:
+def block_rows(num_positions: int, device: torch.device | str) -> int:
     """Return the number of rows of S to form at a time for N positions: the one policy for all sizes and devices."""
-    buffer = BUFFER_ELEMENTS.get(device_type, BUFFER_ELEMENTS["cuda"])
-    largest = LARGEST_BLOCK.get(device_type, LARGEST_BLOCK["cuda"])
-    return max(min(buffer // num_positions, largest, num_positions), 1)
+    good = traits(device)
+    return max(min(good.attention_buffer // num_positions, good.attention_rows, num_positions), 1)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) -> Tensor:
@@ -61,9 +62,30 @@ def attend(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) 
         RuntimeError: a second derivative is asked for.
     """
     if transformed(query, key, value):
-        return _plainly(query, key, value, block or block_rows(key.shape[2], key.device.type))
+        return _plainly(query, key, value, block or block_rows(key.shape[2], key.device))
+    if block is None and fuses_attention(value):
+        with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):  # the others form S
+            return fused(query, key, value)
     attended: Tensor = torch.ops.scenescope.attend(query, key, value, block or 0)
     return attended
+
+
+def fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return the same by ``scaled_dot_product_attention``, all in the format of the values.
+
+    Its kernel forms energies and softmax in float32 within. Arguments as of ``attend``.
+    """
+    multiple = 16 // value.element_size()  # bytes that the kernel reads at once
+    with torch.autocast(value.device.type, enabled=False):
+        q, k, v = (_rows_of_width(each.to(value.dtype), multiple) for each in (query, key, value))
+        attended = functional.scaled_dot_product_attention(q, k, v, scale=1.0)
+    return attended[:, 0, :, : value.shape[1]].transpose(1, 2)
+
+
+def _rows_of_width(features: Tensor, multiple: int) -> Tensor:
+    """Return B x 1 x N x D from B x D x N, position by position in memory, D filled up with zeros to a multiple."""
+    rows, missing = features.transpose(1, 2).unsqueeze(1), -features.shape[1] % multiple
+    return (functional.pad(rows, (0, missing)) if missing else rows).contiguous()
 
 
 def transformed(*tensors: Tensor) -> bool:
@@ -86,7 +108,7 @@ def _plainly(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
 @torch.library.custom_op("scenescope::attend", mutates_args=())
 def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
     # Chosen here and not before, so that a compiled or exported network does not hold a choice for one size.
-    block = block or block_rows(key.shape[2], key.device.type)
+    block = block or block_rows(key.shape[2], key.device)
     query, key = _exact(query), _exact(key)
     attended = _empty_output(query, value)
     buffer = query.new_empty(min(block, query.shape[2]), key.shape[2])
@@ -102,7 +124,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
 def _attend_backward(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, block: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    block = block or block_rows(key.shape[2], key.device.type)
+    block = block or block_rows(key.shape[2], key.device)
     exact_query, exact_key = _exact(query), _exact(key)
     buffer = exact_query.new_empty(min(block, query.shape[2]), key.shape[2])
     gradients = value.new_empty(buffer.shape)

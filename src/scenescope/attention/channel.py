@@ -51,7 +51,7 @@ class ChannelAttention(nn.Module):
         """Return features of the same shape, B x C x H x W."""
         weights, flat = self.map(features), features.flatten(2)  # B x C x C, B x C x N
         attended = weights.to(flat.dtype) @ flat  # B x C x N
-        return self.beta * attended.reshape(features.shape) + features
+        return self.beta.to(attended.dtype) * attended.reshape(features.shape) + features
 
     def map(self, features: Tensor) -> Tensor:
         """Return the B x C x C attention map X in float32; every row sums to 1."""

@@ -44,7 +44,7 @@ class CompactChannelAttention(nn.Module):
         require_batch(features)
         centres: Tensor = self.centres(features).flatten(2)  # B x M x N
         attended = _map(features.flatten(2), centres).to(centres.dtype) @ centres  # B x C x N
-        return self.beta * attended.reshape(features.shape) + features
+        return self.beta.to(attended.dtype) * attended.reshape(features.shape) + features
 
     def map(self, features: Tensor) -> Tensor:
         """Return the B x C x M attention map in float32; every row sums to 1."""

@@ -55,7 +55,7 @@ class CompactPositionAttention(nn.Module):
         centres = self.centres(features)
         value: Tensor = self.value(centres)  # B x M x C
         attended: Tensor = self._map(features, centres).to(value.dtype) @ value  # B x N x C
-        return self.alpha * attended.transpose(1, 2).reshape(features.shape) + features
+        return self.alpha.to(attended.dtype) * attended.transpose(1, 2).reshape(features.shape) + features
 
     def centres(self, features: Tensor) -> Tensor:
         """Return Y, B x 50 x C: the cells of the 1 x 1 grid, then those of 2 x 2, 3 x 3 and 6 x 6, row by row."""

@@ -62,7 +62,9 @@ class PositionAttention(nn.Module):
         # Without gradients nobody needs the attended values any more, and the sum may take their place.
         free = not torch.is_grad_enabled() and attended.dtype == features.dtype
         free = free and not transformed(features, attended, self.alpha)
-        return torch.addcmul(features, self.alpha, attended, out=attended if free else None)
+        # Autocast gives sums the widest format in them, and alpha's is float32.
+        alpha = self.alpha.to(attended.dtype)
+        return torch.addcmul(features, alpha, attended, out=attended if free else None)
 
     def rows(self, features: Tensor, positions: Tensor | Sequence[int]) -> Tensor:
         """Return what chosen positions attend to: rows of S, each in O(N).

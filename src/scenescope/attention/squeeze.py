@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from scenescope.attention.options import SqueezeOptions
 from scenescope.attention.shapes import require_batch
+from scenescope.cells import Cells
+from scenescope.device import nondeterministic
 from scenescope.errors import ModelError
 from scenescope.settings_reader import checked
 
@@ -111,9 +113,19 @@ class SqueezeAttention(nn.Module):
         return weights
 
     def _upsample(self, attention: Tensor, square: tuple[int, int], size: tuple[int, int]) -> Tensor:
-        """Return a square's attention where the square lies; what no whole square is left for takes the last one's."""
+        """Return a square's attention where the square lies; what no whole square is left for takes the last one's.
+
+        It stays in its number format; autocast would have float32.
+        """
+        with torch.autocast(attention.device.type, enabled=False):
+            return self._drawn(attention, square, size)
+
+    def _drawn(self, attention: Tensor, square: tuple[int, int], size: tuple[int, int]) -> Tensor:
         if self.upsampling == "stretched":
             return functional.interpolate(attention, size, mode="bilinear", align_corners=True)
+        if self.upsampling == "bilinear" and nondeterministic(attention):
+            squares = Cells((1 / square[0], 1 / square[1]), (0.5, 0.5))
+            return squares.draw(attention, size).to(attention.dtype)
         # By exactly the side of a square: ``interpolate`` would take the factors from the sizes.
         factors = (float(square[0]), float(square[1]))
         if self.upsampling == "nearest":

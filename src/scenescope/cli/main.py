@@ -167,17 +167,14 @@ def _print_versions(asked: bool) -> None:
     import platform
     from importlib.metadata import version
 
-    import torch
+    from scenescope.device import described, device_names
 
     print("scenescope", version("scenescope"))
     print("Python", platform.python_version(), "on", platform.platform())
-    for package in ("torch", "torchvision", "timm", "accelerate"):
+    for package in ("torch", "torchvision", "timm"):
         print(package, version(package))
-    print(f"device cpu: {torch.get_num_threads()} threads")
-    for number in range(torch.cuda.device_count()):
-        print(f"device cuda:{number}: {torch.cuda.get_device_name(number)}")
-    if torch.backends.mps.is_available():
-        print("device mps")
+    for name in device_names():
+        print("device", described(name))
     raise typer.Exit
 
 

@@ -65,7 +65,7 @@ def _train(console: Console, config: Config, output: Path, resume: bool, device:
 
 
 def _print_plan(console: Console, config: Config, output: Path | None, device: str) -> None:
-    from scenescope.inference.devices import resolve_device
+    from scenescope.device import resolve_device
     from scenescope.training.memory import RUNTIME
     from scenescope.workflows.readiness import require_writable
     from scenescope.workflows.train import check_run, estimate_run_memory, find_problems, open_sets

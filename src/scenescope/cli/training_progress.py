@@ -20,12 +20,12 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 def training_device(name: str) -> torch.device:
-    """Return the device to train on; for a processor, this process keeps the memory of each step for the next."""
-    from scenescope.inference.devices import resolve_device
+    """Return the device to train on; where that is the CPU, this process keeps the memory of each step for the next."""
+    from scenescope.device import resolve_device, traits
     from scenescope.training.memory import keep_freed_memory
 
     device = resolve_device(name)
-    if device.type == "cpu":
+    if traits(device).bands:
         keep_freed_memory()
     return device
 

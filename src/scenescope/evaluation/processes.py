@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import torch.distributed as distributed
 from torch import Tensor
 
+from scenescope.device import meeting_place
+
 
 @contextlib.contextmanager
 def joined_processes() -> Iterator[tuple[int, int]]:
@@ -27,8 +29,6 @@ def joined_processes() -> Iterator[tuple[int, int]]:
 
 def summed(counts: Tensor) -> Tensor:
     """Return the sum of a tensor of counts over all processes of ``torch.distributed``, on its own device."""
-    # NCCL moves only what is on a GPU; every other backend moves what is on the CPU.
-    meeting_place = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    total = counts.to(meeting_place, copy=True)
+    total = counts.to(meeting_place(distributed.get_backend()), copy=True)
     distributed.all_reduce(total)
     return total.to(counts.device)

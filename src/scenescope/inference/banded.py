@@ -7,7 +7,8 @@ full-size rows are
 
 so a band of them, K x b x W, is formed in one buffer, its largest class taken, and the buffer used again. The K x H x W
 logits, 16 times as large as the features at stride 4 and 64 times at stride 8, never exist, and the band stays in the
-processor's cache between the two steps.
+CPU's cache between the two steps. On a GPU those are hundreds of small kernels; it draws the logits of an image and
+takes the largest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from scenescope.cells import Cells
+from scenescope.device import traits
 from scenescope.inference.checks import require_finite
 
 
@@ -36,6 +38,9 @@ def banded_argmax(logits: Tensor, size: tuple[int, int], cells: Cells) -> Tensor
         ModelError: a logit is NaN or infinite.
     """
     require_finite(logits)
+    if not traits(logits.device).bands:
+        # Image by image, since this is the largest tensor of a prediction.
+        return torch.cat([cells.draw(each, size).max(dim=1).indices.to(torch.uint8) for each in logits[:, None]])
     batch, classes, rows, columns = logits.shape
     height, width = size
     left, shares = _lower(cells, 1, width, columns, logits.device)

@@ -22,9 +22,9 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from scenescope.device import exact_float32, memory_format, multiplies_bfloat16
 from scenescope.errors import ModelError
 from scenescope.inference.modes import evaluating
-from scenescope.inference.precision import multiplies_bfloat16
 from scenescope.models.network import SegmentationNetwork
 
 MAX_DIFFERENCE = 1e-5
@@ -61,7 +61,7 @@ def optimize_for_inference(network: SegmentationNetwork, dtype: torch.dtype | No
         expected, called, pairs = _traced(fused, images)
     _drop(fused, called)
     _fold(fused, pairs)
-    if device.type == "cpu" or dtype != torch.float32:
+    if memory_format(fused, device, dtype) is torch.channels_last:
         _take_channels_last(fused)
     with _exactly(fused):
         difference = (fused(images).logits - expected).abs().max() / expected.abs().max()
@@ -76,7 +76,7 @@ def optimize_for_inference(network: SegmentationNetwork, dtype: torch.dtype | No
 @contextlib.contextmanager
 def _exactly(network: nn.Module) -> Iterator[None]:
     """Look at a network without TF32, whose 10 bits no copy would agree in."""
-    with evaluating(network), torch.backends.cudnn.flags(allow_tf32=False):
+    with evaluating(network), exact_float32():
         yield
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from scenescope.device import traits
 from scenescope.inference.banded import banded_argmax
 from scenescope.inference.checks import require_finite, require_images, require_network
 from scenescope.inference.exported import ExportedModel
@@ -97,8 +98,8 @@ def predict_labels(network: Model, images: Tensor, settings: InferenceSettings |
 
 
 def windows_at_once(device: torch.device) -> int:
-    """Return how many windows a device is given together; a processor is no faster with more than one."""
-    return 8 if device.type == "cuda" else 1
+    """Return how many windows a device is given together."""
+    return traits(device).windows
 
 
 def window_starts(length: int, window: int, step: int, border: Border = "shift") -> list[int]:

@@ -19,14 +19,13 @@ from scenescope.checkpoints.model_directory import load_model, require_classes
 from scenescope.data.decoding import rgb_array
 from scenescope.data.depth import UnfitError
 from scenescope.data.images import MAX_PIXELS, opened, read_image
+from scenescope.device import resolve_device, resolve_precision
 from scenescope.errors import ImageError, ModelError
 from scenescope.inference.checks import require_network
-from scenescope.inference.devices import resolve_device
 from scenescope.inference.exported import SUFFIX, ExportedModel, load_exported
 from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.inputs import refuse_address
 from scenescope.inference.memory import memory_errors
-from scenescope.inference.precision import resolve_precision
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.predictor import predict_labels, predict_logits
 from scenescope.inference.settings import InferenceSettings

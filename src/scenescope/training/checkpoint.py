@@ -9,7 +9,6 @@ augmentation and rate are pure functions of seed and step.
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 import shutil
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from scenescope.checkpoints.model_directory import read_tensors, state_differences, write_tensors
+from scenescope.device import GPU_KINDS, gpu_generators, set_gpu_generators, usable_threads
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, damaged_file, remove_partial, write_directory
 from scenescope.models.network import SegmentationNetwork
@@ -137,29 +137,25 @@ def restore_checkpoint(
         entries.setdefault(int(index), {})[name] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": entries, "param_groups": groups})
+    for parameter, kept in optimiser.state.items():
+        for name, value in kept.items():
+            if value.shape == parameter.shape:  # fused kernels want the layout of the weights
+                kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     state = read_state(path)
     if average is not None:
         average.load(_part(tensors, "average."), state["average_updates"])
     torch.set_num_threads(usable_threads(state["threads"]))
 
 
-def usable_threads(threads: int) -> int:
-    """Return the number of threads of a checkpoint as far as this machine has cores, or was told to use as many."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(threads, max(cores, torch.get_num_threads()))
-
-
 def generator_states() -> Generators:
-    """Return the states of Python's, NumPy's and torch's global generators as JSON can hold them."""
+    """Return the states of Python's, NumPy's and torch's global generators, on all devices, as JSON can hold them."""
     version, words, next_gauss = random.getstate()
     _, keys, index, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": [version, list(words), next_gauss],
         "numpy": [np.asarray(keys).tolist(), int(index), int(has_gauss), float(gauss)],
-        "torch": bytes(torch.get_rng_state().tolist()).hex(),
-        "cuda": [bytes(state.tolist()).hex() for state in torch.cuda.get_rng_state_all()]
-        if torch.cuda.is_available()
-        else [],
+        "torch": _hexadecimal(torch.get_rng_state()),
+        "gpus": {kind: [_hexadecimal(state) for state in states] for kind, states in gpu_generators().items()},
     }
 
 
@@ -169,11 +165,17 @@ def set_generator_states(states: Generators) -> None:
     random.setstate((version, tuple(words), next_gauss))
     keys, index, has_gauss, gauss = states["numpy"]
     np.random.set_state(("MT19937", np.asarray(keys, np.uint32), index, has_gauss, gauss))
-    torch.set_rng_state(torch.tensor(list(bytes.fromhex(states["torch"])), dtype=torch.uint8))
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(
-            [torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8) for text in states["cuda"]]
-        )
+    torch.set_rng_state(_bytes(states["torch"]))
+    gpus = states.get("gpus", states)  # older checkpoints hold them beside the others
+    set_gpu_generators({kind: [_bytes(text) for text in gpus[kind]] for kind in GPU_KINDS if kind in gpus})
+
+
+def _hexadecimal(state: Tensor) -> str:
+    return bytes(state.tolist()).hex()
+
+
+def _bytes(text: str) -> Tensor:
+    return torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import grad
 from torch.overrides import TorchFunctionMode
 
+from scenescope.device import traits
+
 Pair = tuple[int, int]
 
 _torch_weight_gradient: Callable[..., Tensor] = grad.conv2d_weight
@@ -49,12 +51,19 @@ def _conv2d(
 ) -> Tensor:
     """Do what torch's function of this signature does."""
     depthwise = 1 < groups == input.shape[-3] == len(weight)
-    meant = depthwise and bias is None and input.ndim == 4 and input.device.type == "cpu" and torch.is_grad_enabled()
+    meant = (
+        depthwise
+        and bias is None
+        and input.ndim == 4
+        and torch.is_grad_enabled()
+        and traits(input.device).composed_depthwise
+    )
     if meant and not isinstance(padding, str):
         places = _pair(stride), _pair(padding), _pair(dilation)
         if _has_slow_gradients(weight.shape[2:], *places):
-            if torch.is_autocast_enabled("cpu"):
-                dtype = torch.get_autocast_dtype("cpu")
+            kind = input.device.type
+            if torch.is_autocast_enabled(kind):
+                dtype = torch.get_autocast_dtype(kind)
                 input, weight = input.to(dtype), weight.to(dtype)
             result: Tensor = _Depthwise.apply(input, weight, *places)
             return result

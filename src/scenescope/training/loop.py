@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from scenescope.checkpoints.model_directory import save_model
@@ -20,12 +19,11 @@ from scenescope.config import Config, TrainSettings
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.loading import Batch, load_batches
 from scenescope.data.transforms import TrainingView
+from scenescope.device import deterministic_operations, multiplies_bfloat16
 from scenescope.errors import ScenescopeError, TrainingError
 from scenescope.inference.memory import memory_errors
-from scenescope.inference.precision import multiplies_bfloat16, resolve_precision
 from scenescope.losses import SegmentationLoss
 from scenescope.models.network import SegmentationNetwork
-from scenescope.training.average import AveragedWeights
 from scenescope.training.checkpoint import (
     generator_states,
     read_state,
@@ -33,12 +31,12 @@ from scenescope.training.checkpoint import (
     save_checkpoint,
     set_generator_states,
 )
-from scenescope.training.depthwise import FastDepthwiseGradients
 from scenescope.training.interruption import Interruption
 from scenescope.training.log import Log, Row
-from scenescope.training.norms import freeze_norms, one_value_error, prepare_norms
-from scenescope.training.optimiser import ATTENTION_SCALES, create_optimiser, set_rate
+from scenescope.training.norms import prepare_norms
+from scenescope.training.optimiser import ATTENTION_SCALES
 from scenescope.training.processes import (
+    Processes,
     gather_objects,
     share_from_first,
     share_object,
@@ -47,6 +45,7 @@ from scenescope.training.processes import (
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler
 from scenescope.training.schedule import learning_rate
+from scenescope.training.step import Stepper
 from scenescope.training.validation import Validation
 
 CHECKPOINTS = "checkpoints"
@@ -82,7 +81,7 @@ class Training:
         config: the resolved recipe, kept in checkpoints and models.
         directory: the run directory.
         data: the fingerprint of the data, kept in checkpoints.
-        accelerator: of accelerate; it prepares network and optimiser, no more.
+        processes: those that train together.
         progress: is told what happens.
     """
 
@@ -92,28 +91,24 @@ class Training:
     val_set: SceneDataset
     config: Config
     directory: Path
-    accelerator: Accelerator
+    processes: Processes
     progress: Progress
     data: dict[str, Any] | None = None
     step: int = 0
     _generators: list[dict[str, Any]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        settings, accelerator = self.config.train, self.accelerator
-        self.settings = settings
-        require_divisible(settings, accelerator.num_processes)
-        note = prepare_norms(self.network, settings.norm, accelerator.device, accelerator.num_processes)
+        self.settings = settings = self.config.train
+        device = self.processes.device
+        require_divisible(settings, self.processes.world_size)
+        note = prepare_norms(self.network, settings.norm, device, self.processes.world_size)
         if note:
             self.progress.note(note)
-        self.precision = resolve_precision(settings.precision, accelerator.device)
-        if self.precision == "bfloat16" and not multiplies_bfloat16(accelerator.device):
-            self.progress.note(f"{accelerator.device} has no bfloat16 arithmetic; train.precision=float32 is faster.")
-        if settings.channels_last:
-            self.network.to(memory_format=torch.channels_last)
-        self.model, self.optimiser = accelerator.prepare(self.network, create_optimiser(self.network, settings))
-        self.average = AveragedWeights(self.network, settings.ema_decay) if settings.ema_decay else None
+        self.stepper = Stepper(self.network, self.loss, settings, self.processes)
+        if self.stepper.precision == "bfloat16" and not multiplies_bfloat16(device):
+            self.progress.note(f"{device} has no bfloat16 arithmetic; train.precision=float32 is faster.")
         self.interruption = Interruption()
-        self.validation = Validation(self.val_set, settings, accelerator)
+        self.validation = Validation(self.val_set, settings, self.processes)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on from a checkpoint.
@@ -123,12 +118,13 @@ class Training:
             CheckpointError: it is of another network.
         """
         state = read_state(checkpoint)
-        if len(state["generators"]) != self.accelerator.num_processes:
+        if len(state["generators"]) != self.processes.world_size:
             raise TrainingError(
                 f"{checkpoint} was written by {len(state['generators'])} processes and this run has"
-                f" {self.accelerator.num_processes}; an exact resume needs the same number."
+                f" {self.processes.world_size}; an exact resume needs the same number."
             )
-        restore_checkpoint(checkpoint, network=self.network, optimiser=self._plain_optimiser, average=self.average)
+        stepper = self.stepper
+        restore_checkpoint(checkpoint, network=self.network, optimiser=stepper.optimizer, average=stepper.average)
         if torch.get_num_threads() != state["threads"]:
             self.progress.note(
                 f"{checkpoint} was computed with {state['threads']} threads and this machine has"
@@ -136,7 +132,9 @@ class Training:
             )
         self.step = state["step"]
         self.validation.best, self.validation.last = state["best"], state["last"]
-        self.precision = state["precision"]
+        if state["precision"] != stepper.precision:
+            stepper.use_precision(state["precision"])
+        stepper.scaler.load_state_dict(state.get("scaler") or {})
         self._generators = state["generators"]
 
     def run(self) -> TrainingResult:
@@ -150,11 +148,12 @@ class Training:
         settings = self.settings
         log = (
             Log(self.directory, after_step=self.step, tensorboard=settings.tensorboard)
-            if self.accelerator.is_main_process
+            if self.processes.is_first
             else None
         )
         try:
-            return self._run(log)
+            with deterministic_operations(self.processes.device, settings.deterministic), _no_deterministic_form():
+                return self._run(log)
         finally:
             if log is not None:
                 log.close()
@@ -165,12 +164,13 @@ class Training:
         if self.step == 0:
             validation.require_readable()
         if self._generators is None:
-            torch.manual_seed(settings.seed + self.accelerator.process_index)
+            torch.manual_seed(settings.seed + self.processes.rank)
         else:
-            set_generator_states(self._generators[self.accelerator.process_index])
+            set_generator_states(self._generators[self.processes.rank])
         batches = self._batches()
-        saved = self.step
+        saved = logged = self.step
         faulty, fault = False, None
+        spent = waited = 0.0
         with self.interruption.watched():
             # The scores of this very step are younger than its checkpoint.
             validation.take(share_object(log.validation(self.step) if log is not None else None))
@@ -179,17 +179,24 @@ class Training:
                 started = time.perf_counter()
                 rate = learning_rate(self.step, settings)
                 parts, fault = self._next_parts(batches)
-                waited = time.perf_counter() - started
-                signal, faulty = self._agree(fault)
-                if signal or faulty:
+                waited += time.perf_counter() - started
+                normalizer, stopped, faulty = self._summed(parts, fault)
+                if stopped or faulty:
                     break
+                terms = None
                 with memory_errors(TrainingError, "A training step", STEP_REMEDY):
-                    terms = self._optimise(parts, rate)
+                    self.stepper.take(parts, normalizer, self.step + 1, rate)
+                    if (self.step + 1) % settings.log_every == 0:
+                        terms = self.stepper.look()
                 self.step += 1
-                logged = self.step % settings.log_every == 0
-                if logged and log is not None:
-                    log.write(self._row(terms, rate, time.perf_counter() - started, waited))
-                self.progress.stepped(self.step, terms["total"] if logged else None, rate)
+                spent += time.perf_counter() - started
+                if terms is not None:
+                    # Of a queue only the mean is known: steps that are not logged are not waited for.
+                    count, logged = self.step - logged, self.step
+                    if log is not None:
+                        log.write(self._row(terms, rate, spent / count, waited / count))
+                    spent = waited = 0.0
+                self.progress.stepped(self.step, terms["total"] if terms is not None else None, rate)
                 # Before the validation: it may fail, or be cut, and is done again after a resume.
                 if validation.is_due(self.step) or self.step % settings.checkpoint_every == 0:
                     self._checkpoint()
@@ -202,7 +209,7 @@ class Training:
             if self.step:
                 self._save_model("last", validation.last)
         complete = validation.last is not None and validation.last["step"] == settings.steps
-        return TrainingResult(self.step, validation.best, validation.last, None if complete else self._agree()[0])
+        return TrainingResult(self.step, validation.best, validation.last, None if complete else self._signal())
 
     def _batches(self) -> Iterator[Batch]:
         settings = self.settings
@@ -213,11 +220,11 @@ class Training:
             parts=settings.grad_accum_steps,
             num_scenes=len(self.train_set),
             seed=settings.seed,
-            rank=self.accelerator.process_index,
-            world_size=self.accelerator.num_processes,
+            rank=self.processes.rank,
+            world_size=self.processes.world_size,
         )
         view = TrainingView(self.train_set, self.config.augment, settings.seed)
-        return load_batches(view, sampler, settings.num_workers, stop=self.interruption.asked)
+        return load_batches(view, sampler, self.validation.workers, stop=self.interruption.asked)
 
     def _next_parts(self, batches: Iterator[Batch]) -> tuple[list[Batch], ScenescopeError | None]:
         """Read the parts of a step. Return a fault of the data in place of raising it: first the steps done are saved.
@@ -230,67 +237,23 @@ class Training:
         except ScenescopeError as fault:
             return [], fault
 
-    def _optimise(self, parts: list[Batch], rate: float) -> dict[str, float]:
-        """Take one optimiser step over the whole global batch and return its loss terms."""
-        accelerator, settings = self.accelerator, self.settings
-        self._train_mode()
-        set_rate(self.optimiser, rate)
-        normaliser = torch.stack([self.loss.normaliser(labels) for _, labels, _ in parts]).sum(dim=0)
-        # Not every accelerator knows float64.
-        normaliser = sum_over_processes(normaliser.float().to(accelerator.device))
-        sums: dict[str, Tensor] = {}
-        for number, (images, labels, _) in enumerate(parts):
-            if number < len(parts) - 1:
-                with accelerator.no_sync(self.model):
-                    terms = self._backward(images, labels, normaliser)
-            else:
-                terms = self._backward(images, labels, normaliser)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach()
-        totals = sum_over_processes(torch.stack(list(sums.values())))
-        result = dict(zip(sums, totals.tolist(), strict=True))
-        largest = settings.grad_clip_norm or math.inf
-        gradient = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), largest))
-        for what, size in (("loss", result["total"]), ("gradient", gradient)):
-            # Before the weights take it in, so that no checkpoint ever holds it.
-            if not math.isfinite(size):
-                names = ", ".join(name for _, _, group in parts for name in group)
-                raise TrainingError(
-                    f"The {what} of step {self.step + 1} is {size} (seed {settings.seed}; pictures: {names})."
-                    " The last checkpoint is untouched; lower train.lr or set train.grad_clip_norm=1."
-                )
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update(self.network)
-        return result
+    def _summed(self, parts: list[Batch], fault: ScenescopeError | None) -> tuple[Tensor, bool, bool]:
+        """Return the normalizer of the loss, whether a signal has come and whether data are faulty, in any process.
 
-    def _backward(self, images: Tensor, labels: Tensor, normaliser: Tensor) -> dict[str, Tensor]:
-        device = self.accelerator.device
-        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        prepared = self.network.prepare(images)
-        if self.settings.channels_last:
-            prepared = prepared.contiguous(memory_format=torch.channels_last)
-        mixed = self.precision == "bfloat16"
-        try:
-            # A GPU and float32 gain nothing from it.
-            fast = FastDepthwiseGradients() if mixed and device.type == "cpu" else nullcontext()
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed), fast:
-                output = self.model(prepared)
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise one_value_error(len(images), *images.shape[-2:]) from error
-        terms = self.loss(output, labels, normaliser)
-        # Processes average their gradients; the loss is already divided by the whole batch, so undo that.
-        self.accelerator.backward(terms["total"] * self.accelerator.num_processes)
-        return terms
+        One sum of four numbers in the host's memory: no queue of a GPU is waited for.
+        """
+        own = torch.zeros(4, dtype=torch.float64)
+        for _, labels, _ in parts:
+            own[:2] += self.stepper.loss.normaliser(labels)
+        own[2], own[3] = self.interruption.asked(), fault is not None
+        over_all = sum_over_processes(own)
+        return over_all[:2], bool(over_all[2]), bool(over_all[3])
 
     def _share_statistics(self) -> None:
         """Give all processes one network: each has running statistics of its own, and so has its average."""
         share_from_first(self.network.buffers())
-        if self.average is not None:
-            share_from_first(self.average.state.values())
+        if self.stepper.average is not None:
+            share_from_first(self.stepper.average.state.values())
 
     def _validate_if_due(self, log: Log | None) -> None:
         """Score the network and keep it if it is the best so far; a signal cuts it short, and nothing is kept."""
@@ -298,7 +261,7 @@ class Training:
             return
         with self._evaluated_weights():
             matrix = self.validation.count(self.network, stop=self.interruption.asked)
-        if self._agree()[0]:
+        if self._signal():
             return
         row = self.validation.row(matrix, self.step)
         if self.validation.take(row):
@@ -309,35 +272,37 @@ class Training:
         self.progress.validated(row)
 
     def _checkpoint(self) -> None:
+        self.stepper.look()  # before anything is kept
         self._share_statistics()
         generators = gather_objects(generator_states())
-        if self.accelerator.is_main_process:
+        if self.processes.is_first:
             save_checkpoint(
                 self.directory / CHECKPOINTS,
                 step=self.step,
                 network=self.network,
-                optimiser=self._plain_optimiser,
-                average=self.average,
+                optimiser=self.stepper.optimizer,
+                average=self.stepper.average,
                 generators=generators,
                 extra={
                     "recipe": self.config.to_dict(),
                     "data": self.data,
-                    "precision": self.precision,
+                    "precision": self.stepper.precision,
+                    "scaler": self.stepper.scaler.state_dict(),
                     "best": self.validation.best,
                     "last": self.validation.last,
                 },
                 keep=self.settings.keep_checkpoints,
             )
-        self.accelerator.wait_for_everyone()
+        self.processes.wait()
 
     def _save_model(self, name: str, scores: Row | None) -> None:
-        if self.accelerator.is_main_process:
+        if self.processes.is_first:
             save_model(
                 self.network,
                 self.val_set.classes,
                 self.directory / name,
                 training={"recipe": self.config.to_dict(), "step": self.step, "scores": scores},
-                weights=self.average.state if self.average is not None else None,
+                weights=self.stepper.average.state if self.stepper.average is not None else None,
             )
 
     def _row(self, terms: dict[str, float], rate: float, seconds: float, waited: float) -> Row:
@@ -348,24 +313,27 @@ class Training:
                 row[name.rsplit(".", 1)[1]] = parameter.item()
         return row | {"seconds": round(seconds, 4), "seconds_waiting": round(waited, 4)}
 
-    def _agree(self, fault: ScenescopeError | None = None) -> tuple[int | None, bool]:
-        """Return the number of the signal that any process has received, and whether any has met a fault."""
-        answers = gather_objects((self.interruption.signal or 0, fault is not None))
-        return max(number for number, _ in answers) or None, any(faulty for _, faulty in answers)
-
-    def _train_mode(self) -> None:
-        self.model.train()
-        if self.settings.norm == "frozen":
-            freeze_norms(self.network)
+    def _signal(self) -> int | None:
+        """Return the number of the signal that any process has received."""
+        return max(gather_objects(self.interruption.signal or 0)) or None
 
     def _evaluated_weights(self) -> AbstractContextManager[None]:
-        return self.average.applied_to(self.network) if self.average is not None else nullcontext()
+        average = self.stepper.average
+        return average.applied_to(self.network) if average is not None else nullcontext()
 
-    @property
-    def _plain_optimiser(self) -> torch.optim.Optimizer:
-        """The optimiser inside accelerate's wrapper."""
-        optimiser: torch.optim.Optimizer = getattr(self.optimiser, "optimizer", self.optimiser)
-        return optimiser
+
+@contextlib.contextmanager
+def _no_deterministic_form() -> Iterator[None]:
+    """Say which setting it was that torch refuses."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic implementation" not in str(error):
+            raise
+        raise TrainingError(
+            f"train.deterministic=true, but torch says that {str(error).split(',')[0]} on this device; leave it out, or"
+            " train another network or on --device cpu."
+        ) from error
 
 
 def require_divisible(settings: TrainSettings, num_processes: int) -> None:

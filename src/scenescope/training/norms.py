@@ -9,6 +9,7 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from scenescope.backbones.build import norm_layers
+from scenescope.device import traits
 from scenescope.errors import TrainingError
 
 
@@ -27,8 +28,9 @@ def prepare_norms(
     if norm == "frozen":
         freeze_norms(network)
     if norm == "sync" and world_size > 1:
-        if device.type != "cuda":
-            return "Synchronised batch norm does not exist on CPU; every process normalises its own pictures."
+        if not traits(device).synchronised_norm:
+            name = device.type.upper()
+            return f"Synchronised batch norm does not exist on {name}; every process normalises its own pictures."
         for name, child in network.named_children():
             setattr(network, name, convert_sync_batchnorm(child))
     return None

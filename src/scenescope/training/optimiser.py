@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -12,11 +14,14 @@ ATTENTION_SCALES = (".alpha", ".beta")
 """They start at 0, and attention adds nothing until they have grown."""
 
 
-def create_optimiser(network: SegmentationNetwork, settings: TrainSettings) -> torch.optim.Optimizer:
+def create_optimiser(
+    network: SegmentationNetwork, settings: TrainSettings, *, fused: bool = False
+) -> torch.optim.Optimizer:
     """Return SGD or AdamW over groups of parameters: backbone, heads and scales of attention, with and without decay.
 
     Each group carries ``rate_factor``, by which the step's rate is multiplied. Parameters with at most one
-    dimension are norms, biases and the scales of attention.
+    dimension are norms, biases and the scales of attention. ``fused`` takes a step in a few kernels, which leave it out
+    where they are told that it is not finite.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
@@ -31,9 +36,16 @@ def create_optimiser(network: SegmentationNetwork, settings: TrainSettings) -> t
         {"params": parameters, "rate_factor": factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
     ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameter_groups, lr=settings.lr, momentum=settings.momentum)
-    return torch.optim.AdamW(parameter_groups, lr=settings.lr)
+    # None leaves the choice to torch.
+    kernel = True if fused else None
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameter_groups, lr=settings.lr, fused=kernel)
+    sgd = torch.optim.SGD(parameter_groups, lr=settings.lr, momentum=settings.momentum, fused=kernel)
+    if fused and settings.momentum:
+        # torch's kernel would leave the momentum of a first step that is left out without content.
+        for parameter in itertools.chain.from_iterable(groups.values()):
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

@@ -16,18 +16,18 @@ from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.fingerprint import fingerprint
 from scenescope.data.label_counts import count_pixels
+from scenescope.device import resolve_precision
 from scenescope.drawing.charts import draw_curves
 from scenescope.errors import RecipeError
 from scenescope.files import held_directory, output_directory
-from scenescope.inference.precision import resolve_precision
 from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import build_network
 from scenescope.models.network import SegmentationNetwork
 from scenescope.models.options import recipe_options
-from scenescope.training.engine import create_accelerator
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training, TrainingResult, require_divisible
 from scenescope.training.memory import MemoryEstimate, estimate_memory
+from scenescope.training.processes import join_processes
 from scenescope.training.progress import Progress
 from scenescope.workflows.readiness import require_ready
 from scenescope.workflows.run_directory import LOG, agreed_checkpoint, checkpoint_to_resume, own_files, refuse_foreign
@@ -64,8 +64,8 @@ def run_training(
             refuse_foreign(directory, resume)
         torch.manual_seed(config.train.seed)
         train_set, val_set = open_sets(config.data)
-        accelerator = create_accelerator(device)
-        for remark in find_problems(config, train_set, val_set, accelerator.num_processes):
+        processes = join_processes(device)
+        for remark in find_problems(config, train_set, val_set, processes.world_size):
             progress.note(remark)
         data = fingerprint(train_set, val_set) if is_first else None
         checkpoint = None
@@ -80,7 +80,7 @@ def run_training(
             val_set=val_set,
             config=config,
             directory=directory,
-            accelerator=accelerator,
+            processes=processes,
             progress=progress,
             data=data,
         )
@@ -88,7 +88,7 @@ def run_training(
             training.resume(checkpoint)
         if is_first:
             stack.enter_context(own_files(directory, config.to_yaml(), progress))
-        accelerator.wait_for_everyone()
+        processes.wait()
         result = training.run()
         if is_first:
             draw_curves(read_log(directory / LOG), directory / "curves.png")
@@ -187,7 +187,7 @@ def estimate_run_memory(
         width=width,
         moments=2 if train.optimizer == "adamw" else 1,
         average=train.ema_decay is not None,
-        mixed_precision=resolve_precision(train.precision, device) == "bfloat16",
+        mixed_precision=resolve_precision(train.precision, device, scaled=True) != "float32",
         # Both keep probabilities, Lovász also a weight for each.
         copies=2 if config.loss.lovasz else int(config.loss.dice > 0),
         frozen_norms=train.norm == "frozen",
