@@ -20,8 +20,8 @@ from scenescope.checkpoints import model_directory
 from scenescope.data.fingerprint import difference, fingerprint
 from scenescope.data.folder import open_folder
 from scenescope.errors import ImageError, ScenescopeError
-from scenescope.evaluation import evaluator
 from scenescope.files import CHECKSUMS
+from scenescope.inference.segmenter import Segmenter
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training
 from tests.reliability.runs import SETTINGS, STEPS, die, final_weights, run, strays, train
@@ -47,7 +47,7 @@ def outcome(place):
 def end_in_validation(directory, number, picture):
     """Get a signal at a picture of the validations, counted over all of them; leave as the command line would."""
     torch.set_num_threads(1)
-    predict, seen = evaluator.predict_labels, []
+    predict, seen = Segmenter.labels, []
 
     def counted(*arguments, **options):
         seen.append(1)
@@ -55,7 +55,7 @@ def end_in_validation(directory, number, picture):
             os.kill(os.getpid(), number)
         return predict(*arguments, **options)
 
-    evaluator.predict_labels = counted
+    Segmenter.labels = counted
     result = tiny_training(directory, **(SETTINGS | OFTEN)).run()
     (directory / "seen").write_text(str(len(seen)))
     raise SystemExit(128 + (result.signal or 0))

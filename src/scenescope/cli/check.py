@@ -37,7 +37,7 @@ def check(
         str | None,
         typer.Option(help="Where the kind leaves a choice, data.classes: 60, voc, ...", show_default="its first"),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read.", show_default="all cores")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read.", show_default="all cores")] = None,
     output: Annotated[
         Path | None,
         typer.Option(

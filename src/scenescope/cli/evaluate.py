@@ -63,7 +63,9 @@ def evaluate(
         bool, typer.Option("--boundary", help="Also score boundaries: Boundary IoU and boundary F.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read images.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read images.", show_default="0; with a GPU by its cores")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for scores.json and confusion.png.", show_default="only print", parser=output_path),

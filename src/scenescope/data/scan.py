@@ -19,7 +19,7 @@ def scan(dataset: SceneDataset, workers: int | None = None, thumbnails: Collecti
         workers: number of threads; None takes as many as there are cores.
         thumbnails: the scenes that an overlay is wanted of.
     """
-    count = workers or os.cpu_count() or 1
+    count = max(workers, 1) if workers is not None else os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
         waiting: deque[Future[Inspection]] = deque()
         try:

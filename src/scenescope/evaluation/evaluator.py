@@ -13,6 +13,7 @@ from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.dataset import SceneDataset
 from scenescope.data.loading import Batch, Sample, load_batches
 from scenescope.data.transforms import whole_sample
+from scenescope.device import num_readers, traits
 from scenescope.errors import ImageError
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
@@ -31,7 +32,7 @@ def evaluate(
     settings: InferenceSettings | None = None,
     *,
     batch_size: int = 1,
-    workers: int = 0,
+    workers: int | None = None,
     rank: int = 0,
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -48,7 +49,7 @@ def evaluate(
         model: a network, where it is and as it is, or a Segmenter with a form and settings of its own.
         settings: of a network.
         batch_size: at most so many images at once; only neighbours of one size share a batch.
-        workers: processes that read images; 0 reads in this one.
+        workers: processes that read images; 0 reads in a thread of this one, as is done on a CPU when not given.
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
         progress: called with the number of images done and to do in this process.
         stop: asked between images; once it says True in a process, that one leaves out the rest of its images.
@@ -72,6 +73,8 @@ def evaluate(
     require_classes(model.form, dataset.classes, source)
     device = model.device
     confusion = ConfusionMatrix(len(model.classes), device)
+    if workers is None:
+        workers = num_readers(device) if traits(device).queued else 0
     share = _Share(dataset, range(rank, len(dataset), world_size))
     if progress:
         progress(0, len(share))

@@ -6,6 +6,8 @@ import contextlib
 import copy
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, overload
 
@@ -19,7 +21,7 @@ from scenescope.checkpoints.model_directory import load_model, require_classes
 from scenescope.data.decoding import rgb_array
 from scenescope.data.depth import UnfitError
 from scenescope.data.images import MAX_PIXELS, opened, read_image
-from scenescope.device import resolve_device, resolve_precision
+from scenescope.device import exact_float32, resolve_device, resolve_precision, traits
 from scenescope.errors import ImageError, ModelError
 from scenescope.inference.checks import require_network
 from scenescope.inference.exported import SUFFIX, ExportedModel, load_exported
@@ -155,17 +157,23 @@ class Segmenter:
 
     def logits(self, images: Tensor) -> Tensor:
         """Score every pixel of B x 3 x H x W uint8 RGB on the device, as ``predict_logits`` does: B x K x H x W."""
-        with self._autocast():
+        with self._arithmetic():
             return predict_logits(self.form, images, self.settings)
 
     def labels(self, images: Tensor) -> Tensor:
         """Give every pixel of B x 3 x H x W uint8 RGB on the device a class: B x H x W uint8."""
-        with self._autocast():
+        with self._arithmetic():
             return predict_labels(self.form, images, self.settings)
 
-    def _autocast(self) -> torch.autocast:
-        wanted = self.precision == "bfloat16" and self.form is self._network
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=wanted)
+    @contextlib.contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        exact = self.precision == "float32" and traits(self.device).queued  # GPUs have shorter formats for float32
+        mixed = self.precision == "bfloat16" and self.form is self._network
+        with (
+            torch.autocast(self.device.type, torch.bfloat16, enabled=mixed),
+            exact_float32() if exact else nullcontext(),
+        ):
+            yield
 
     @overload
     def predict(self, picture: Picture, *, probabilities: bool = False, max_pixels: int = MAX_PIXELS) -> Prediction: ...
