@@ -92,7 +92,7 @@ def test_the_deterministic_form_draws_the_same_and_has_the_same_gradient(
     remainder: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = torch.randn(2, 5, 4, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    places = Cells.where_they_look(16, remainder, magnify=1.5)
+    places = Cells.where_they_look(16, remainder, input_scale=1.5)
     ordinary = places.draw(logits, (41, 59))
     (expected,) = torch.autograd.grad(ordinary.square().sum(), logits)
     monkeypatch.setattr(module, "nondeterministic", lambda _: True)
