@@ -203,8 +203,9 @@ def test_forked_processes_do_not_keep_the_lock_of_a_process_that_has_ended(tmp_p
     script = (
         "import os, sys, time\nfrom pathlib import Path\nfrom scenescope.files import held_directory\n"
         "with held_directory(Path(sys.argv[1])):\n"
-        "    if os.fork() == 0:\n        sys.stdin.read()\n        os._exit(0)\n"
-        "    print('forked', flush=True)\n    os.kill(os.getpid(), 9)"
+        "    ours, theirs = os.pipe()\n"
+        "    if os.fork() == 0:\n        os.write(theirs, b'.')\n        sys.stdin.read()\n        os._exit(0)\n"
+        "    os.read(ours, 1)\n    print('forked', flush=True)\n    os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
