@@ -36,7 +36,7 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[float, int]:
     ended = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if ended.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: {ended.stderr[-2000:]}")
+        raise RuntimeError(f"{' '.join(command[:4])} ...: {ended.stderr[-2000:]}")
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 
 
@@ -64,7 +64,9 @@ def jobs(
     """Yield each job: what is done, by what, and the command with its environment for a folder to write to."""
 
     def scenescope(source: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
-        return [sys.executable, "-m", "scenescope", *arguments], {"PYTHONPATH": str(source)}
+        return [sys.executable, "-m", "scenescope", *arguments], {
+            "PYTHONPATH": f"{source}{os.pathsep}{source.parent / 'box' / 'src'}"
+        }
 
     for model in MODELS:
         for name, source in sources.items():
@@ -100,7 +102,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=101)
     arguments = parser.parse_args()
-    files = [str(path) for path in sorted((arguments.camvid / "val" / "images").iterdir())][: arguments.images]
+    files = [str(path) for path in sorted((arguments.camvid / "val" / "images").iterdir())]
+    whole, files = len(files), files[: arguments.images]
     taken: dict[tuple[str, str], list[tuple[float, int]]] = {}
     single: dict[tuple[str, str], float] = {}
     with checked_out(arguments.against) as before:
@@ -118,9 +121,11 @@ def main() -> None:
         seconds, most = statistics.median(each[0] for each in runs), max(each[1] for each in runs)
         first = statistics.median(each[0] for each in taken.get((what, arguments.against), runs))
         alone = single.get((what.replace("evaluate", "predict"), who), 0.0)
-        compute = (len(files) - 1) / max(seconds - alone, 1e-9)
+        # evaluate takes the whole split.
+        images = len(files) if what.startswith("predict") else whole
+        compute = (images - 1) / max(seconds - alone, 1e-9)
         rows.append(
-            [what, who, f"{len(files) / seconds:.2f}", f"{compute:.2f}", f"{first / seconds:.2f}", f"{most / 1e6:,.0f}"]
+            [what, who, f"{images / seconds:.2f}", f"{compute:.2f}", f"{first / seconds:.2f}", f"{most / 1e6:,.0f}"]
         )
     told = table(["job", "by", "images a second", "compute", "times as many", "MB"], rows)
     write_page(__file__, "Predicting and scoring a folder of images", __doc__, told)
