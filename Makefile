@@ -41,7 +41,7 @@ browser-test: $(READY_TO_DEVELOP)
 # Every promise as often as it is made; the table is benchmarks/reliability.md.
 reliability: $(READY_TO_DEVELOP)
 	rm -f benchmarks/reliability.md
-	RELIABILITY=whole $(BIN)/python -m pytest tests/reliability --timeout 1800 $(PYTEST_OPTIONS)
+	RELIABILITY=whole $(BIN)/python -m pytest tests/reliability tests/test_export.py --timeout 1800 $(PYTEST_OPTIONS)
 
 # Ten minutes of coverage-guided fuzzing of what reads text of others.
 fuzz: $(READY_TO_DEVELOP)

@@ -1,5 +1,7 @@
 """Exported files: every network, and what ONNX has no form for against torch's own."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,10 @@ from scenescope.models.catalog import MODELS, create_model
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+
+TRIED_EACH_TIME = ("sanet", "dranet", "encnet", "deeplabv3plus")
+"""Beside danet, which more tests export: between them they have all that the others are made of."""
+MINUTES = pytest.mark.skipif(os.environ.get("RELIABILITY") != "whole", reason="minutes; make reliability does it")
 
 CLASSES = Classes.named(["road", "sky", "tree", "car", "person"], None)
 
@@ -36,7 +42,7 @@ def network(name, **options):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        *((name, {}) for name in MODELS),
+        *(pytest.param(name, {}, marks=() if name in TRIED_EACH_TIME else MINUTES) for name in MODELS),
         ("danet", {"input_scale": 1.5, "low_level_channels": 8, "refinement_channels": 4}),
     ],
 )
