@@ -119,14 +119,13 @@ def main() -> None:
     rows = []
     for (what, who), runs in taken.items():
         seconds, most = statistics.median(each[0] for each in runs), max(each[1] for each in runs)
-        first = statistics.median(each[0] for each in taken.get((what, arguments.against), runs))
+        first = taken.get((what, arguments.against))
+        times = f"{statistics.median(each[0] for each in first) / seconds:.2f}" if first else ""
         alone = single.get((what.replace("evaluate", "predict"), who), 0.0)
         # evaluate takes the whole split.
         images = len(files) if what.startswith("predict") else whole
         compute = (images - 1) / max(seconds - alone, 1e-9)
-        rows.append(
-            [what, who, f"{images / seconds:.2f}", f"{compute:.2f}", f"{first / seconds:.2f}", f"{most / 1e6:,.0f}"]
-        )
+        rows.append([what, who, f"{images / seconds:.2f}", f"{compute:.2f}", times, f"{most / 1e6:,.0f}"])
     told = table(["job", "by", "images a second", "compute", "times as many", "MB"], rows)
     write_page(__file__, "Predicting and scoring a folder of images", __doc__, told)
     print(told)

@@ -123,4 +123,6 @@ def test_a_gpu_tells_of_what_is_no_class_when_it_is_asked(monkeypatch, label, pr
 def test_counting_on_a_gpu_looks_at_no_number():
     """A fake tensor has none."""
     labels = torch.zeros(2, 8, 8, dtype=torch.uint8)
-    ConfusionMatrix(3, "cuda").update(labels, labels)
+    matrix = ConfusionMatrix(3, "cuda")
+    matrix.update(labels, labels)
+    assert matrix._unseen.device.type == "cuda"  # what is to be looked at later waits there

@@ -57,6 +57,12 @@ def test_more_memory_than_there_is_becomes_one_line(strongest, scenes, monkeypat
         evaluate(strongest, scenes)
 
 
+def test_settings_beside_those_of_a_segmenter_are_refused(strongest, scenes):
+    segmenter = Segmenter(strongest, scenes.classes)
+    with pytest.raises(ModelError, match=r"A Segmenter has settings of its own"):
+        evaluate(segmenter, scenes, InferenceSettings(flip=True))
+
+
 def test_real_masks_are_scored_at_their_own_size(real_data):
     camvid = open_dataset("camvid", str(real_data("camvid")), "val")
     dataset = dataclasses.replace(camvid, pairs=camvid.pairs[:2])

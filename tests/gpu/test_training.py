@@ -26,11 +26,11 @@ SIZES = ((64, 96),) if SMALL else ((768, 768), (1024, 2048))
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("precision", ["auto", "float16", "float32"])
+@pytest.mark.parametrize(
+    ("backbone", "precision"),
+    [(BACKBONES[0], "float32"), *((each, precision) for each in BACKBONES for precision in ("auto", "float16"))],
+)
 def test_a_step_of_danet(backbone: str, size: tuple[int, int], precision: str, table) -> None:  # type: ignore[no-untyped-def]
-    if precision == "float32" and backbone == "resnet101":
-        pytest.skip("told by the smaller network")
     torch.manual_seed(0)
     network = create_model("danet", num_classes=19, backbone=backbone, pretrained=False, output_stride=8)
     settings = TrainSettings(precision=precision, ema_decay=0.99)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from scenescope.data.dataset import SceneDataset
 from scenescope.data.loading import Batch, Sample, load_batches
 from scenescope.data.transforms import whole_sample
 from scenescope.device import num_readers, traits
-from scenescope.errors import ImageError
+from scenescope.errors import ImageError, ModelError
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.checks import require_network
@@ -47,7 +47,7 @@ def evaluate(
 
     Args:
         model: a network, where it is and as it is, or a Segmenter with a form and settings of its own.
-        settings: of a network.
+        settings: of a network; a Segmenter has its own.
         batch_size: at most so many images at once; only neighbours of one size share a batch.
         workers: processes that read images; 0 reads in a thread of this one, as is done on a CPU when not given.
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
@@ -60,8 +60,8 @@ def evaluate(
         The counts over all processes where ``torch.distributed`` joins them, else of this share of the images.
 
     Raises:
-        ModelError: the network is none of scenescope's, has another class count than the data set, or answers what is
-            no number.
+        ModelError: settings beside those of a Segmenter; the network is none of scenescope's, has another class count
+            than the data set, or answers what is no number.
         DataError: a picture or mask is not fit; the message names the file.
         ImageError: a picture needs more memory than there is.
     """
@@ -70,6 +70,8 @@ def evaluate(
         require_network(model)
         require_classes(model, dataset.classes, source)
         model = Segmenter(model, dataset.classes, settings=settings)
+    elif settings is not None:
+        raise ModelError("A Segmenter has settings of its own; give them to it, as Segmenter(..., settings=...).")
     require_classes(model.form, dataset.classes, source)
     device = model.device
     confusion = ConfusionMatrix(len(model.classes), device)

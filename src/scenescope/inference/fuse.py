@@ -5,8 +5,8 @@ to the weights of the convolution before it:
 
     gamma (W x - mean) / sigma + beta = (gamma / sigma) W x + (beta - gamma mean / sigma)
 
-On a processor the channels of a pixel lie side by side (channels_last), with which depthwise convolutions are up to
-ten times as fast (``benchmarks/predict.md``).
+Where there are depthwise convolutions the channels of a pixel lie side by side, which they are faster with
+(``benchmarks/layout.md``).
 """
 
 from __future__ import annotations

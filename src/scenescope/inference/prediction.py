@@ -94,7 +94,7 @@ class Prediction:
             if overlay:
                 try:
                     with memory_errors(ImageError, f"The overlay {laid_over}", _WITHOUT_OVERLAY):
-                        # Four times as fast as the default, a tenth larger.
+                        # The default takes several times as long for little.
                         files.write(laid_over, partial(self.overlay().save, format="PNG", compress_level=1))
                 except ImageError as error:
                     # The labels may be the work of hours: they are kept.
