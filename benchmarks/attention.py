@@ -2,7 +2,7 @@
 
     python benchmarks/attention.py [--positions 4096 9216] [--device cuda] [--output benchmarks/attention.md]
 
-The whole module at 512 channels: projections, attention, residual. On a CPU time is processor time of one thread, and
+The whole module at 512 channels: projections, attention, residual. On a CPU time is CPU time of one thread, and
 peak memory that of a fresh process; on a GPU both are torch's own, other forms that torch has are measured too, and
 bfloat16 is measured beside float32.
 """
@@ -22,9 +22,9 @@ from measure import in_fresh_process, interleaved, machine, peak_memory, table
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scenescope.attention.blockwise import attend
+from scenescope.attention.blockwise import blockwise_attention
 from scenescope.attention.position import PositionAttention
-from scenescope.device import multiplies_bfloat16
+from scenescope.device import supports_bfloat16
 
 CHANNELS = 512
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -54,10 +54,10 @@ def sdpa_in_heads(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return attended.transpose(2, 3).flatten(1, 2)
 
 
-FORMS: dict[str, Attend] = {"plain": plain, "blockwise": attend}
+FORMS: dict[str, Attend] = {"plain": plain, "blockwise": blockwise_attention}
 CUDA_FORMS = FORMS | {"sdpa": sdpa, "sdpa in heads": sdpa_in_heads}
 HALVED = ["bfloat16", "autocast"]
-"""Blockwise on a processor that multiplies bfloat16: weights and features in it, or float32 ones under autocast."""
+"""Blockwise on a CPU that multiplies bfloat16: weights and features in it, or float32 ones under autocast."""
 
 
 class Module(nn.Module):
@@ -160,7 +160,7 @@ def measure(positions: int, train: bool, device: str, dtype: torch.dtype, repeat
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 print(f"{form} at {positions}: {str(error).splitlines()[0]}", file=sys.stderr)
         return found
-    forms = [*FORMS, *(HALVED if multiplies_bfloat16(torch.device("cpu")) else [])]
+    forms = [*FORMS, *(HALVED if supports_bfloat16(torch.device("cpu")) else [])]
     calls = {form: call(form, positions, train, device, dtype) for form in forms}
     seconds = interleaved(calls | {"products": floor(positions)[train]}, repeats)
     return {form: (seconds[form], in_fresh_process(cpu_peak, form, positions, train)) for form in forms} | {
@@ -205,7 +205,7 @@ def main() -> None:
 
 EXPLANATION = """\
 Medians of interleaved calls; `time` and `memory` are relative to the plain form, which keeps the N x N matrix.
-`products` are the matrix products of an exact form alone: no softmax, no residual. Where the processor multiplies it,
+`products` are the matrix products of an exact form alone: no softmax, no residual. Where the CPU multiplies it,
 `bfloat16` has weights and features in that format, and `autocast` multiplies float32 ones in it. Memory is what the
 process grew by at most during a call."""
 
@@ -219,10 +219,10 @@ def draw(curves: dict, path: Path) -> None:  # type: ignore[type-arg]
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
     dtype = next(iter(curves))[0]
-    for form, colour in (("plain", "tab:red"), ("blockwise", "tab:blue")):
+    for form, color in (("plain", "tab:red"), ("blockwise", "tab:blue")):
         for train, style in ((False, "-"), (True, "--")):
             kept = {n: found[form] for (kind, passes, n), found in curves.items() if (kind, passes) == (dtype, train)}
-            look = {"color": colour, "linestyle": style, "marker": "o"}
+            look = {"color": color, "linestyle": style, "marker": "o"}
             label = f"{form}, forward{' + backward' if train else ''}"
             axes[0].plot(list(kept), [seconds for seconds, _ in kept.values()], **look, label=label)
             axes[1].plot(list(kept), [peak / 2**30 for _, peak in kept.values()], **look)

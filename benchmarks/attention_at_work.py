@@ -24,7 +24,7 @@ from scenescope.attention.channel import ChannelAttention
 from scenescope.attention.position import PositionAttention
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.data.catalog import open_dataset
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.inference.settings import InferenceSettings
@@ -34,17 +34,17 @@ HEADER = ["run", "scale", "after 1/4", "1/2", "all", "one attends to", "adds", "
 
 
 def position_map(attention: PositionAttention, features: Tensor) -> Tensor:
-    """Return the N x N map of position attention of one picture."""
+    """Return the N x N map of position attention of one image."""
     return attention.rows(features, torch.arange(features[0, 0].numel()))[0]
 
 
 def channel_map(attention: ChannelAttention, features: Tensor) -> Tensor:
-    """Return the C x C map of channel attention of one picture."""
+    """Return the C x C map of channel attention of one image."""
     return attention.map(features)[0]
 
 
 def watch(attention: nn.Module, maps: Callable[[Any, Tensor], Tensor], seen: list[tuple[float, int, float]]) -> Any:
-    """Let a module note, for each picture, how many one attends to, of how many, and how much it adds."""
+    """Let a module note, for each image, how many one attends to, of how many, and how much it adds."""
 
     def note(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         (features,) = inputs
@@ -55,12 +55,12 @@ def watch(attention: nn.Module, maps: Callable[[Any, Tensor], Tensor], seen: lis
     return attention.register_forward_hook(note)
 
 
-def score(model: LoadedModel, val: SceneDataset) -> float:
+def score(model: LoadedModel, val: SegmentationDataset) -> float:
     """Return the mIoU on val in percent."""
     return 100 * Scores.from_matrix(evaluate(model.network, val, InferenceSettings()), model.classes.names).mean_iou
 
 
-def rows(run: Path, val: SceneDataset) -> list[list[str]]:
+def rows(run: Path, val: SegmentationDataset) -> list[list[str]]:
     """Return a row for each attention of a run's last model."""
     model = load_model(run / "last")
     log = [row for row in read_log(run / "log.jsonl") if "loss" in row]

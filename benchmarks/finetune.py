@@ -22,7 +22,7 @@ from measure import table, write_page
 from scenescope.training.log import read_log
 
 CLASSES = """names: [building, car, door, pavement, road, sky, vegetation, window]
-colours:
+colors:
   [[128, 0, 0], [128, 0, 128], [128, 128, 0], [128, 128, 128], [128, 64, 0], [0, 128, 128], [0, 128, 0], [0, 0, 128]]
 ignore: [[0, 0, 0]]
 """
@@ -31,7 +31,7 @@ NETWORKS = ("danet", "sanet")
 
 
 def as_folder(source: Path, target: Path) -> int:
-    """Copy the pictures and masks that the two lists name into the layout of ``folder:``; return how many."""
+    """Copy the images and masks that the two lists name into the layout of ``folder:``; return how many."""
     count = 0
     for listed, split in (("train.txt", "train"), ("test.txt", "val")):
         for line in (source / listed).read_text().split():

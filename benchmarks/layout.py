@@ -2,8 +2,8 @@
 
     python benchmarks/layout.py
 
-What the device policy (`src/scenescope/device.py`) rests on. Times are processor times of one thread, medians of calls
-that take turns; a prediction is of 360 x 480 pixels, a step of two pictures of 192 x 256, both without reading.
+What the device policy (`src/scenescope/device.py`) rests on. Times are CPU times of one thread, medians of calls
+that take turns; a prediction is of 360 x 480 pixels, a step of two images of 192 x 256, both without reading.
 """
 
 from __future__ import annotations

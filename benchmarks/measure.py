@@ -16,7 +16,7 @@ import torch
 
 
 def interleaved(forms: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Return the median of the processor seconds of each form, one thread, one form after the other in every round."""
+    """Return the median of the CPU seconds of each form, one thread, one form after the other in every round."""
     torch.set_num_threads(1)
     for form in forms.values():
         form()
@@ -49,16 +49,16 @@ def _status(field: str) -> int:
 
 
 def machine() -> str:
-    """Describe processor, memory, accelerator and torch in a line."""
+    """Describe CPU, memory, accelerator and torch in a line."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    processor = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
+    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
     features = next((line.split() for line in lines if line.startswith("flags")), [])
     vectors = next((name for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in features), "")
     half = "bfloat16" if "avx512_bf16" in features else "no bfloat16"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no accelerator"
     return (
-        f"{processor} ({vectors}, {half}), {os.cpu_count()} cores, {memory:.0f} GiB, {accelerator};"
+        f"{cpu} ({vectors}, {half}), {os.cpu_count()} cores, {memory:.0f} GiB, {accelerator};"
         f" torch {torch.__version__.split('+')[0]}."
     )
 

@@ -1,8 +1,8 @@
-"""How long a click on the page takes, in a real browser: from the click to the map painted over the picture.
+"""How long a click on the page takes, in a real browser: from the click to the map painted over the image.
 
     python benchmarks/page.py [--model MODEL] [--clicks 40]
 
-The picture is a generated scene of 640 x 480; its forward pass is done once, when it is opened. Needs Chromium and its
+The image is a generated scene of 640 x 480; its forward pass is done once, when it is opened. Needs Chromium and its
 driver (Debian: chromium and chromium-driver). Writes benchmarks/page.md beside this file.
 """
 
@@ -52,18 +52,16 @@ def main() -> None:
         times = click(server.url, arguments.clicks)
         server.shutdown()
     middle, slow = statistics.median(times), sorted(times)[int(0.95 * len(times))]
-    line = (
-        f"{arguments.clicks} clicks in {name}, picture of 640 x 480: median {middle:.0f} ms, 95 % within {slow:.0f} ms"
-    )
+    line = f"{arguments.clicks} clicks in {name}, image of 640 x 480: median {middle:.0f} ms, 95 % within {slow:.0f} ms"
     print(line)
     PAGE.write_text(
         "# A click on the page\n\nFrom the click to the painted map, in Chromium; the forward pass was done when the"
-        f" picture was opened. Target: 300 ms.\n\n{line}.\n\n    python benchmarks/page.py\n\n{machine()}\n"
+        f" image was opened. Target: 300 ms.\n\n{line}.\n\n    python benchmarks/page.py\n\n{machine()}\n"
     )
 
 
 def click(url: str, count: int) -> list[float]:
-    """Return the milliseconds of each of some clicks all over the picture; the first, which warms up, is left out."""
+    """Return the milliseconds of each of some clicks all over the image; the first, which warms up, is left out."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):

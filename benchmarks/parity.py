@@ -37,7 +37,7 @@ class Case(NamedTuple):
 
     Attributes:
         network: in its own class.
-        answer: its logits at the size of the picture.
+        answer: its logits at the size of the image.
         checkpoint: from its weights to what its code saves.
         options: of ``convert``, what such a file does not tell.
     """
@@ -78,11 +78,11 @@ def main() -> None:
 
 EXPLANATION = f"""\
 The original code of each network with random weights, batch-norm statistics and attention scales; its checkpoint,
-converted by `scenescope convert`; and both asked about the same random pictures of {SIZES[0][0]} x {SIZES[0][1]} and
-{SIZES[1][0]} x {SIZES[1][1]}. The difference is that of the logits at the size of the picture, relative to the largest
+converted by `scenescope convert`; and both asked about the same random images of {SIZES[0][0]} x {SIZES[0][1]} and
+{SIZES[1][0]} x {SIZES[1][1]}. The difference is that of the logits at the size of the image, relative to the largest
 one. The classifier of ImageNet that some networks carry along is not counted among the parameters. Nothing in the
 other code was edited; the folders in the command are named after its commit or version. Stood in for were what needs a
-compiler (C++ parts of `encoding` and mmcv), a debugger (`ipdb`), synchronised norms (plain ones here), and downloads of
+compiler (C++ parts of `encoding` and mmcv), a debugger (`ipdb`), synchronized norms (plain ones here), and downloads of
 ImageNet weights."""
 
 
@@ -279,7 +279,7 @@ def mmseg() -> Iterator[Case]:
 
 
 def resized(network: nn.Module, images: Tensor) -> Tensor:
-    """Return mmsegmentation's answer at the size of the picture."""
+    """Return mmsegmentation's answer at the size of the image."""
     head: Any = network.decode_head
     return nn.functional.interpolate(
         network.encode_decode(images, [{"img_shape": images.shape[2:]}]),  # type: ignore[operator]

@@ -6,7 +6,7 @@
 Both train DANet on EfficientNet-lite0 at output stride 16, eight crops of 240 x 320 a step, three losses weighted by
 class, AdamW with two rates, averaged weights, one process that reads. "plain" is what a user of
 segmentation_models.pytorch writes: its encoder, the head with the N x N matrix of the official code, albumentations on
-whole pictures and a loop in torch. The two take turns, each in a process of its own; the first third of its steps is
+whole images and a loop in torch. The two take turns, each in a process of its own; the first third of its steps is
 left out.
 """
 
@@ -44,7 +44,7 @@ CROP = (240, 320)
 
 
 class Crops(Dataset[Any]):
-    """Training pictures as albumentations makes them."""
+    """Training images as albumentations makes them."""
 
     def __init__(self, camvid: str) -> None:
         import albumentations  # type: ignore[import-not-found]
@@ -96,11 +96,11 @@ def train_plainly(camvid: str, steps: int) -> Iterator[float]:
     """Yield the seconds of each step of the plain training."""
     network = PlainDANet().train()
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [{"params": network.encoder.parameters(), "lr": 5e-4}, {"params": network.head.parameters(), "lr": 2e-3}],
         weight_decay=0.01,
     )
-    schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, steps, 0.9)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimizer, steps, 0.9)
     criterion = nn.CrossEntropyLoss(torch.linspace(0.5, 2, 11), ignore_index=255)
     batches = DataLoader(Crops(camvid), batch_size=8, shuffle=True, num_workers=1, drop_last=True)
     start = time.perf_counter()
@@ -108,9 +108,9 @@ def train_plainly(camvid: str, steps: int) -> Iterator[float]:
         if step == steps:
             break
         loss = torch.stack([criterion(logits, labels) for logits in network(images)]).sum()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         average.update_parameters(network)
         loss.item()

@@ -21,23 +21,23 @@ from measure import table, write_page
 
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.data.catalog import open_dataset, parse_source
-from scenescope.data.dataset import Scene, SceneDataset
+from scenescope.data.dataset import LabeledImage, SegmentationDataset
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.inference.settings import InferenceSettings
 
 
 class Cut:
-    """A SceneDataset: every so-many-th scene of a data set, cut to a height and width."""
+    """A SegmentationDataset: every so-many-th scene of a data set, cut to a height and width."""
 
-    def __init__(self, whole: SceneDataset, height: int, width: int, every: int) -> None:
+    def __init__(self, whole: SegmentationDataset, height: int, width: int, every: int) -> None:
         self.whole, self.height, self.width, self.every = whole, height, width, every
         self.classes, self.root, self.split = whole.classes, whole.root, whole.split
 
     def __len__(self) -> int:
         return -(-len(self.whole) // self.every)
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> LabeledImage:
         scene = self.whole[index * self.every]
         place = (slice(self.height), slice(self.width))
         return dataclasses.replace(scene, image=scene.image[place], labels=scene.labels[place])
@@ -54,7 +54,7 @@ class Cut:
 def rows(
     name: str,
     model: LoadedModel,
-    whole: SceneDataset,
+    whole: SegmentationDataset,
     every: int,
     cases: list[tuple[str, int, int, InferenceSettings]],
 ) -> Iterator[list[str]]:

@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py [network training export answer loading startup] [--model DIR] [--data KIND:ROOT]
 
-Parts that are not named keep their section of the page. Times are processor times of one thread, medians of calls
+Parts that are not named keep their section of the page. Times are CPU times of one thread, medians of calls
 that take turns; peak memory is that of a fresh process beyond what it held before the call. ``--model`` and ``--data``
 add what only a trained network can tell: the labels in bfloat16, and the score in 8 bits.
 """
@@ -33,13 +33,13 @@ from scenescope.attention.position import PositionAttention
 from scenescope.checkpoints.model_directory import load_model
 from scenescope.config import AugmentSettings
 from scenescope.data.catalog import open_dataset, parse_source
-from scenescope.data.dataset import Scene
+from scenescope.data.dataset import LabeledImage
 from scenescope.data.transforms import apply_parameters, draw_parameters
-from scenescope.device import multiplies_bfloat16
+from scenescope.device import supports_bfloat16
 from scenescope.evaluation.confusion import ConfusionMatrix
-from scenescope.inference.banded import banded_argmax
 from scenescope.inference.exported import open_exported
 from scenescope.inference.fuse import optimize_for_inference
+from scenescope.inference.resize_argmax import resize_argmax
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.losses import SegmentationLoss
@@ -60,13 +60,13 @@ def danet(form: str) -> SegmentationNetwork:
     if form == "plain":
         assert isinstance(network.head.position, PositionAttention)
         network.head.position = Module(network.head.position, plain)
-    if form in ("optimised", "bfloat16"):
+    if form in ("optimized", "bfloat16"):
         return optimize_for_inference(network, torch.bfloat16 if form == "bfloat16" else torch.float32)
     return network
 
 
 def prediction(form: str, height: int, width: int) -> Callable[[], Tensor]:
-    """Return a call that gives the logits of one picture."""
+    """Return a call that gives the logits of one image."""
     network, images = danet(form).eval(), torch.randn(1, 3, height, width)
     return torch.inference_mode()(lambda: network(images).logits)
 
@@ -80,8 +80,8 @@ def prediction_peak(form: str, height: int, width: int) -> int:
 
 
 def network(arguments: argparse.Namespace) -> str:
-    """The whole network, one picture."""
-    forms = ["plain", "ours", "optimised"] + (["bfloat16"] if multiplies_bfloat16(torch.device("cpu")) else [])
+    """The whole network, one image."""
+    forms = ["plain", "ours", "optimized"] + (["bfloat16"] if supports_bfloat16(torch.device("cpu")) else [])
     rows: Rows = []
     for height, width, repeats in ((512, 512, 5), (1024, 1024, 2)):
         seconds = interleaved({form: prediction(form, height, width) for form in forms}, repeats)
@@ -89,9 +89,9 @@ def network(arguments: argparse.Namespace) -> str:
         rows += compared(f"{height} x {width}", seconds, peaks)
     peak = in_fresh_process(prediction_peak, "ours", 1024, 2048)
     rows.append(["1024 x 2048", "ours", "", "", f"{peak / 1e6:.0f}", ""])
-    told = table(["picture", "form", "s", "time", "MB", "memory"], rows)
+    told = table(["image", "form", "s", "time", "MB", "memory"], rows)
     if "bfloat16" not in forms:
-        told += "\n\nThis processor has no bfloat16 arithmetic; bfloat16 was not measured."
+        told += "\n\nThis CPU has no bfloat16 arithmetic; bfloat16 was not measured."
     if arguments.model is not None and arguments.data is not None:
         loaded = load_model(arguments.model).network
         dataset = open_dataset(*parse_source(arguments.data), "val")
@@ -101,7 +101,7 @@ def network(arguments: argparse.Namespace) -> str:
             with torch.inference_mode():
                 labels = [each(images).logits.argmax(dim=1) for each in (loaded, halved)]
             same.append(float((labels[0] == labels[1]).float().mean()))
-        told += f"\n\nTrained network in bfloat16, {len(same)} pictures: same class at {statistics.mean(same):.2%}."
+        told += f"\n\nTrained network in bfloat16, {len(same)} images: same class at {statistics.mean(same):.2%}."
     return told
 
 
@@ -116,7 +116,7 @@ def compared(what: str, seconds: dict[str, float], peaks: dict[str, int]) -> Row
 
 
 def step(form: str, side: int) -> Callable[[], object]:
-    """Return a training step of two pictures: three losses and the gradients of all weights.
+    """Return a training step of two images: three losses and the gradients of all weights.
 
     "autocast" computes the heavy operations in bfloat16 with the channels last, as ``train.precision=bfloat16`` and
     ``train.channels_last=true`` do.
@@ -124,7 +124,7 @@ def step(form: str, side: int) -> Callable[[], object]:
     network = danet("ours" if form == "autocast" else form).train()
     criterion = SegmentationLoss(weights=network.loss_weights)
     images, labels = torch.randn(2, 3, side, side), torch.randint(19, (2, side, side))
-    normaliser = criterion.normaliser(labels).float()
+    normalizer = criterion.normalizer(labels).float()
     if form == "autocast":
         network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -133,7 +133,7 @@ def step(form: str, side: int) -> Callable[[], object]:
         network.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=form == "autocast"):
             output = network(images)
-        criterion(output, labels, normaliser)["total"].backward()
+        criterion(output, labels, normalizer)["total"].backward()
 
     return call
 
@@ -148,14 +148,14 @@ def step_peak(form: str, side: int) -> int:
 
 def training(arguments: argparse.Namespace) -> str:
     """A training step."""
-    forms = ["plain", "ours"] + (["autocast"] if multiplies_bfloat16(torch.device("cpu")) else [])
+    forms = ["plain", "ours"] + (["autocast"] if supports_bfloat16(torch.device("cpu")) else [])
     seconds = interleaved({form: step(form, 384) for form in forms}, 3)
     rows = compared("384 x 384", seconds, {})
     peaks = {form: in_fresh_process(step_peak, form, 768) for form in forms}
     rows += [
         ["768 x 768", form, "", "", f"{peak / 1e6:.0f}", f"{peak / peaks['plain']:.2f}"] for form, peak in peaks.items()
     ]
-    return table(["two pictures of", "form", "s", "time", "MB", "memory"], rows)
+    return table(["two images of", "form", "s", "time", "MB", "memory"], rows)
 
 
 def gradients(layer: nn.Conv2d, side: int, dtype: torch.dtype, fast: bool) -> Callable[[], object]:
@@ -177,7 +177,7 @@ def depthwise(arguments: argparse.Namespace) -> str:
         "5 x 5, 240 channels of 36 x 36": (240, 5, 1, 1, 36),
         "5 x 5, dilation 2, 1152 channels of 18 x 18": (1152, 5, 1, 2, 18),
     }
-    formats = [torch.float32] + ([torch.bfloat16] if multiplies_bfloat16(torch.device("cpu")) else [])
+    formats = [torch.float32] + ([torch.bfloat16] if supports_bfloat16(torch.device("cpu")) else [])
     rows = []
     for what, (channels, kernel, stride, dilation, side) in kinds.items():
         layer = nn.Conv2d(
@@ -224,7 +224,7 @@ def exported(arguments: argparse.Namespace) -> str:
     seconds = interleaved({form: session(each, 1024) for form, each in calls.items()}, 2)
     peaks = {form: in_fresh_process(session_peak, each, 1024) for form, each in calls.items()}
     rows += compared("1024 x 1024", seconds, peaks)
-    told = table(["picture", "form", "s", "time", "MB", "memory"], rows)
+    told = table(["image", "form", "s", "time", "MB", "memory"], rows)
     if arguments.model is not None and arguments.data is not None:
         told += (
             "\n\nThe score of a trained network in 8 bits:"
@@ -245,11 +245,11 @@ def answer(arguments: argparse.Namespace) -> str:
     rows = compared(
         "labels",
         interleaved(
-            {"interpolate, argmax": resized, "banded": lambda: banded_argmax(logits, size, align_corners=False)}, 9
+            {"interpolate, argmax": resized, "banded": lambda: resize_argmax(logits, size, align_corners=False)}, 9
         ),
         {},
     )
-    labels, predictions = resized(), banded_argmax(logits.flip(1), size, align_corners=False)
+    labels, predictions = resized(), resize_argmax(logits.flip(1), size, align_corners=False)
     oracle = MulticlassConfusionMatrix(19, ignore_index=255, validate_args=False)
     narrow = labels.to(torch.uint8)
     rows += compared(
@@ -271,7 +271,7 @@ def loading(arguments: argparse.Namespace) -> str:
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (1024, 2048, 3), np.uint8)
     labels = generator.integers(0, 19, (1024, 2048), np.uint8)
-    scene = Scene(image, labels, "noise")
+    scene = LabeledImage(image, labels, "noise")
     settings = AugmentSettings(crop=(769, 769), scale=(0.5, 2.0), flip=0.5)
     forms: dict[str, Callable[[], object]] = {
         "torchvision v2": usual_order(image, labels),
@@ -297,7 +297,7 @@ def several(call: Callable[[], object], times: int) -> None:
 
 
 def usual_order(image: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
-    """The whole picture scaled, mirrored, then cut, as torchvision's references for segmentation do."""
+    """The whole image scaled, mirrored, then cut, as torchvision's references for segmentation do."""
     from torchvision import tv_tensors
     from torchvision.transforms import v2
 
@@ -307,8 +307,8 @@ def usual_order(image: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
         v2.RandomHorizontalFlip(0.5),
         v2.RandomCrop(769, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: 255}),
     ])  # fmt: skip
-    picture, mask = Image.fromarray(image), tv_tensors.Mask(torch.from_numpy(labels))
-    return lambda: transform(picture, mask)
+    pillow_image, mask = Image.fromarray(image), tv_tensors.Mask(torch.from_numpy(labels))
+    return lambda: transform(pillow_image, mask)
 
 
 def albumentations_recipe(image: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
@@ -343,23 +343,23 @@ def startup(arguments: argparse.Namespace) -> str:
 
 
 def spent() -> float:
-    """Return the processor seconds of all processes that have ended."""
+    """Return the CPU seconds of all processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], str]]] = {
-    "network": ("DANet with ResNet-50 at output stride 8, one picture", network),
-    "training": ("A training step: two pictures, three losses, all gradients", training),
+    "network": ("DANet with ResNet-50 at output stride 8, one image", network),
+    "training": ("A training step: two images, three losses, all gradients", training),
     "export": ("Exported files of that network", exported),
-    "depthwise": ("Gradients of depthwise convolutions of EfficientNet-lite0, eight pictures", depthwise),
+    "depthwise": ("Gradients of depthwise convolutions of EfficientNet-lite0, eight images", depthwise),
     "answer": ("From logits to scores, 19 classes at 1024 x 2048", answer),
     "loading": ("Augmentation from 1024 x 2048 to 769 x 769, one core, decoding apart", loading),
     "startup": ("Starting up", startup),
 }
 
 EXPLANATION = """\
-Processor times of one thread, medians of calls that take turns. `time` and `memory` are relative to the first form of
+CPU times of one thread, medians of calls that take turns. `time` and `memory` are relative to the first form of
 each group; `plain` keeps the N x N matrix, as the official code does. Memory is what a fresh process grew by at most
 during the call. Position attention alone: [attention.md](attention.md)."""
 

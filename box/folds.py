@@ -50,7 +50,7 @@ def main() -> None:
         for run, (name, settings) in zip(ways, WAYS.items(), strict=True):
             train(RECIPE, arguments.camvid, run, [*fold, *settings, f"train.init_from={start / 'last'}"])
             scores[name].append(last_scores(run))
-        # The last way first: the mean sees its pictures as that one does, magnified.
+        # The last way first: the mean sees its images as that one does, magnified.
         mean = scored(averaged(ways[::-1]), arguments.camvid, InferenceSettings(), f"train-only-{sequence}")
         scores[MEAN].append({"mean": mean.mean_iou, **mean.iou_by_class()})
         write_page(__file__, "The choices of the box, on streets left out", __doc__, told(scores))

@@ -36,7 +36,7 @@ POLES = "loss.class_weights=[1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]"
 
 
 def finer(rate: str, steps: int, *more: str, lovasz: float = 1, input_scale: float = 1.5) -> list[str]:
-    """Return the settings of a stage on magnified pictures, in which small things are large.
+    """Return the settings of a stage on magnified images, in which small things are large.
 
     Lovász-softmax counts a pole's pixels as much as a road's.
     """
@@ -158,12 +158,12 @@ def card(name: str, making: Making, stages: list[Path], lasts: list[Path], camvi
     scores = table(["class", "IoU, one scale", "IoU, mirrored as well"], rows)
     return f"""# {name}
 
-Scene segmentation of streets seen from a car: {len(plain.names)} classes, pictures of about 480 x 360.
+LabeledImage segmentation of streets seen from a car: {len(plain.names)} classes, images of about 480 x 360.
 
 - Network: {built["name"]} on {built["backbone"]}, output stride {built["output_stride"]}, options {built["options"]};
   images are enlarged by {built["input_scale"]}, logits refined at half their size by {built["refinement_channels"]}
   channels.
-- Data: CamVid, train and val (468 pictures; SegNet's split and classes). Licence: CC BY-NC 4.0, see NOTICE.
+- Data: CamVid, train and val (468 images; SegNet's split and classes). License: CC BY-NC 4.0, see NOTICE.
 - Recipe: `{making.recipe}`. Command: `python box/make.py CAMVID`; its stages, on train, seed 0:
 {told}
 - Then {steps(lasts[0])} steps on train and val with {" ".join(making.last)}, once with each of the seeds
@@ -181,7 +181,7 @@ seen val has no score there; the test split is scored by whoever has it:
 ## Known failures
 
 - Weakest on val: {", ".join(weak)}. Thin and small things are often lost, and their outlines are round.
-- One city, one season, one camera: other streets, night, rain and snow, and pictures that are not taken from a road
+- One city, one season, one camera: other streets, night, rain and snow, and images that are not taken from a road
   are outside what it has seen. A photograph of anything else still gets street classes.
 - val is one street, filmed again in train: the scores above are better than those on a street never seen.
 """

@@ -1,6 +1,6 @@
-"""Make the pictures of docs/gallery.md: ``python docs/make_gallery.py [--scenes-model demo/run/best]``.
+"""Make the images of docs/gallery.md: ``python docs/make_gallery.py [--scenes-model demo/run/best]``.
 
-Needs the models in the box, scikit-learn for its photograph, and for the page's own pictures Chromium and its driver.
+Needs the models in the box, scikit-learn for its photograph, and for the page's own images Chromium and its driver.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from scenescope.explore.page import PageServer
 from scenescope.explore.session import Session
 from scenescope.inference.segmenter import Segmenter
 from scenescope.lab.photograph import find_photograph
-from scenescope.workflows.attention import Wish, draw_attention, find_subjects
+from scenescope.workflows.attention import FigureOptions, draw_attention, find_inputs
 
 PLACE = Path(__file__).resolve().parent / "gallery"
 LARGEST = (1400, 1600)
-"""Width and height of a picture of the gallery, at most."""
+"""Width and height of an image of the gallery, at most."""
 
 
 def main() -> None:
@@ -51,16 +51,16 @@ def main() -> None:
 
 
 def figure(source: str, model: Segmenter, output: Path, name: str, received: bool = False) -> None:
-    """Draw the figure of one picture."""
-    subject = find_subjects([source], output, model, split="test", scenes=[], truth=None)[0]
+    """Draw the figure of one image."""
+    subject = find_inputs([source], output, model, split="test", scenes=[], truth=None)[0]
     scratch = output / "scratch"
-    draw_attention(subject, model, Wish(received=received), scratch)
+    draw_attention(subject, model, FigureOptions(received=received), scratch)
     keep(Image.open(scratch / f"{subject.name}_figure.png"), output / f"{name}.png")
     shutil.rmtree(scratch)
 
 
 def screenshots(models: dict[str, Segmenter], output: Path) -> None:
-    """Picture the page after two clicks, on a desk and on a telephone."""
+    """Image the page after two clicks, on a desk and on a telephone."""
     from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -91,9 +91,9 @@ def screenshots(models: dict[str, Segmenter], output: Path) -> None:
             server.shutdown()
 
 
-def keep(picture: Image.Image, path: Path) -> None:
-    """Save a picture small, in 256 colours."""
-    small = picture.convert("RGB")
+def keep(image: Image.Image, path: Path) -> None:
+    """Save an image small, in 256 colors."""
+    small = image.convert("RGB")
     small.thumbnail(LARGEST, Image.Resampling.LANCZOS)
     small.quantize(256).save(path, optimize=True)
 

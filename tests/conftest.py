@@ -35,8 +35,8 @@ def real_data() -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def processor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that pretends to a processor with these instructions and no others."""
+def cpu_with(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that pretends to a CPU with these instructions and no others."""
 
     def pretend(*instructions: str) -> None:
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(instructions, True), raising=False)

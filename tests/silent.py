@@ -11,7 +11,7 @@ class Silent:
     def started(self, step: int, steps: int) -> None:
         """Tell nothing."""
 
-    def stepped(self, step: int, loss: float | None, rate: float) -> None:
+    def stepped(self, step: int, loss: float | None, lr: float) -> None:
         """Tell nothing."""
 
     def validated(self, row: dict[str, Any]) -> None:

@@ -22,10 +22,8 @@ def test_forms_take_turns_and_each_call_is_timed(network, monkeypatch):
     clock = iter(range(100))
     called = []
     monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock) ** 2)
-    monkeypatch.setattr(benchmark, "multiplies_bfloat16", lambda device: False)
-    monkeypatch.setattr(
-        benchmark, "predict_labels", lambda form, picture: called.append((form is network, picture.shape))
-    )
+    monkeypatch.setattr(benchmark, "supports_bfloat16", lambda device: False)
+    monkeypatch.setattr(benchmark, "predict_labels", lambda form, image: called.append((form is network, image.shape)))
     costs = benchmark.measure(Segmenter(network, CLASSES), 40, 56, repeats=3)
     assert [own for own, _ in called] == [True, False] * 4  # once for memory, three times for time
     assert {shape for _, shape in called} == {(1, 3, 40, 56)}
@@ -34,7 +32,7 @@ def test_forms_take_turns_and_each_call_is_timed(network, monkeypatch):
 
 
 def test_bfloat16_is_measured_where_it_is_multiplied(network, monkeypatch):
-    monkeypatch.setattr(benchmark, "multiplies_bfloat16", lambda device: True)
+    monkeypatch.setattr(benchmark, "supports_bfloat16", lambda device: True)
     costs = benchmark.measure(Segmenter(network, CLASSES), 32, 32, repeats=1)
     assert [cost.form for cost in costs] == ["as it is", "fused", "bfloat16"]
 

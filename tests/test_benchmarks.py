@@ -135,7 +135,7 @@ def test_the_original_form_of_the_whole_network_gives_the_same_logits() -> None:
     speed = importlib.import_module("speed")
     images = torch.randn(1, 3, 64, 72)
     with torch.inference_mode():
-        answers = [speed.danet(form).eval()(images).logits for form in ("plain", "ours", "optimised")]
+        answers = [speed.danet(form).eval()(images).logits for form in ("plain", "ours", "optimized")]
     for answer in answers[1:]:
         torch.testing.assert_close(answer, answers[0], rtol=1e-4, atol=1e-5)
 

@@ -40,7 +40,7 @@ def test_weights_are_stored_in_half_and_loaded_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOX)
-def test_real_streets_are_recognised(name: str, real_data: Callable[[str], Path]) -> None:
+def test_real_streets_are_recognized(name: str, real_data: Callable[[str], Path]) -> None:
     """A damaged or mistaken conversion would show here; what the scores are is for the card to say."""
     scenes = open_camvid(str(real_data("camvid")), "train")
     segmenter = Segmenter.load(name, "cpu")

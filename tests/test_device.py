@@ -73,11 +73,11 @@ def test_a_gpu_that_is_not_there_is_refused(gpus):
 
 
 @pytest.mark.parametrize("instructions", [("avx2", "avx512_bf16"), ("amx_bf16",), ("neon", "bf16")])
-def test_bfloat16_is_taken_where_it_is_multiplied(processor: Callable[..., None], instructions: tuple[str]) -> None:
-    processor("avx2", "avx512_f")
+def test_bfloat16_is_taken_where_it_is_multiplied(cpu_with: Callable[..., None], instructions: tuple[str]) -> None:
+    cpu_with("avx2", "avx512_f")
     assert resolve_precision("auto", CPU) == "float32"
     assert resolve_precision("bfloat16", CPU) == "bfloat16"
-    processor(*instructions)
+    cpu_with(*instructions)
     assert resolve_precision("auto", CPU) == "bfloat16"
     assert resolve_precision("float32", CPU) == "float32"
 

@@ -63,7 +63,7 @@ def exported():
     return built, export.export_onnx(Segmenter(built, CLASSES))
 
 
-def test_several_pictures_at_once_and_nothing_else_than_the_network(exported):
+def test_several_images_at_once_and_nothing_else_than_the_network(exported):
     built, content = exported
     images = torch.randn(3, 3, 33, 100)
     with torch.inference_mode():
@@ -99,14 +99,16 @@ def test_exporting_leaves_the_network_as_it_was():
 def test_blocks_of_any_number_of_positions_are_the_plain_form(positions):
     query, key, value = (torch.randn(2, width, positions, dtype=torch.float64) for width in (3, 3, 5))
     weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)
-    torch.testing.assert_close(export.EXPORTED_FORMS[export.OPERATOR.default](query, key, value, 0), value @ weights.mT)
+    torch.testing.assert_close(
+        export.EXPORT_DECOMPOSITIONS[export.OPERATOR.default](query, key, value, 0), value @ weights.mT
+    )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (6, 6), (13, 4), (12, 30)])
 @pytest.mark.parametrize("grid", [1, 2, 3, 6])
 def test_pooling_as_products_is_pooling(size, grid):
     features = torch.randn(2, 3, *size, dtype=torch.float64)
-    pooled = export.EXPORTED_FORMS[torch.ops.aten._adaptive_avg_pool2d.default](features, [grid, grid])
+    pooled = export.EXPORT_DECOMPOSITIONS[torch.ops.aten._adaptive_avg_pool2d.default](features, [grid, grid])
     torch.testing.assert_close(pooled, functional.adaptive_avg_pool2d(features, grid))
 
 
@@ -121,7 +123,7 @@ def test_pooling_as_products_is_pooling(size, grid):
 def test_the_exported_form_is_the_network_at_any_size(options):
     """With padding by size, of sides that leave other remainders than 0, and smaller than a square that is pooled."""
     built = network(**options)
-    form = export.ExportedForm(built)
+    form = export.ExportWrapper(built)
     for size in ((64, 96), (65, 97), (33, 141), (40, 200), (1, 1)):
         images = torch.randn(1, 3, *size)
         with torch.inference_mode():
@@ -143,7 +145,7 @@ def test_a_file_does_not_stretch_what_it_has_drawn(exported):
         predict_labels(file, images, settings)
 
 
-def test_8_bits_keep_what_pictures_show(exported):
+def test_8_bits_keep_what_images_show(exported):
     built, content = exported
     images = [torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(number)) for number in range(4)]
     quantized = export.quantize(content, images)

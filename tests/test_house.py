@@ -161,7 +161,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
 
 
-def test_the_source_distribution_holds_code_tests_and_pages_and_nothing_under_another_licence(tmp_path: Path) -> None:
+def test_the_source_distribution_holds_code_tests_and_pages_and_nothing_under_another_license(tmp_path: Path) -> None:
     with tarfile.open(build("sdist", ROOT, tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     pages = {page.name for page in ROOT.glob("*.md")}
@@ -176,7 +176,7 @@ def test_the_source_distribution_holds_code_tests_and_pages_and_nothing_under_an
 
 
 @pytest.mark.skipif(not (ROOT / "box").is_dir(), reason="the box is another distribution")
-def test_the_models_in_the_box_come_with_their_licence_and_its_notice(tmp_path: Path) -> None:
+def test_the_models_in_the_box_come_with_their_license_and_its_notice(tmp_path: Path) -> None:
     with zipfile.ZipFile(build("wheel", ROOT / "box", tmp_path)) as archive:
         names = {name.partition(".dist-info/")[2] or name for name in archive.namelist()}
         notice = archive.read(next(name for name in archive.namelist() if name.endswith("/NOTICE")))
@@ -188,11 +188,11 @@ def test_the_models_in_the_box_come_with_their_licence_and_its_notice(tmp_path: 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-        licences = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
+        licenses = [name for name in archive.namelist() if name.endswith("licenses/LICENSE")]
     files = {file for file in SOURCE.rglob("*") if file.is_file() and "__pycache__" not in file.parts}
     assert names == {f"scenescope/{file.relative_to(SOURCE).as_posix()}" for file in files}
     assert names >= {"scenescope/py.typed", "scenescope/recipes/camvid/danet-lite0.yaml"}
-    assert len(licences) == 1
+    assert len(licenses) == 1
 
 
 def test_the_wheel_runs_where_the_repository_is_not(wheel: Path, tmp_path: Path) -> None:

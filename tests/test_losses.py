@@ -28,13 +28,13 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def total(
-    loss: SegmentationLoss, logits: torch.Tensor, labels: torch.Tensor, normaliser: torch.Tensor | None = None
+    loss: SegmentationLoss, logits: torch.Tensor, labels: torch.Tensor, normalizer: torch.Tensor | None = None
 ) -> torch.Tensor:
-    divisor = loss.normaliser(labels) if normaliser is None else normaliser
+    divisor = loss.normalizer(labels) if normalizer is None else normalizer
     return loss(SegmentationOutput(logits, {}), labels, divisor)["total"]
 
 
-def test_two_by_two_picture_by_hand() -> None:
+def test_two_by_two_image_by_hand() -> None:
     logits = torch.zeros(1, 2, 2, 2)
     logits[0, 0, 0, 0] = math.log(3)  # probabilities 3/4, 1/4 there and 1/2, 1/2 elsewhere
     labels = torch.tensor([[[0, 1], [1, IGNORE]]], dtype=torch.uint8)
@@ -54,9 +54,9 @@ def test_cutting_the_batch_changes_nothing(
     logits, labels = batch()
     loss = SegmentationLoss(weights, ohem_fraction, **regions)
     whole = total(loss, logits, labels)
-    normaliser = sum(loss.normaliser(part) for part in labels.split([1, 3]))
-    assert isinstance(normaliser, torch.Tensor)
-    parts = [total(loss, *part, normaliser) for part in zip(logits.split([1, 3]), labels.split([1, 3]), strict=True)]
+    normalizer = sum(loss.normalizer(part) for part in labels.split([1, 3]))
+    assert isinstance(normalizer, torch.Tensor)
+    parts = [total(loss, *part, normalizer) for part in zip(logits.split([1, 3]), labels.split([1, 3]), strict=True)]
     torch.testing.assert_close(sum(parts), whole)
 
 
@@ -71,7 +71,7 @@ def test_without_a_scored_pixel_loss_and_gradient_are_zero(settings: dict[str, f
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
-def test_ohem_fraction_keeps_the_hardest_pixels_of_each_picture() -> None:
+def test_ohem_fraction_keeps_the_hardest_pixels_of_each_image() -> None:
     logits, labels = batch()
     per_pixel = torch.nn.functional.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction="none")
     kept = []
@@ -86,15 +86,15 @@ def test_auxiliary_losses_are_weighted_and_reported() -> None:
     logits, labels = batch()
     other = torch.randn_like(logits)
     loss = SegmentationLoss(weights={"position": 0.5})
-    terms = loss(SegmentationOutput(logits, {"position": other}), labels, loss.normaliser(labels))
+    terms = loss(SegmentationOutput(logits, {"position": other}), labels, loss.normalizer(labels))
     assert terms["main"].item() == pytest.approx(total(loss, logits, labels).item())
     assert terms["position"].item() == pytest.approx(total(loss, other, labels).item())
     assert terms["total"].item() == pytest.approx(terms["main"].item() + 0.5 * terms["position"].item())
 
 
 @pytest.mark.parametrize(("target", "expected"), [("presence", [1.0, 0.0, 1.0]), ("area", [0.25, 0.0, 0.75])])
-def test_logits_of_whole_pictures_by_hand(target: Literal["presence", "area"], expected: list[float]) -> None:
-    """The second picture is all ignored: it says nothing of its classes and does not count."""
+def test_logits_of_whole_images_by_hand(target: Literal["presence", "area"], expected: list[float]) -> None:
+    """The second image is all ignored: it says nothing of its classes and does not count."""
     labels = torch.full((2, 2, 3), IGNORE, dtype=torch.uint8)
     labels[0] = torch.tensor([[0, 2, 2], [2, IGNORE, IGNORE]])
     logits = torch.tensor([[0.5, -1.0, 2.0], [3.0, 3.0, 3.0]])
@@ -104,42 +104,42 @@ def test_logits_of_whole_pictures_by_hand(target: Literal["presence", "area"], e
     )
     loss = SegmentationLoss(weights={"main": 0.8, "categorical": 0.2}, image_label_target=target)
     output = SegmentationOutput(torch.zeros(2, 3, 2, 3), {"categorical": logits})
-    terms = loss(output, labels, loss.normaliser(labels))
+    terms = loss(output, labels, loss.normalizer(labels))
     assert terms["categorical"].item() == pytest.approx(by_hand / 3, rel=1e-5)
     assert terms["total"].item() == pytest.approx(0.8 * math.log(3) + 0.2 * by_hand / 3, rel=1e-5)
 
 
-def test_cutting_the_batch_changes_nothing_for_whole_pictures() -> None:
+def test_cutting_the_batch_changes_nothing_for_whole_images() -> None:
     _, labels = batch()
     labels[2] = IGNORE
     loss = SegmentationLoss(weights={"categorical": 1.0})
     output = SegmentationOutput(torch.randn(4, 3, 5, 6), {"categorical": torch.randn(4, 3)})
-    normaliser = loss.normaliser(labels)
-    assert normaliser[1] == 2
-    whole = loss(output, labels, normaliser)["categorical"]
+    normalizer = loss.normalizer(labels)
+    assert normalizer[1] == 2
+    whole = loss(output, labels, normalizer)["categorical"]
     parts = [
         loss(SegmentationOutput(output.logits[cut], {"categorical": output.auxiliary["categorical"][cut]}), labels[cut],
-             normaliser)["categorical"]
+             normalizer)["categorical"]
         for cut in (slice(0, 1), slice(1, 4))
     ]  # fmt: skip
     torch.testing.assert_close(sum(parts), whole)
 
 
-def one_picture(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def one_image(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Probabilities of 3 classes at 12 pixels in float64, and which pixels are of which."""
     generator = torch.Generator().manual_seed(seed)
     probabilities = torch.rand(3, 12, dtype=torch.float64, generator=generator)
     return probabilities, torch.arange(12) % 3 == torch.arange(3)[:, None]
 
 
-def test_dice_of_a_two_by_two_picture_by_hand() -> None:
+def test_dice_of_a_two_by_two_image_by_hand() -> None:
     probabilities = torch.tensor([[0.75, 0.5, 0.5, 0.0], [0.25, 0.5, 0.5, 1.0]])
     truth = torch.tensor([[True, True, False, False], [False, False, True, True]])
     expected = [1 - 2 * 1.25 / (1.75 + 2), 1 - 2 * 1.5 / (2.25 + 2)]
     assert dice_loss(probabilities, truth).tolist() == pytest.approx(expected)
 
 
-def test_lovasz_of_a_two_by_two_picture_by_hand() -> None:
+def test_lovasz_of_a_two_by_two_image_by_hand() -> None:
     """As the pixels go wrong, the worst first, the IoU falls from 1 to 1/2, 1/3 and 0."""
     probabilities, truth = torch.tensor([[0.25, 0.75, 0.5, 0.0]]), torch.tensor([[True, True, False, False]])
     assert lovasz_loss(probabilities, truth).tolist() == pytest.approx([0.75 / 2 + 0.5 / 6 + 0.25 / 3])
@@ -148,7 +148,7 @@ def test_lovasz_of_a_two_by_two_picture_by_hand() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_lovasz_is_the_mean_jaccard_loss_over_all_thresholds(seed: int) -> None:
     """The extension of a set function is its integral over thresholds t of the set of errors above t."""
-    probabilities, truth = one_picture(seed)
+    probabilities, truth = one_image(seed)
     for value, given, true in zip(lovasz_loss(probabilities, truth), probabilities, truth, strict=True):
         errors = [1 - p if t else p for p, t in zip(given.tolist(), true.tolist(), strict=True)]
         expected = 0.0
@@ -162,7 +162,7 @@ def test_lovasz_is_the_mean_jaccard_loss_over_all_thresholds(seed: int) -> None:
 
 @pytest.mark.parametrize("loss", [dice_loss, lovasz_loss])
 def test_losses_of_regions_reach_from_0_to_1(loss: Loss) -> None:
-    _, truth = one_picture()
+    _, truth = one_image()
     right, wrong = truth.float(), (~truth).float()
     assert loss(right, truth).tolist() == pytest.approx([0, 0, 0])
     assert loss(wrong, truth).tolist() == pytest.approx([1, 1, 1])
@@ -172,32 +172,32 @@ def test_losses_of_regions_reach_from_0_to_1(loss: Loss) -> None:
 
 @pytest.mark.parametrize("loss", [dice_loss, lovasz_loss])
 def test_gradients_of_losses_of_regions_are_those_of_finite_differences(loss: Loss) -> None:
-    probabilities, truth = one_picture()
+    probabilities, truth = one_image()
     assert torch.autograd.gradcheck(lambda given: loss(given, truth), probabilities.requires_grad_())
 
 
 @pytest.mark.parametrize("loss", [dice_loss, lovasz_loss])
 def test_losses_of_regions_do_not_know_where_a_pixel_is(loss: Loss) -> None:
-    probabilities, truth = one_picture()
+    probabilities, truth = one_image()
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(loss(probabilities[:, order], truth[:, order]), loss(probabilities, truth))
 
 
-def test_losses_of_regions_are_means_over_the_classes_of_a_picture_and_then_over_pictures() -> None:
-    """Against one picture at a time and one class at a time, without the ignored pixels."""
+def test_losses_of_regions_are_means_over_the_classes_of_an_image_and_then_over_images() -> None:
+    """Against one image at a time and one class at a time, without the ignored pixels."""
     logits, labels = batch()
     labels[1][labels[1] == 2] = 0
     terms = SegmentationLoss(torch.tensor([0.5, 2.0, 7.0]), ohem_fraction=0.5, **REGIONS)
-    given = terms(SegmentationOutput(logits, {}), labels, terms.normaliser(labels))
+    given = terms(SegmentationOutput(logits, {}), labels, terms.normalizer(labels))
     for name, loss in (("dice", dice_loss), ("lovasz", lovasz_loss)):
-        pictures = []
-        for picture, truth in zip(logits.softmax(dim=1), labels, strict=True):
+        images = []
+        for image, truth in zip(logits.softmax(dim=1), labels, strict=True):
             classes = [k for k in range(3) if (truth == k).any()]
             scored = truth != IGNORE
-            values = [float(loss(picture[k][scored][None], (truth == k)[scored][None])) for k in classes]
-            pictures += [sum(values) / len(values)] if values else []
-        assert len(pictures) == 3
-        assert given[name].item() == pytest.approx(sum(pictures) / 3, rel=1e-5)
+            values = [float(loss(image[k][scored][None], (truth == k)[scored][None])) for k in classes]
+            images += [sum(values) / len(values)] if values else []
+        assert len(images) == 3
+        assert given[name].item() == pytest.approx(sum(images) / 3, rel=1e-5)
     expected = given["main"] + 0.5 * given["dice"] + 2 * given["lovasz"]
     assert given["total"].item() == pytest.approx(expected.item())
 
@@ -226,7 +226,7 @@ def test_losses_of_regions_are_computed_in_float32_under_autocast() -> None:
 def test_losses_of_regions_that_weigh_nothing_are_not_computed() -> None:
     logits, labels = batch()
     loss = SegmentationLoss(dice=0.0, lovasz=0.5)
-    assert loss(SegmentationOutput(logits, {}), labels, loss.normaliser(labels)).keys() == {"main", "lovasz", "total"}
+    assert loss(SegmentationOutput(logits, {}), labels, loss.normalizer(labels)).keys() == {"main", "lovasz", "total"}
 
 
 def test_median_frequency_weights_by_hand() -> None:
@@ -235,12 +235,12 @@ def test_median_frequency_weights_by_hand() -> None:
     torch.testing.assert_close(median_frequency_weights(pixels, 0.5), torch.tensor([1.0, 0.5, 2.0, 0.0]))
 
 
-def test_a_class_of_few_pictures_weighs_by_its_share_of_all_pixels_and_not_as_in_segnet() -> None:
-    pictures = torch.tensor([[60, 40, 0], [60, 30, 10]])  # pixels of each class in two pictures
-    shown = ((pictures > 0) * pictures.sum(dim=1, keepdim=True)).sum(dim=0)
-    in_segnet = pictures.sum(dim=0) / shown
+def test_a_class_of_few_images_weighs_by_its_share_of_all_pixels_and_not_as_in_segnet() -> None:
+    images = torch.tensor([[60, 40, 0], [60, 30, 10]])  # pixels of each class in two images
+    shown = ((images > 0) * images.sum(dim=1, keepdim=True)).sum(dim=0)
+    in_segnet = images.sum(dim=0) / shown
     torch.testing.assert_close(in_segnet.median() / in_segnet, torch.tensor([35 / 60, 1.0, 3.5]))
-    torch.testing.assert_close(median_frequency_weights(pictures.sum(dim=0)), torch.tensor([35 / 60, 1.0, 7.0]))
+    torch.testing.assert_close(median_frequency_weights(images.sum(dim=0)), torch.tensor([35 / 60, 1.0, 7.0]))
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 7.0])])
@@ -273,10 +273,10 @@ def test_hard_pixels_are_found_without_64_bit_fractions(monkeypatch: pytest.Monk
     """Some devices have none (MPS)."""
     logits, labels = batch()
     loss = SegmentationLoss(ohem_fraction=0.3)
-    normaliser = loss.normaliser(labels)
+    normalizer = loss.normalizer(labels)
 
     def refuse(tensor: torch.Tensor) -> torch.Tensor:
         raise TypeError("no float64 here")
 
     monkeypatch.setattr(torch.Tensor, "double", refuse)
-    assert total(loss, logits, labels, normaliser).isfinite()
+    assert total(loss, logits, labels, normalizer).isfinite()

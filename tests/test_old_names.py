@@ -13,12 +13,14 @@ from scenescope import old_names
 from scenescope.checkpoints.find import models_in_box
 from scenescope.checkpoints.model_directory import load_model, save_model
 from scenescope.config import SETTINGS, Config
+from scenescope.data.classes_yaml import read_class_file
+from scenescope.data.masks import pack
 from scenescope.errors import RecipeError
 from scenescope.files import CHECKSUMS, sha256
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.models.options import OPTIONS
-from scenescope.old_names import OLD_NAMES, new_name, renamed, renamed_model
+from scenescope.old_names import OLD_NAMES, new_name, renamed, renamed_model, renamed_tensors
 from scenescope.recipes.reader import load_recipe
 from scenescope.training.log import read_log
 
@@ -140,3 +142,25 @@ def test_the_models_in_the_box_are_the_networks_that_they_were(name: str, descri
 def test_a_log_of_then_is_read_with_the_keys_of_now(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 2.0, "rate": 0.1}\n')
     assert read_log(tmp_path / "log.jsonl") == [{"step": 1, "loss": 2.0, "lr": 0.1}]
+
+
+def test_a_file_of_classes_of_then_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old_names._tell.cache_clear()
+    (tmp_path / "classes.yaml").write_text("names: [a, b]\ncolours: [[1, 2, 3], [4, 5, 6]]\n")
+    classes, table = read_class_file(tmp_path / "classes.yaml")
+    assert classes.palette == [(1, 2, 3), (4, 5, 6)]
+    assert table.train_ids == {pack((1, 2, 3)): 0, pack((4, 5, 6)): 1}
+    assert "colours is now called colors" in capsys.readouterr().err
+
+
+def test_tensors_of_then_have_the_names_of_now() -> None:
+    names = ["optimiser.0.momentum_buffer", "average.a.b", "head.pyramid.views.1.0.weight", "x.average.y"]
+    names += ["network.head.pyramid.picture.0.weight", "backbone.optimiser.a"]
+    assert list(renamed_tensors(dict.fromkeys(names))) == [
+        "optimizer.0.momentum_buffer",
+        "ema.a.b",
+        "head.pyramid.branches.1.0.weight",
+        "x.average.y",
+        "network.head.pyramid.image_pool.0.weight",
+        "backbone.optimiser.a",
+    ]

@@ -47,14 +47,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(reader, "load_recipe", short_recipe)
     monkeypatch.setattr(scenes, "SPLITS", {"train": 6, "val": 2, "test": 4})
     monkeypatch.chdir(tmp_path)
-    colours = [(128, 0, 0), (128, 0, 128), (128, 64, 0), (0, 0, 0)]
+    colors = [(128, 0, 0), (128, 0, 128), (128, 64, 0), (0, 0, 0)]
     for split, stem in (("train", "street-01"), ("train", "street-02"), ("val", "street-90")):
         for kind in ("images", "masks"):
             (tmp_path / "mine" / kind / split).mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (80, 64), (90, 120, 90)).save(tmp_path / "mine/images" / split / f"{stem}.jpg")
         mask = Image.new("RGB", (80, 64))
-        for number, colour in enumerate(colours):
-            mask.paste(colour, (20 * number, 0, 20 * number + 20, 64))
+        for number, color in enumerate(colors):
+            mask.paste(color, (20 * number, 0, 20 * number + 20, 64))
         mask.save(tmp_path / "mine/masks" / split / f"{stem}.png")
     example = re.search(r"    # classes.yaml.*\n((?:    .+\n)+)", (ROOT / "README.md").read_text())
     assert example is not None
@@ -65,7 +65,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.save({"meta": meta, "state_dict": weights.state}, tmp_path / "iter_40000.pth")
     monkeypatch.setattr(PageServer, "serve_forever", answer_once)
     monkeypatch.setattr(find, "models_in_box", lambda: box_of_short_recipes(tmp_path / "box"))
-    monkeypatch.setattr(find, "_tell_licence", lambda: None)
+    monkeypatch.setattr(find, "_tell_license", lambda: None)
     return tmp_path
 
 
@@ -120,7 +120,7 @@ def small_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     network = create_model("danet", backbone="test_resnet", num_classes=len(dataset.classes), output_stride=16)
     torch.nn.init.normal_(network.head.classifier[1].weight, std=5.0)
     images = torch.stack([torch.from_numpy(dataset[index].image).permute(2, 0, 1) for index in range(4)])
-    for _ in range(20):  # until its norms know the pictures: then it sees several classes, though it has learnt nothing
+    for _ in range(20):  # until its norms know the images: then it sees several classes, though it has learnt nothing
         network.train()(network.prepare(images))
     save_model(network, dataset.classes, place)
     monkeypatch.setattr("scenescope.checkpoints.find.models_in_box", lambda: {str(place): place})
@@ -144,7 +144,7 @@ def test_the_gallery_is_made(small_model: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(gallery["main"].__globals__, "find_photograph", lambda: tmp_path / "photo.jpg")
     monkeypatch.setitem(gallery["main"].__globals__, "models_in_box", lambda: {str(small_model): small_model})
     monkeypatch.setitem(gallery["main"].__globals__, "screenshots", lambda models, output: None)
-    monkeypatch.setitem(gallery["figure"].__globals__, "keep", lambda picture, path: shown.append(path.name))
+    monkeypatch.setitem(gallery["figure"].__globals__, "keep", lambda image, path: shown.append(path.name))
     shown: list[str] = []
     arguments = ["make_gallery.py", "--scenes-model", str(small_model), "--output", str(tmp_path / "gallery")]
     monkeypatch.setattr("sys.argv", arguments)
@@ -153,8 +153,8 @@ def test_the_gallery_is_made(small_model: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_gallery_shows_what_there_is() -> None:
-    for picture in re.findall(r"!\[.*\]\((.*)\)", (ROOT / "docs/gallery.md").read_text()):
-        assert (ROOT / "docs" / picture).is_file(), picture
+    for image in re.findall(r"!\[.*\]\((.*)\)", (ROOT / "docs/gallery.md").read_text()):
+        assert (ROOT / "docs" / image).is_file(), image
 
 
 def test_make_targets_in_the_documents_exist() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scenescope.checkpoints.model_directory import load_model, save_model
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
-    from scenescope.explore.view import attend
+    from scenescope.explore.trace import attend
     from scenescope.inference.fuse import optimize_for_inference
     from scenescope.inference.segmenter import Segmenter
     from scenescope.labels import Classes
@@ -61,7 +61,7 @@ _ORIGINS = {
     "Segmenter": "scenescope.inference.segmenter:Segmenter",
     "SqueezeAttention": "scenescope.attention.squeeze:SqueezeAttention",
     "SqueezeExcitation": "scenescope.attention.squeeze_excitation:SqueezeExcitation",
-    "attend": "scenescope.explore.view:attend",
+    "attend": "scenescope.explore.trace:attend",
     "convert": "scenescope.checkpoints.convert:convert",
     "create_model": "scenescope.models.catalog:create_model",
     "evaluate": "scenescope.evaluation.evaluator:evaluate",

@@ -1,4 +1,4 @@
-"""What one picture costs a network on this machine: time and memory, as it is and fused."""
+"""What one image costs a network on this machine: time and memory, as it is and fused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scenescope.device import finish, multiplies_bfloat16, peak_memory
+from scenescope.device import finish, peak_memory, supports_bfloat16
 from scenescope.errors import ImageError
 from scenescope.inference.fuse import optimize_for_inference
-from scenescope.inference.memory import memory_errors
+from scenescope.inference.guards import memory_errors
 from scenescope.inference.predictor import predict_labels
 from scenescope.inference.segmenter import Segmenter
 from scenescope.models.network import SegmentationNetwork
@@ -23,7 +23,7 @@ from scenescope.models.network import SegmentationNetwork
 
 @dataclass(frozen=True)
 class Cost:
-    """What the labels of one picture cost.
+    """What the labels of one image cost.
 
     Attributes:
         form: "as it is", "fused" or "bfloat16".
@@ -37,29 +37,29 @@ class Cost:
 
 
 def measure(segmenter: Segmenter, height: int, width: int, *, repeats: int = 5) -> list[Cost]:
-    """Measure the prediction of one picture in every form that this device computes well; the forms take turns.
+    """Measure the prediction of one image in every form that this device computes well; the forms take turns.
 
     Args:
-        height: of the picture, in pixels.
+        height: of the image, in pixels.
         width: likewise.
         repeats: calls of each form that count, after one that does not.
 
     Raises:
-        ImageError: the picture needs more memory than there is.
+        ImageError: the image needs more memory than there is.
     """
     network, device = segmenter.network, segmenter.device
     forms = {"as it is": network, "fused": optimize_for_inference(network, torch.float32)}
-    if multiplies_bfloat16(device):
+    if supports_bfloat16(device):
         forms["bfloat16"] = optimize_for_inference(network, torch.bfloat16)
-    picture = torch.randint(256, (1, 3, height, width), dtype=torch.uint8, device=device)
+    image = torch.randint(256, (1, 3, height, width), dtype=torch.uint8, device=device)
 
     def call(form: SegmentationNetwork) -> Tensor:
-        labels = predict_labels(form, picture)
+        labels = predict_labels(form, image)
         finish(device)
         return labels
 
     seconds: dict[str, list[float]] = {name: [] for name in forms}
-    with memory_errors(ImageError, f"A picture of {height} x {width} pixels", "give a smaller --size"):
+    with memory_errors(ImageError, f"An image of {height} x {width} pixels", "give a smaller --size"):
         peaks = {name: _peak(lambda form=form: call(form), device) for name, form in forms.items()}  # type: ignore[misc]
         for _ in range(repeats):
             for name, form in forms.items():

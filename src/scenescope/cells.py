@@ -38,7 +38,7 @@ class Cells:
 
     @classmethod
     def where_they_look(cls, stride: int, remainder: tuple[int, int], input_scale: float = 1.0) -> Cells:
-        """Return the cells of an image that was magnified, then filled up to sides that leave this remainder."""
+        """Return the cells of an image that was scaled up, then filled up to sides that leave this remainder."""
         row, column = ((((left - 1) % stride) / 2 + 0.5) / stride for left in remainder)
         return cls((input_scale / stride, input_scale / stride), (row, column))
 

@@ -29,10 +29,10 @@ ImageLabelTarget = Literal["presence", "area"]
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What every network of the catalogue can be told; its own options come on top (``models/options.py``)."""
+    """What every network of the catalog can be told; its own options come on top (``models/options.py``)."""
 
     name: str = "danet"
-    """Network of the catalogue: danet, sanet, fcn, ...; scenescope models lists them."""
+    """Network of the catalog: danet, sanet, fcn, ...; scenescope models lists them."""
     backbone: str = "resnet50"
     """Any timm network with features at four stages."""
     output_stride: int = 8
@@ -117,7 +117,7 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What to minimise."""
+    """What to minimize."""
 
     class_weights: ClassWeighting | tuple[Weight, ...] = "none"
     """Weights of the classes: computed from the training labels, or one number per class."""
@@ -178,7 +178,7 @@ class TrainSettings:
     ema_decay: Annotated[float, Interval(gt=0, lt=1)] | None = None
     """Keep an exponential moving average of the weights with this decay, and evaluate and save that."""
     norm: Literal["batch", "sync", "frozen"] = "batch"
-    """Batch norm of each process, synchronised over GPUs, or frozen as it is (in a new head: mean 0, scale 1)."""
+    """Batch norm of each process, synchronized over GPUs, or frozen as it is (in a new head: mean 0, scale 1)."""
     seed: CountOrNone = 0
     """Seed of weights, order, augmentation and dropout."""
     num_workers: CountOrNone | None = None

@@ -25,7 +25,7 @@ CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
 """torch's names for what multiplies bfloat16: on x86 CPUs the first two, on ARM the last."""
 GPU_KINDS = ("cuda", "mps")
 """Those with random generators of their own."""
-MOST_READERS = 16
+MAX_READERS = 16
 """Of one process: more than these no GPU eats."""
 
 
@@ -41,7 +41,7 @@ class Traits:
         bands: whether resizing and arg-max are faster a band of rows at a time, in the cache, than each in one call.
         channels_last: number formats in which convolutions are faster with the channels of a pixel side by side.
         queued: whether work is queued, so that the host goes on meanwhile and looking at a number makes it wait.
-        synchronised_norm: whether torch synchronises batch norm over several of them.
+        synchronized_norm: whether torch synchronizes batch norm over several of them.
         composed_depthwise: whether gradients of depthwise convolutions in bfloat16 are faster put together by us.
         windows: how many windows of an image to predict at once; a CPU is no faster with more than one.
         collectives: what carries sums over processes; small numbers that the host needs are summed on the host, so that
@@ -55,7 +55,7 @@ class Traits:
     bands: bool = False
     channels_last: tuple[torch.dtype, ...] = ()
     queued: bool = False
-    synchronised_norm: bool = False
+    synchronized_norm: bool = False
     composed_depthwise: bool = False
     windows: int = 1
     collectives: str = "gloo"
@@ -76,7 +76,7 @@ _TRAITS = {
         fused_attention=torch.version.hip is None,  # AMD's kernel wants queries as wide as values
         channels_last=(*_HALVES, torch.float32),
         queued=True,
-        synchronised_norm=True,
+        synchronized_norm=True,
         windows=8,
         collectives="cpu:gloo,cuda:nccl",
     ),
@@ -168,12 +168,12 @@ def resolve_precision(
     """
     if asked != "auto":
         return asked
-    if multiplies_bfloat16(device):
+    if supports_bfloat16(device):
         return "bfloat16"
     return "float16" if scaled and device.type == "cuda" else "float32"
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
+def supports_bfloat16(device: torch.device) -> bool:
     """Tell whether a device has instructions for bfloat16; without them it is several times slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -189,7 +189,7 @@ def fuses_attention(values: Tensor) -> bool:
     if not traits(values.device).fused_attention:
         return False
     if values.dtype == torch.bfloat16:
-        return multiplies_bfloat16(values.device)
+        return supports_bfloat16(values.device)
     return values.dtype in (torch.float32, torch.float16)
 
 
@@ -221,7 +221,7 @@ def num_readers(device: torch.device) -> int:
     processes of this machine.
     """
     cores = num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(max(cores - 1, 1), MOST_READERS if traits(device).queued else 2)
+    return min(max(cores - 1, 1), MAX_READERS if traits(device).queued else 2)
 
 
 def usable_threads(threads: int) -> int:

@@ -5,7 +5,7 @@ ScenescopeError
 ├── DataError          a data set that is not fit to use
 │   ├── LabelError     a label value that is neither a class nor ignored
 │   └── SplitError     a split that the data set does not have
-├── ImageError         a picture that cannot be read
+├── ImageError         an image that cannot be read
 ├── ModelError         a model, backbone or option that does not exist or does not fit
 ├── CheckpointError    a file of weights that is damaged, missing or of another network
 ├── TrainingError      a training that cannot go on (loss not finite, one value per norm)
@@ -47,7 +47,7 @@ class SplitError(DataError):
 
 
 class ImageError(ScenescopeError):
-    """A picture that cannot be read."""
+    """An image that cannot be read."""
 
 
 class ModelError(ScenescopeError):

@@ -1,4 +1,4 @@
-"""A network as one ONNX file, for pictures of any number and size.
+"""A network as one ONNX file, for images of any number and size.
 
 The network itself is not edited. What ONNX has no form for is written differently in the exported graph alone:
 position attention as a fixed number of blocks of rows, so that neither the N x N matrix nor a loop is in it, and
@@ -26,18 +26,18 @@ from torch.export import Dim
 
 from scenescope.attention.blockwise import OPERATOR
 from scenescope.cells import Cells
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.data.transforms import whole_sample
-from scenescope.inference.exported import INPUT, OUTPUT, facts_of, open_exported, require_packages
-from scenescope.inference.modes import evaluating
+from scenescope.inference.exported import INPUT, OUTPUT, export_metadata, open_exported, require_packages
+from scenescope.inference.guards import eval_mode
 from scenescope.inference.segmenter import Segmenter
 from scenescope.models.network import SegmentationNetwork
 
 SIZES = ((64, 64), (65, 97), (128, 256), *((96 + step, 131 - step) for step in range(0, 32, 3)), (1, 1))
 """Heights and widths at which an exported file is compared with its network: among them all kinds of remainders."""
 EXAMPLE = (16 * 17 + 5, 16 * 19 + 3)
-"""Sides of no common measure, so that the exporter takes none for another."""
-LARGEST_DIFFERENCE = 1e-4
+"""Coprime sides, so that the exporter takes none for another."""
+MAX_DIFFERENCE = 1e-4
 """Of logits, relative to the largest: an exported file further from its network is not written."""
 QUANTIZED = ["Conv", "Relu", "Clip", "Add", "MaxPool"]
 """Operations that are quantized; those of attention stay as they are."""
@@ -46,7 +46,7 @@ BLOCKS = 16
 OPSET = 18
 
 
-class ExportedForm(nn.Module):
+class ExportWrapper(nn.Module):
     """What is in the file: B x 3 x H x W prepared pixels to B x K x H x W logits.
 
     Where a backbone pads by the size of what it sees (TensorFlow's "same"), the padding is fixed: images are filled up
@@ -62,7 +62,7 @@ class ExportedForm(nn.Module):
             for module in self.network.modules()
             if isinstance(module, Conv2dSame)
         ]
-        with evaluating(self.network):
+        with eval_mode(self.network):
             logits = self.network.low_resolution(torch.zeros(1, 3, *EXAMPLE)).logits
         self.cells = network.cells(logits, EXAMPLE)
         for hook in hooks:
@@ -99,11 +99,11 @@ class _FixedPadding(nn.Module):
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How an exported file's answer to one picture compares with torch's.
+class ParityResult:
+    """How an exported file's answer to one image compares with torch's.
 
     Attributes:
-        size: height and width of the picture.
+        size: height and width of the image.
         difference: the largest difference of logits, relative to the largest logit.
         same_labels: share of the pixels, 0 to 1, with the same class.
     """
@@ -116,7 +116,7 @@ class Agreement:
 def export_onnx(segmenter: Segmenter) -> bytes:
     """Return a model as an ONNX file with free batch, height and width: prepared pixels in, logits of that size out.
 
-    Its metadata hold class names and colours, and the mean and deviation of its input.
+    Its metadata hold class names and colors, and the mean and deviation of its input.
 
     Raises:
         ScenescopeError: onnx or onnxscript is not installed.
@@ -125,43 +125,43 @@ def export_onnx(segmenter: Segmenter) -> bytes:
     example = torch.zeros(2, 3, *EXAMPLE)
     free = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
     network = _on_cpu(segmenter)
-    form = ExportedForm(network)
-    with _quiet(), evaluating(form), torch.inference_mode(False), torch.no_grad():
+    form = ExportWrapper(network)
+    with _quiet(), eval_mode(form), torch.inference_mode(False), torch.no_grad():
         graph = torch.export.export(form, (example,), dynamic_shapes=free, strict=False)
-        graph = graph.run_decompositions(torch.export.default_decompositions() | EXPORTED_FORMS)
+        graph = graph.run_decompositions(torch.export.default_decompositions() | EXPORT_DECOMPOSITIONS)
         program = torch.onnx.export(
             graph, input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET, dynamo=True, verbose=False
         )
     assert program is not None  # which it is with dynamo
-    program.model.metadata_props.update(facts_of(network, segmenter.classes, version("scenescope")))
+    program.model.metadata_props.update(export_metadata(network, segmenter.classes, version("scenescope")))
     content: bytes = program.model_proto.SerializeToString()
     return content
 
 
-def verify(segmenter: Segmenter, content: bytes) -> list[Agreement]:
+def verify(segmenter: Segmenter, content: bytes) -> list[ParityResult]:
     """Compare an exported file with its network on images of random pixels in ``SIZES``, the same on each call."""
     agreements = []
     network, exported = _on_cpu(segmenter), open_exported(content, "the exported file")
-    with evaluating(network):
+    with eval_mode(network):
         for size in SIZES:
             images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
             expected = network(images).logits
             answer = exported(images).logits
             difference = (answer - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
             same = (answer.argmax(dim=1) == expected.argmax(dim=1)).float().mean()
-            agreements.append(Agreement(size, float(difference), float(same)))
+            agreements.append(ParityResult(size, float(difference), float(same)))
     return agreements
 
 
 def _on_cpu(segmenter: Segmenter) -> SegmentationNetwork:
-    """Return the network, or a copy of one that is elsewhere: files are made and run on the processor."""
+    """Return the network, or a copy of one that is elsewhere: files are made and run on the CPU."""
     if segmenter.device.type == "cpu":
         return segmenter.network
     return copy.deepcopy(segmenter.network).cpu()
 
 
 def quantize(content: bytes, images: Iterable[Tensor]) -> bytes:
-    """Return an exported file whose convolutions multiply 8-bit numbers, their ranges as seen in pictures.
+    """Return an exported file whose convolutions multiply 8-bit numbers, their ranges as seen in images.
 
     Args:
         content: the file in float32.
@@ -195,8 +195,8 @@ def quantize(content: bytes, images: Iterable[Tensor]) -> bytes:
         return path.read_bytes()
 
 
-def spread(dataset: SceneDataset, network: SegmentationNetwork, count: int) -> Iterator[Tensor]:
-    """Yield so many pictures of a data set, evenly spread over it, as ``quantize`` wants them."""
+def calibration_images(dataset: SegmentationDataset, network: SegmentationNetwork, count: int) -> Iterator[Tensor]:
+    """Yield so many images of a data set, evenly spread over it, as ``quantize`` wants them."""
     count = min(count, len(dataset))
     for number in range(count):
         images, _ = whole_sample(dataset[number * len(dataset) // count])[:2]
@@ -249,7 +249,7 @@ def _gathered(features: Tensor, axis: int, places: Tensor) -> Tensor:
     return features.index_select(axis, first) * (1 - share) + features.index_select(axis, second) * share
 
 
-EXPORTED_FORMS: dict[Any, Callable[..., Tensor]] = {
+EXPORT_DECOMPOSITIONS: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.upsample_bilinear2d.default: _upsample_bilinear2d,
     OPERATOR.default: _attend,
     torch.ops.aten.adaptive_avg_pool2d.default: _adaptive_avg_pool2d,

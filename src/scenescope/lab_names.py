@@ -12,7 +12,7 @@ LAB = {
     "explain_folder": "scenescope.lab.layout:explain_folder",
     "explain_unpaired": "scenescope.lab.layout:explain_unpaired",
     "open_scenes": "scenescope.lab.scenes:ScenesDataset",
-    "propose": "scenescope.lab.proposal:propose",
+    "propose": "scenescope.lab.label_suggestions:propose",
     "published_page": "scenescope.lab.published:as_page",
     "published_scores": "scenescope.lab.published:published_scores",
 }

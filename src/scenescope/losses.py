@@ -1,4 +1,4 @@
-"""The loss of segmentation, normalised over the whole global batch."""
+"""The loss of segmentation, normalized over the whole global batch."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class SegmentationLoss:
     """The weighted sum of one loss for each output of a network.
 
     Logits of pixels, B x K x H x W, get cross-entropy: the sum over scored pixels divided by their number (or class
-    weights). Logits of whole pictures, B x K, say which classes a picture shows and get binary cross-entropy, the
-    mean over classes and pictures: Zhang et al., "Context Encoding for Semantic Segmentation", CVPR 2018, section
+    weights). Logits of whole images, B x K, say which classes an image shows and get binary cross-entropy, the
+    mean over classes and images: Zhang et al., "Context Encoding for Semantic Segmentation", CVPR 2018, section
     3.1, and Zhong et al., "Squeeze-and-Attention Networks", CVPR 2020, equation 8.
 
-    The divisors are normalisers that the caller adds up over all parts of the global batch (ranks and accumulation
+    The divisors are normalizers that the caller adds up over all parts of the global batch (ranks and accumulation
     steps), so that cutting a batch into parts changes nothing. A batch without a scored pixel has loss 0 and zero
     gradient.
 
-    Dice and Lovász-softmax may stand beside the cross-entropy of "main". They judge each class of a picture as a
-    whole, so they are means over the classes present in a picture, then over the pictures with a scored pixel: over a
+    Dice and Lovász-softmax may stand beside the cross-entropy of "main". They judge each class of an image as a
+    whole, so they are means over the classes present in an image, then over the images with a scored pixel: over a
     whole batch they would depend on how it is cut. Class weights and hard examples concern the cross-entropy only.
 
     Args:
         class_weights: K weights, or None for 1 each.
-        ohem_fraction: score only this share of each picture's pixels, those of highest loss (online hard example
+        ohem_fraction: score only this share of each image's pixels, those of highest loss (online hard example
             mining with a fixed share, so that the count is known beforehand); None scores all.
         weights: weight of each output by name; "main" weighs 1 unless named, another that is not named is an error.
-        image_label_target: what logits of whole pictures are to say of a class: "presence", 1 if any scored pixel has
+        image_label_target: what logits of whole images are to say of a class: "presence", 1 if any scored pixel has
             it, or "area", its share of the scored pixels.
         dice: weight of the Dice loss of "main"; 0 leaves it out.
         lovasz: weight of the Lovász-softmax loss of "main"; 0 leaves it out.
@@ -56,21 +56,21 @@ class SegmentationLoss:
     ) -> None:
         self.class_weights = class_weights
         self.ohem_fraction = ohem_fraction
-        self.regions = {name: weight for name, weight in (("dice", dice), ("lovasz", lovasz)) if weight}
-        self.weights = {"main": 1.0} | dict(weights or {}) | self.regions
+        self.region_weights = {name: weight for name, weight in (("dice", dice), ("lovasz", lovasz)) if weight}
+        self.weights = {"main": 1.0} | dict(weights or {}) | self.region_weights
         self.image_label_target = image_label_target
 
-    def normaliser(self, labels: Tensor) -> Tensor:
-        """Return what B x H x W labels add to the two normalisers, float64: of pixels and of pictures.
+    def normalizer(self, labels: Tensor) -> Tensor:
+        """Return what B x H x W labels add to the two normalizers, float64: of pixels and of images.
 
         For pixels that is the number of scored ones, or the sum of their class weights; with ``ohem_fraction`` the
-        number of pixels kept. For pictures it is the number of those with a scored pixel.
+        number of pixels kept. For images it is the number of those with a scored pixel.
         """
         scored = labels != IGNORE
-        pictures = scored.flatten(1).any(dim=1).sum().double()
-        return torch.stack([self._pixel_normaliser(labels, scored), pictures])
+        images = scored.flatten(1).any(dim=1).sum().double()
+        return torch.stack([self._pixel_normalizer(labels, scored), images])
 
-    def __call__(self, output: SegmentationOutput, labels: Tensor, normaliser: Tensor) -> dict[str, Tensor]:
+    def __call__(self, output: SegmentationOutput, labels: Tensor, normalizer: Tensor) -> dict[str, Tensor]:
         """Return the loss terms by name: "main", each auxiliary, "dice", "lovasz" and "total", their weighted sum.
 
         No number is looked at on the way, so that a GPU is never waited for.
@@ -78,22 +78,22 @@ class SegmentationLoss:
         Args:
             output: logits B x K x H x W, and auxiliary ones of that shape or B x K.
             labels: B x H x W integers, 0..K-1 or IGNORE.
-            normaliser: of the whole global batch; 0 gives a loss of 0.
+            normalizer: of the whole global batch; 0 gives a loss of 0.
         """
         labels = labels.long()
-        pixels, pictures = normaliser.clamp(min=1e-12).to(output.logits.dtype)
+        pixels, images = normalizer.clamp(min=1e-12).to(output.logits.dtype)
         terms = {
-            name: self._over_pictures(logits, labels) / pictures
+            name: self._image_loss(logits, labels) / images
             if logits.ndim == 2
-            else self._over_pixels(logits, labels) / pixels
+            else self._pixel_loss(logits, labels) / pixels
             for name, logits in {"main": output.logits, **output.auxiliary}.items()
         }
-        if self.regions:
-            terms |= {name: loss / pictures for name, loss in self._over_regions(output.logits, labels).items()}
+        if self.region_weights:
+            terms |= {name: loss / images for name, loss in self._region_loss(output.logits, labels).items()}
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return terms | {"total": total}
 
-    def _pixel_normaliser(self, labels: Tensor, scored: Tensor) -> Tensor:
+    def _pixel_normalizer(self, labels: Tensor, scored: Tensor) -> Tensor:
         if self.ohem_fraction is not None:
             return self._share(scored.flatten(1).sum(1)).sum().double()
         if self.class_weights is None:
@@ -103,14 +103,14 @@ class SegmentationLoss:
         counts = torch.bincount(labels.flatten(), minlength=IGNORE + 1)[: len(weights)]
         return (counts * weights).sum()
 
-    def _over_pictures(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _image_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         counts = _counts(labels, logits.shape[1])
         scored = counts.sum(dim=1, keepdim=True)
         targets = counts > 0 if self.image_label_target == "presence" else counts / scored.clamp(min=1)
         losses = functional.binary_cross_entropy_with_logits(logits, targets.to(logits), reduction="none")
         return (losses.mean(dim=1) * (scored[:, 0] > 0)).sum()
 
-    def _over_pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _pixel_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         # Not waited for: it is small, and nobody changes it.
         weights = None if self.class_weights is None else self.class_weights.to(logits, non_blocking=True)
         if self.ohem_fraction is None:
@@ -121,10 +121,10 @@ class SegmentationLoss:
         kept = self._share((labels != IGNORE).flatten(1).sum(1))
         return (hardest * (torch.arange(hardest.shape[1], device=kept.device) < kept[:, None])).sum()
 
-    def _over_regions(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _region_loss(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         num_classes = logits.shape[1]
         present = _counts(labels, num_classes) > 0
-        sums = dict.fromkeys(self.regions, logits.new_zeros(()))
+        sums = dict.fromkeys(self.region_weights, logits.new_zeros(()))
         for probabilities, truth, shown in zip(
             logits.softmax(dim=1).flatten(2), labels.flatten(1), present, strict=True
         ):
@@ -148,7 +148,7 @@ class SegmentationLoss:
 
 
 def _counts(labels: Tensor, num_classes: int) -> Tensor:
-    """Return how many pixels of each of B pictures have each class, B x K; ``bincount`` would look at the labels."""
+    """Return how many pixels of each of B images have each class, B x K; ``bincount`` would look at the labels."""
     bins = torch.where(labels == IGNORE, num_classes, labels).flatten(1)
     counts = torch.zeros(len(bins), num_classes + 1, dtype=torch.int64, device=labels.device)
     return counts.scatter_add_(1, bins, torch.ones((), dtype=torch.int64, device=labels.device).expand_as(bins))[:, :-1]
@@ -214,7 +214,7 @@ def median_frequency_weights(pixels: Tensor, power: float = 1.0) -> Tensor:
     """Return class weights (median frequency / frequency) ** power; the frequency is a class's share of all pixels.
 
     That is not SegNet's median-frequency balancing (after Eigen and Fergus, ICCV 2015), which takes the share in only
-    those pictures that show the class and so lets a class of few pictures weigh less: on CamVid's training pictures
+    those images that show the class and so lets a class of few images weigh less: on CamVid's training images
     Bicyclist weighs 8.9 there and 15.4 here, with power 0.5 3.9. An absent class gets weight 0.
 
     Args:

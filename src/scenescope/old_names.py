@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from scenescope.errors import RecipeError
 from scenescope.yaml_reader import Key
+
+T = TypeVar("T")
 
 OLD_NAMES: dict[str, str | None] = {
     "model.magnify": "input_scale",
@@ -36,6 +39,18 @@ OLD_NAMES: dict[str, str | None] = {
 
 OLD_LOG_KEYS: dict[str, str] = {"rate": "lr"}
 """Keys in the rows of a run's log."""
+
+OLD_CLASS_KEYS: dict[str, str] = {"colours": "colors"}
+"""Keys of classes.yaml."""
+
+OLD_TENSORS: dict[str, str] = {
+    r"^optimiser\.": "optimizer.",
+    r"^average\.": "ema.",
+    r"^average_updates$": "ema_updates",
+    r"\bhead\.pyramid\.views\.": "head.pyramid.branches.",
+    r"\bhead\.pyramid\.picture\.": "head.pyramid.image_pool.",
+}
+"""Patterns of the names of tensors, and of what stands beside them, in checkpoints and model directories."""
 
 
 def renamed(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
@@ -79,6 +94,22 @@ def renamed_model(described: Mapping[str, Any]) -> dict[str, Any]:
         _tell(old, last[old])
     names = {key: last.get(key, key) for key in described}
     return {new: described[key] for key, new in names.items() if new is not None}
+
+
+def renamed_class_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``classes.yaml`` holds with the keys that it has now; each old one is told once."""
+    for old in content.keys() & OLD_CLASS_KEYS.keys():
+        _tell(old, OLD_CLASS_KEYS[old])
+    return {OLD_CLASS_KEYS.get(key, key): value for key, value in content.items()}
+
+
+def renamed_tensors(tensors: Mapping[str, T]) -> dict[str, T]:
+    """Return what is kept under the names of tensors with the names that they have now."""
+
+    def new(key: str) -> str:
+        return functools.reduce(lambda name, old: re.sub(old, OLD_TENSORS[old], name), OLD_TENSORS, key)
+
+    return {new(key): tensor for key, tensor in tensors.items()}
 
 
 @functools.cache

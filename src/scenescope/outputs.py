@@ -13,7 +13,7 @@ class SegmentationOutput(NamedTuple):
 
     Attributes:
         logits: B x K x H x W, at the size of the input image.
-        auxiliary: further logits by name, of pixels B x K x H x W or of whole pictures B x K; empty in eval.
+        auxiliary: further logits by name, of pixels B x K x H x W or of whole images B x K; empty in eval.
     """
 
     logits: Tensor

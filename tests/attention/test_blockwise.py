@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from scenescope.attention import blockwise
-from scenescope.attention.blockwise import attend, block_rows, fused
+from scenescope.attention.blockwise import block_rows, blockwise_attention, fused
 from scenescope.attention.position import PositionAttention
 
 
@@ -35,7 +35,7 @@ def differentiated(form, tensors: list[Tensor]) -> list[Tensor]:  # type: ignore
 @pytest.mark.parametrize(("d", "c"), [(8, 12), (10, 80), (1, 1)])
 def test_output_and_gradients_are_those_of_the_plain_form(block: int | None, d: int, c: int) -> None:
     tensors = inputs(d=d, c=c)
-    ours = differentiated(lambda q, k, v: attend(q, k, v, block), tensors)
+    ours = differentiated(lambda q, k, v: blockwise_attention(q, k, v, block), tensors)
     exact = differentiated(plain, [tensor.double() for tensor in tensors])
     for got, expected in zip(ours, exact, strict=True):
         assert torch.linalg.norm(got.double() - expected) <= 1e-6 * torch.linalg.norm(expected)
@@ -44,19 +44,19 @@ def test_output_and_gradients_are_those_of_the_plain_form(block: int | None, d: 
 @pytest.mark.parametrize("positions", [1, 2, 511, 513])
 def test_any_number_of_positions(positions: int) -> None:
     tensors = inputs(1, positions, 4, 6)
-    for got, expected in zip(differentiated(attend, tensors), differentiated(plain, tensors), strict=True):
+    for got, expected in zip(differentiated(blockwise_attention, tensors), differentiated(plain, tensors), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_agree_with_finite_differences() -> None:
     tensors = [tensor.requires_grad_() for tensor in inputs(1, 5, 3, 2, torch.float64)]
-    assert torch.autograd.gradcheck(lambda *given: attend(*given, 2), tensors)
+    assert torch.autograd.gradcheck(lambda *given: blockwise_attention(*given, 2), tensors)
 
 
 def test_keys_may_be_others_than_queries() -> None:
     query, _, _ = inputs(2, 9)
     _, key, value = inputs(2, 4)
-    torch.testing.assert_close(attend(query, key, value, 2), plain(query, key, value))
+    torch.testing.assert_close(blockwise_attention(query, key, value, 2), plain(query, key, value))
 
 
 def test_energies_are_not_scaled() -> None:
@@ -65,26 +65,26 @@ def test_energies_are_not_scaled() -> None:
     rows = [tensor.transpose(1, 2) for tensor in (query, key, value)]
     unscaled = torch.nn.functional.scaled_dot_product_attention(*rows, scale=1.0).transpose(1, 2)
     scaled = torch.nn.functional.scaled_dot_product_attention(*rows).transpose(1, 2)
-    torch.testing.assert_close(attend(query, key, value), unscaled)
-    assert not torch.allclose(attend(query, key, value), scaled, atol=1e-2)
+    torch.testing.assert_close(blockwise_attention(query, key, value), unscaled)
+    assert not torch.allclose(blockwise_attention(query, key, value), scaled, atol=1e-2)
 
 
 def test_large_energies_do_not_overflow() -> None:
     query, key, value = inputs()
-    assert attend(1e3 * query, 1e3 * key, value).isfinite().all()
+    assert blockwise_attention(1e3 * query, 1e3 * key, value).isfinite().all()
 
 
 def test_layouts_and_slices_change_nothing() -> None:
     tensors = inputs()
-    expected = differentiated(attend, tensors)
+    expected = differentiated(blockwise_attention, tensors)
     token_major = [tensor.transpose(1, 2).contiguous().transpose(1, 2) for tensor in tensors]
     strided = [torch.stack([tensor, tensor], dim=-1)[..., 0] for tensor in tensors]
     for given in (token_major, strided):
         assert not given[0].is_contiguous()
-        for got, wanted in zip(differentiated(attend, given), expected, strict=True):
+        for got, wanted in zip(differentiated(blockwise_attention, given), expected, strict=True):
             torch.testing.assert_close(got, wanted)
     # The output follows the values, so that a network with channels last stays so.
-    assert attend(*token_major).stride() == token_major[2].stride()
+    assert blockwise_attention(*token_major).stride() == token_major[2].stride()
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -93,7 +93,7 @@ def test_energies_are_float32_in_half_precision_too(autocast: bool) -> None:
     query, key, value = (4 * tensor.bfloat16() for tensor in inputs())
     exact = differentiated(plain, [tensor.double() for tensor in (query, key, value)])
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        ours = differentiated(lambda q, k, v: attend(q, k, v, 7), [query, key, value])
+        ours = differentiated(lambda q, k, v: blockwise_attention(q, k, v, 7), [query, key, value])
         careless = plain(query, key, value)
     assert {tensor.dtype for tensor in ours} == {torch.bfloat16}
     for got, expected in zip(ours, exact, strict=True):
@@ -115,14 +115,14 @@ def test_the_matrix_never_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda t: t):
         query, key, value = (tensor.requires_grad_() for tensor in inputs(1, 30))
-        attend(query, key, value, 4).sum().backward()
+        blockwise_attention(query, key, value, 4).sum().backward()
     assert formed == 2 * ([(4, 30)] * 7 + [(2, 30)])
     assert sorted(kept) == sorted(tensor.numel() for tensor in (query, key, value))
 
 
 def test_a_second_derivative_is_refused() -> None:
     query, key, value = (tensor.requires_grad_() for tensor in inputs())
-    (gradient,) = torch.autograd.grad(attend(query, key, value).square().sum(), query, create_graph=True)
+    (gradient,) = torch.autograd.grad(blockwise_attention(query, key, value).square().sum(), query, create_graph=True)
     with pytest.raises(RuntimeError, match="second derivative of blockwise attention is not implemented"):
         gradient.sum().backward()
 
@@ -130,7 +130,7 @@ def test_a_second_derivative_is_refused() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_operators_keep_torchs_rules(dtype: torch.dtype) -> None:
     tensors = [tensor.requires_grad_() for tensor in inputs(2, 6, 3, 4, dtype)]
-    torch.library.opcheck(torch.ops.scenescope.attend.default, (*tensors, 4))
+    torch.library.opcheck(torch.ops.scenescope.blockwise_attention.default, (*tensors, 4))
 
 
 def test_compilation_and_export_see_one_operator() -> None:
@@ -141,7 +141,7 @@ def test_compilation_and_export_see_one_operator() -> None:
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(features), module(features))
     exported = torch.export.export(module, (features,))
-    assert [str(node.target) for node in exported.graph.nodes].count("scenescope.attend.default") == 1
+    assert [str(node.target) for node in exported.graph.nodes].count("scenescope.blockwise_attention.default") == 1
     torch.testing.assert_close(exported.module()(features), module(features))
 
 

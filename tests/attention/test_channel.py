@@ -44,7 +44,7 @@ def test_official_form_reverses_the_order_of_similarity() -> None:
 
 
 @pytest.mark.parametrize("form", ["official", "paper", "scaled"])
-def test_is_the_identity_at_initialisation_and_rows_sum_to_one(form: ChannelForm) -> None:
+def test_is_the_identity_at_initialization_and_rows_sum_to_one(form: ChannelForm) -> None:
     features = torch.randn(2, 6, 3, 4)
     module = ChannelAttention(form)
     assert torch.equal(module(features), features)

@@ -10,34 +10,34 @@ from scenescope.backbones.build import count_parameters
 
 def slow_compact_channel_attention(module: CompactChannelAttention, features: torch.Tensor) -> torch.Tensor:
     """softmax(rowmax - X Y^T) with a loop for every sum, in float64."""
-    convolution, norm, _ = module.centres
+    convolution, norm, _ = module.centers
     result = features.double().flatten(2).clone()
-    for b, picture in enumerate(features.double().flatten(2)):
-        centres = []
+    for b, image in enumerate(features.double().flatten(2)):
+        centers = []
         for weight, mean, variance, factor, bias in zip(
             convolution.weight[:, :, 0, 0], norm.running_mean, norm.running_var, norm.weight, norm.bias, strict=True
         ):
-            mixed = sum(float(w) * channel for w, channel in zip(weight, picture, strict=True))
-            centres.append(((mixed - mean) / math.sqrt(variance + norm.eps) * factor + bias).clamp(min=0))
-        for j, channel in enumerate(picture):
-            energies = [float(channel @ centre) for centre in centres]
+            mixed = sum(float(w) * channel for w, channel in zip(weight, image, strict=True))
+            centers.append(((mixed - mean) / math.sqrt(variance + norm.eps) * factor + bias).clamp(min=0))
+        for j, channel in enumerate(image):
+            energies = [float(channel @ center) for center in centers]
             weights = [math.exp(max(energies) - energy) for energy in energies]
-            attended = sum(weight / sum(weights) * centre for weight, centre in zip(weights, centres, strict=True))
+            attended = sum(weight / sum(weights) * center for weight, center in zip(weights, centers, strict=True))
             result[b, j] += float(module.beta) * attended
     return result.view(features.shape)
 
 
-def awake(channels: int, num_centres: int | None = None) -> CompactChannelAttention:
+def awake(channels: int, num_centers: int | None = None) -> CompactChannelAttention:
     torch.manual_seed(0)
-    module = CompactChannelAttention(channels, num_centres)
+    module = CompactChannelAttention(channels, num_centers)
     torch.nn.init.constant_(module.beta, 0.3)
-    torch.nn.init.normal_(module.centres[1].running_mean, std=0.1)
-    torch.nn.init.uniform_(module.centres[1].weight, 0.5, 1.5)
+    torch.nn.init.normal_(module.centers[1].running_mean, std=0.1)
+    torch.nn.init.uniform_(module.centers[1].weight, 0.5, 1.5)
     return module.eval().requires_grad_(False)
 
 
 def test_equals_the_equation() -> None:
-    module = awake(6, num_centres=4)
+    module = awake(6, num_centers=4)
     features = torch.randn(2, 6, 3, 4)
     torch.testing.assert_close(
         module(features).double(), slow_compact_channel_attention(module, features), rtol=1e-5, atol=1e-6
@@ -45,14 +45,14 @@ def test_equals_the_equation() -> None:
 
 
 def test_the_least_similar_centre_gets_the_most_weight() -> None:
-    """Two channels on two positions, each its own centre."""
-    module = CompactChannelAttention(2, num_centres=2).eval()
-    torch.nn.init.eye_(module.centres[0].weight[:, :, 0, 0])
+    """Two channels on two positions, each its own center."""
+    module = CompactChannelAttention(2, num_centers=2).eval()
+    torch.nn.init.eye_(module.centers[0].weight[:, :, 0, 0])
     features = torch.tensor([[[3.0, 0.0], [0.0, 3.0]]])[..., None]  # 1 x 2 x 2 x 1
     assert module.map(features)[0].argmax(dim=1).tolist() == [1, 0]
 
 
-def test_is_the_identity_at_initialisation_and_rows_sum_to_one() -> None:
+def test_is_the_identity_at_initialization_and_rows_sum_to_one() -> None:
     module = CompactChannelAttention(32)
     features = torch.randn(2, 32, 3, 5)
     assert torch.equal(module(features), features)
@@ -69,8 +69,8 @@ def test_permuting_positions_permutes_the_output() -> None:
 
 def test_products_are_float32_under_autocast() -> None:
     """A sum over N = 4096 products of 36 is infinite in float16 and would give NaN."""
-    module = CompactChannelAttention(4, num_centres=2).eval()
-    torch.nn.init.constant_(module.centres[0].weight, 0.25)
+    module = CompactChannelAttention(4, num_centers=2).eval()
+    torch.nn.init.constant_(module.centers[0].weight, 0.25)
     features = torch.full((1, 4, 64, 64), 6.0)
     with torch.autocast("cpu", torch.float16):
         weights = module.map(features)

@@ -20,32 +20,32 @@ def awake(channels: int = 16) -> CompactPositionAttention:
     return module.eval().requires_grad_(False)
 
 
-def slow_centres(module: CompactPositionAttention, picture: torch.Tensor) -> torch.Tensor:
-    """Gather the centres of one picture, C x h x w: a mean, a matrix product and a norm for each cell of each grid."""
-    height, width = picture.shape[1:]
-    centres = []
+def slow_centers(module: CompactPositionAttention, image: torch.Tensor) -> torch.Tensor:
+    """Gather the centers of one image, C x h x w: a mean, a matrix product and a norm for each cell of each grid."""
+    height, width = image.shape[1:]
+    centers = []
     for side, (_, convolution, norm, _) in zip((1, 2, 3, 6), module.grids, strict=True):  # type: ignore[misc]
         for row in range(side):
             for column in range(side):
                 top, bottom = row * height // side, math.ceil((row + 1) * height / side)
                 left, right = column * width // side, math.ceil((column + 1) * width / side)
-                mean = picture[:, top:bottom, left:right].mean(dim=(1, 2))
+                mean = image[:, top:bottom, left:right].mean(dim=(1, 2))
                 mixed = convolution.weight[:, :, 0, 0] @ mean
                 normed = (mixed - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
-                centres.append(normed.clamp(min=0))
-    return torch.stack(centres)
+                centers.append(normed.clamp(min=0))
+    return torch.stack(centers)
 
 
 def slow_compact_position_attention(module: CompactPositionAttention, features: torch.Tensor) -> torch.Tensor:
     """Write E_j = alpha * sum_m s_jm v_m + X_j with a loop for every sum."""
     result = features.clone()
-    for b, picture in enumerate(features):
-        centres = slow_centres(module, picture)
-        keys = [module.key.weight @ centre + module.key.bias for centre in centres]
-        values = [module.value.weight @ centre + module.value.bias for centre in centres]
+    for b, image in enumerate(features):
+        centers = slow_centers(module, image)
+        keys = [module.key.weight @ center + module.key.bias for center in centers]
+        values = [module.value.weight @ center + module.value.bias for center in centers]
         for y in range(features.shape[2]):
             for x in range(features.shape[3]):
-                query = module.query.weight[:, :, 0, 0] @ picture[:, y, x] + module.query.bias
+                query = module.query.weight[:, :, 0, 0] @ image[:, y, x] + module.query.bias
                 energies = [float(query @ key) for key in keys]
                 total = sum(math.exp(energy) for energy in energies)
                 attended = sum(math.exp(energy) / total * value for energy, value in zip(energies, values, strict=True))
@@ -62,7 +62,7 @@ def test_equals_the_equation(size: tuple[int, int]) -> None:
     )
 
 
-def test_is_the_identity_at_initialisation_and_rows_sum_to_one() -> None:
+def test_is_the_identity_at_initialization_and_rows_sum_to_one() -> None:
     module = CompactPositionAttention(16)
     features = torch.randn(2, 16, 6, 7)
     assert torch.equal(module(features), features)
@@ -75,8 +75,8 @@ def test_moving_positions_within_the_finest_cells_moves_the_output_with_them() -
     module = awake()
     features = torch.randn(1, 16, 12, 12)
 
-    def swapped(pictures: torch.Tensor) -> torch.Tensor:
-        return pictures.unflatten(3, (6, 2)).flip(4).flatten(3)
+    def swapped(images: torch.Tensor) -> torch.Tensor:
+        return images.unflatten(3, (6, 2)).flip(4).flatten(3)
 
     torch.testing.assert_close(module(swapped(features)), swapped(module(features)))
     assert not torch.allclose(module(features.roll(1, 3)), module(features).roll(1, 3), atol=1e-4)
@@ -95,6 +95,6 @@ def test_parameters_by_hand() -> None:
     assert CompactPositionAttention(16, 3).key.out_features == 3
 
 
-def test_one_picture_has_no_statistics_of_its_one_mean() -> None:
+def test_one_image_has_no_statistics_of_its_one_mean() -> None:
     with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
         CompactPositionAttention(4).train()(torch.randn(1, 4, 6, 6))

@@ -45,7 +45,7 @@ def test_equals_the_equation(size: tuple[int, int]) -> None:
     )
 
 
-def test_is_the_identity_at_initialisation() -> None:
+def test_is_the_identity_at_initialization() -> None:
     features = torch.randn(2, 16, 3, 5)
     assert torch.equal(PositionAttention(16)(features), features)
 

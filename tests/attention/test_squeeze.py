@@ -26,7 +26,7 @@ def prepared(channels: int, **options: Any) -> SqueezeAttention:
 
 
 def slow_squeeze_attention(module: SqueezeAttention, features: torch.Tensor) -> torch.Tensor:
-    """Equation 4 for one picture, C x h x w: pooling and bilinear resizing by loops over positions."""
+    """Equation 4 for one image, C x h x w: pooling and bilinear resizing by loops over positions."""
     height, width = features.shape[1:]
     rows, columns = max(height // 8, 1), max(width // 8, 1)
     square_height, square_width = min(8, height), min(8, width)
@@ -42,7 +42,7 @@ def slow_squeeze_attention(module: SqueezeAttention, features: torch.Tensor) -> 
         for x in range(width):
             if module.upsampling == "stretched":  # corners lie on corners
                 v, u = (y * (rows - 1) / max(height - 1, 1), x * (columns - 1) / max(width - 1, 1))
-            else:  # the centre of a square is where it lies
+            else:  # the center of a square is where it lies
                 v = min(max((y + 0.5) / square_height - 0.5, 0), rows - 1)
                 u = min(max((x + 0.5) / square_width - 0.5, 0), columns - 1)
             top, left = min(math.floor(v), rows - 1), min(math.floor(u), columns - 1)
@@ -60,7 +60,7 @@ def slow_squeeze_attention(module: SqueezeAttention, features: torch.Tensor) -> 
 def test_equals_the_equation(variant: str, size: tuple[int, int], upsampling: str) -> None:
     module = prepared(32, variant=variant, upsampling=upsampling)
     features = torch.randn(2, 32, *size)
-    expected = torch.stack([slow_squeeze_attention(module, picture) for picture in features])
+    expected = torch.stack([slow_squeeze_attention(module, image) for image in features])
     torch.testing.assert_close(module(features), expected, rtol=1e-4, atol=1e-5)
 
 

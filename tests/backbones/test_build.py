@@ -94,5 +94,5 @@ def test_missing_download_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_network_without_published_weights_is_never_silently_random() -> None:
-    with pytest.raises(ModelError, match="ImageNet weights of 'resnetblur18' could not be had"):
+    with pytest.raises(ModelError, match="ImageNet weights of 'resnetblur18' could not be downloaded"):
         create_backbone("resnetblur18", pretrained=True)

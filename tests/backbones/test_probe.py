@@ -12,7 +12,7 @@ from scenescope.errors import ModelError
     [
         ("resnet18", 32, False),
         ("tf_efficientnet_lite0", 32, False),
-        ("convnext_atto", 32, True),  # cuts pictures into patches: 33 pixels are 8 of them as 32 are
+        ("convnext_atto", 32, True),  # cuts images into patches: 33 pixels are 8 of them as 32 are
         ("hrnet_w18_small", 32, True),  # joins branches of different strides
         ("dla34", 32, True),
         ("densenet121", 32, True),  # has no keyword for the output stride
@@ -54,7 +54,7 @@ def test_the_multiple_is_that_of_the_dilated_network() -> None:
         ("swin_tiny_patch4_window7_224", 8, r"strides \[4, 8, 16, 32\], not 8; choose output stride 32"),
         ("hrnet_w18_small", 16, r"strides \[4, 8, 16, 32\], not 16; choose output stride 32"),
         ("selecsls42", 32, r"strides \[8, 16, 32, 64\], not 32; choose another backbone"),
-        ("efficientformer_l1", 32, "does not take pictures of any size"),  # attention of 7 x 7 positions
+        ("efficientformer_l1", 32, "does not take images of any size"),  # attention of 7 x 7 positions
         ("levit_128s", 16, "cannot give four stages"),
     ],
 )

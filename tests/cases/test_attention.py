@@ -20,7 +20,7 @@ CLASSES = library.Classes.named(["road", "sky", "car"])
 ASKED = {
     "danet": lambda view: [view.position.maps(POINTS), view.channel.maps([1])],
     "sanet": lambda view: [head.distances(POINTS) for head in view.heads],
-    "dranet": lambda view: [view.position_centres.weights(POINTS), view.position_centres.maps()],
+    "dranet": lambda view: [view.position_centers.weights(POINTS), view.position_centers.maps()],
     "fcn_se": lambda view: [view.excitation],
 }
 
@@ -33,17 +33,17 @@ def make_network(name="danet"):
     return network
 
 
-def picture(seed, height=96, width=128):
+def image(seed, height=96, width=128):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 @pytest.mark.parametrize("other", ["attend", "predict"])
 @pytest.mark.parametrize("name", ASKED)
 def test_two_threads_of_a_server_ask_one_network(name, other):
-    """transformers#42673, roboflow/inference#1549: maps of another's picture, or an error of zip."""
+    """transformers#42673, roboflow/inference#1549: maps of another's image, or an error of zip."""
     network = make_network(name)
     segmenter = library.Segmenter(network, CLASSES)
-    expected = ASKED[name](library.attend(network, picture(0)))
+    expected = ASKED[name](library.attend(network, image(0)))
     first, inside, go_on = threading.get_ident(), threading.Event(), threading.Event()
 
     def wait(*_):
@@ -56,14 +56,14 @@ def test_two_threads_of_a_server_ask_one_network(name, other):
         assert inside.wait(60)
         shape = (64, 200)
         answers.append(
-            library.attend(network, picture(1, *shape)) if other == "attend" else segmenter.predict(picture(1, *shape))
+            library.attend(network, image(1, *shape)) if other == "attend" else segmenter.predict(image(1, *shape))
         )
         go_on.set()
 
     answers, thread = [], threading.Thread(target=meanwhile)
     network.head.register_forward_hook(wait)
     thread.start()
-    found = ASKED[name](library.attend(network, picture(0)))
+    found = ASKED[name](library.attend(network, image(0)))
     thread.join()
     assert len(answers) == 1
     for got, wanted in zip(found, expected, strict=True):
@@ -73,30 +73,30 @@ def test_two_threads_of_a_server_ask_one_network(name, other):
 @pytest.mark.parametrize(
     "given",
     [
-        picture(0) / 255,
-        picture(0).astype(np.float32),
-        picture(0).astype(np.uint16) * 257,
-        picture(0)[..., 0],
-        picture(0)[..., :1],
-        np.dstack([picture(0), picture(0)[..., :1]]),
-        picture(0).transpose(2, 0, 1),
-        picture(0)[None],
-        picture(0)[:0],
-        torch.from_numpy(picture(0)).permute(2, 0, 1),
+        image(0) / 255,
+        image(0).astype(np.float32),
+        image(0).astype(np.uint16) * 257,
+        image(0)[..., 0],
+        image(0)[..., :1],
+        np.dstack([image(0), image(0)[..., :1]]),
+        image(0).transpose(2, 0, 1),
+        image(0)[None],
+        image(0)[:0],
+        torch.from_numpy(image(0)).permute(2, 0, 1),
     ],
-    ids=["0..1", "float", "uint16", "grey", "H x W x 1", "RGBA", "C x H x W", "batch", "empty", "tensor"],
+    ids=["0..1", "float", "uint16", "gray", "H x W x 1", "RGBA", "C x H x W", "batch", "empty", "tensor"],
 )
-def test_an_array_that_is_no_picture(given):
+def test_an_array_that_is_no_image(given):
     """segment-anything#780: floats of 0 to 1 and 16 bit were taken for 0 to 255, and gave other labels."""
-    with pytest.raises(ImageError, match=r" is no picture; .*H x W x 3 uint8 RGB"):
+    with pytest.raises(ImageError, match=r" is not an image; .*H x W x 3 uint8 RGB"):
         library.attend(make_network(), given)
 
 
 def test_a_file_or_a_pillow_image_as_predict_takes_them(tmp_path):
     network = make_network()
-    expected = library.attend(network, picture(0)).position.maps(POINTS)
-    Image.fromarray(picture(0)).save(tmp_path / "a.png")
-    for given in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(picture(0))):
+    expected = library.attend(network, image(0)).position.maps(POINTS)
+    Image.fromarray(image(0)).save(tmp_path / "a.png")
+    for given in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(image(0))):
         np.testing.assert_array_equal(library.attend(network, given).position.maps(POINTS), expected)
 
 
@@ -120,7 +120,7 @@ def test_the_attention_of_a_u_net_of_ones_own():
     with pytest.raises(
         ModelError, match=r"^UNet is a network of your own; .* pre-hook, .* rows\(features, positions\)\.$"
     ):
-        library.attend(network, picture(0))
+        library.attend(network, image(0))
     seen = []
     network.attention.register_forward_pre_hook(lambda module, given: seen.append(given[0].detach()))
     network(torch.rand(1, 3, 32, 48))
@@ -142,16 +142,16 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return a folder with two pictures and a mask."""
+    """Return a folder with two images and a mask."""
     for number, name in enumerate(("a", "b")):
-        Image.fromarray(picture(number, 40, 60)).save(tmp_path / f"{name}.png")
+        Image.fromarray(image(number, 40, 60)).save(tmp_path / f"{name}.png")
     Image.new("L", (60, 40), 1).save(tmp_path / "mask.png")
     return tmp_path
 
 
 @pytest.mark.parametrize("name", ["a_figure.png", "a_arrays.npz", "a_attention_30_20.png", "a_attention_1_2.png"])
 def test_a_file_of_the_users_in_the_place_of_a_figure(scenescope, models, folder, name):
-    """It is refused before a picture is looked at, and stays as it was."""
+    """It is refused before an image is looked at, and stays as it was."""
     (folder / name).write_bytes(b"mine")
     result = scenescope("attend", folder / "a.png", "--model", models / "a/best", "--arrays", "--output", folder)
     assert result.exit_code == 2
@@ -161,7 +161,7 @@ def test_a_file_of_the_users_in_the_place_of_a_figure(scenescope, models, folder
 
 
 def test_an_input_in_the_place_of_a_figure(scenescope, models, folder):
-    """The picture a_figure.png, a figure of before, is asked about itself; or a mask is called so."""
+    """The image a_figure.png, a figure of before, is asked about itself; or a mask is called so."""
     model = ["--model", models / "a/best", "--point", "3,4", "--output", folder]
     assert scenescope("attend", folder / "a.png", *model).exit_code == 0
     figure = (folder / "a_figure.png").read_bytes()
@@ -175,7 +175,7 @@ def test_an_input_in_the_place_of_a_figure(scenescope, models, folder):
     assert (folder / "mask.png").read_bytes() == (folder / "a_figure.png").read_bytes() == mask != figure
 
 
-def test_figures_are_made_anew_but_not_those_of_another_picture(scenescope, models, folder, tmp_path):
+def test_figures_are_made_anew_but_not_those_of_another_image(scenescope, models, folder, tmp_path):
     out = tmp_path / "out"
     asked = ["--model", models / "a/best", "--point", "3,4", "--arrays", "--output", out]
     for _ in range(2):
@@ -225,7 +225,7 @@ def test_scenes_of_one_name_in_two_folders_get_a_figure_each(scenescope, models,
     for number, place in enumerate(("a", "b")):
         for kind in ("images", "masks"):
             (root / kind / place).mkdir(parents=True)
-        Image.fromarray(picture(number, 40, 60)).save(root / "images" / place / "1.png")
+        Image.fromarray(image(number, 40, 60)).save(root / "images" / place / "1.png")
         Image.new("L", (60, 40), number).save(root / "masks" / place / "1.png")
     (root / "val.txt").write_text("images/a/1.png masks/a/1.png\nimages/b/1.png masks/b/1.png\n")
     (root / "classes.yaml").write_text("names: [road, sky, car]\n")

@@ -33,8 +33,8 @@ def data(tmp_path: Path) -> Path:
         for kind in ("images", "masks"):
             (tmp_path / "data" / kind / split).mkdir(parents=True)
         for number in range(count):
-            picture = generator.integers(0, 256, (30, 40, 3), dtype=np.uint8)
-            Image.fromarray(picture).save(tmp_path / "data" / "images" / split / f"{number}.png")
+            image = generator.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / "data" / "images" / split / f"{number}.png")
             mask = (np.arange(1200).reshape(30, 40) % 40 > 20).astype(np.uint8)
             Image.fromarray(mask).save(tmp_path / "data" / "masks" / split / f"{number}.png")
     (tmp_path / "data" / "classes.yaml").write_text("names: [left, right]\nignore: 255\n")
@@ -68,7 +68,7 @@ STUMBLES: dict[str, tuple[Callable[[Path], Any], list[str], str]] = {
     "one value for a batch norm": (
         lambda data: None,
         ["model.name=pspnet", "train.batch_size=1"],
-        "A batch norm sees one value per channel (1 picture of 32 x 32)",
+        "A batch norm sees one value per channel (1 image of 32 x 32)",
     ),
     "no model to start from": (lambda data: None, ["train.init_from=~/none"], "There is no model at"),
     "no directory to write into": (lambda data: (data.parent / "out").write_text("in the way"), [], "out"),
@@ -110,7 +110,7 @@ def test_copies_of_frames_in_both_splits_are_told(data: Path, scenescope: Scenes
 
 @pytest.mark.parametrize("key", ["patience", "epochs", "wandb", "freeze_backbone", "in_channels", "mask_suffix"])
 def test_what_other_tools_have_is_no_misspelling(key: str, scenescope: Scenescope) -> None:
-    """geoai#322, mmsegmentation#3422: ``patience`` was taken for ``optimiser``, ``wandb`` for ``seed``."""
+    """geoai#322, mmsegmentation#3422: ``patience`` was taken for ``optimizer``, ``wandb`` for ``seed``."""
     for section in ("train.", "model.", "data.", ""):
         result = scenescope("train", "scenes/danet-demo", f"{section}{key}=1", "--dry-run")
         assert result.exit_code == 2

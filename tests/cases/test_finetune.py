@@ -37,8 +37,8 @@ def write_folder(root: Path, names: tuple[str, ...] = NAMES, size: tuple[int, in
             (root / kind / split).mkdir(parents=True)
         for number in range(2):
             mask = generator.integers(0, len(names), (size[1], size[0]), dtype=np.uint8)
-            picture = np.stack([mask * 30, 255 - mask * 30, mask * 10], axis=2).astype(np.uint8)
-            Image.fromarray(picture).save(root / "images" / split / f"{number}.png")
+            image = np.stack([mask * 30, 255 - mask * 30, mask * 10], axis=2).astype(np.uint8)
+            Image.fromarray(image).save(root / "images" / split / f"{number}.png")
             Image.fromarray(mask).save(root / "masks" / split / f"{number}.png")
     (root / "classes.yaml").write_text(f"names: [{', '.join(names)}]\n")
     return root
@@ -134,7 +134,7 @@ def test_a_backbone_without_a_model_to_take_it_from_is_no_setting(tmp_path: Path
 @pytest.mark.parametrize(
     "backbone", ["hrnet_w18_small", "dla46_c", "densenet121", "pvt_v2_b0", "edgenext_xx_small", "mambaout_femto"]
 )
-def test_any_backbone_answers_for_any_size_of_picture(backbone: str) -> None:
+def test_any_backbone_answers_for_any_size_of_image(backbone: str) -> None:
     """smp#1184, DeepLabV3Plus-Pytorch#86, simple-HRNet#16: refused for a keyword, or dead on most sizes."""
     network = create_model("fcn", num_classes=3, backbone=backbone, output_stride=32).eval()
     with torch.no_grad():
@@ -194,11 +194,11 @@ def test_a_checkpoint_is_converted_however_it_was_saved(kind: str, tmp_path: Pat
 def test_a_network_of_ones_own_loop_becomes_a_model(tmp_path: Path, scenescope: Run) -> None:
     """mmengine#1678 and others: trained outside of the tool, and then no way into it."""
     network = create_model("fcn", num_classes=3, backbone="test_resnet", output_stride=32)
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     labels = torch.randint(0, 3, (2, 64, 64))
     torch.nn.functional.cross_entropy(network(network.prepare(images)).logits, labels).backward()
-    optimiser.step()
+    optimizer.step()
     package.save_model(network, ["sky", "road", "car"], tmp_path / "model")
     Image.fromarray(images[0].permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
     done = scenescope("predict", tmp_path / "a.png", "--model", tmp_path / "model", "--output", tmp_path / "out")

@@ -18,8 +18,8 @@ pytest.importorskip("onnxruntime")
 
 from tests.inference import handmade
 
-COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-PICTURES = [np.full((30 + number, 40, 3), COLOURS[number % 3], np.uint8) for number in range(6)]
+COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+IMAGES = [np.full((30 + number, 40, 3), COLORS[number % 3], np.uint8) for number in range(6)]
 
 
 @pytest.fixture
@@ -31,15 +31,15 @@ def file(tmp_path: Path) -> Path:
 
 
 def labels(job: tuple[Segmenter, npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-    segmenter, picture = job
-    return segmenter.predict(picture).labels
+    segmenter, image = job
+    return segmenter.predict(image).labels
 
 
 def test_one_exported_model_serves_several_threads(file: Path) -> None:
     """openvino#24509, optimum-intel#573: answers of one thread stood in those of another."""
     segmenter = Segmenter.load(file, "cpu")
     with ThreadPoolExecutor(6) as threads:
-        answers = list(threads.map(labels, [(segmenter, PICTURES[number % 6]) for number in range(120)]))
+        answers = list(threads.map(labels, [(segmenter, IMAGES[number % 6]) for number in range(120)]))
     for number, answer in enumerate(answers):
         assert answer.shape == (30 + number % 6, 40)
         assert set(answer.flat) == {number % 3}
@@ -50,11 +50,11 @@ def test_an_exported_model_goes_to_a_pool_of_processes(file: Path) -> None:
     segmenter = Segmenter.load(file, "cpu")
     file.unlink()  # it is not looked for again
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        answers = list(pool.map(labels, [(segmenter, picture) for picture in PICTURES]))
+        answers = list(pool.map(labels, [(segmenter, image) for image in IMAGES]))
     assert [set(answer.flat) for answer in answers] == [{number % 3} for number in range(6)]
 
 
 def test_an_exported_model_is_copied(file: Path) -> None:
     """onnxruntime#7846: a deep copy for each thread."""
     copied = copy.deepcopy(Segmenter.load(file, "cpu"))
-    assert set(copied.predict(PICTURES[2]).labels.flat) == {2}
+    assert set(copied.predict(IMAGES[2]).labels.flat) == {2}

@@ -1,4 +1,4 @@
-"""Images and masks as people have them: more than 8 bit, further bands, EXIF turns, palettes, optimised masks."""
+"""Images and masks as people have them: more than 8 bit, further bands, EXIF turns, palettes, optimized masks."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ DARK = {
     # icevision#1135
     "float RGB": ("tif", lambda: tiff(np.ones((*SIZE, 3), np.float32), 2), "of 3 bands of float32 (RGB)"),
     # mmdetection#5671
-    "near infrared unnamed": ("tif", lambda: tiff(np.uint8(numbers(256, 4)), 2, (0,)), "neither grey, colour nor"),
+    "near infrared unnamed": ("tif", lambda: tiff(np.uint8(numbers(256, 4)), 2, (0,)), "neither gray, color nor"),
     "near infrared called alpha": ("tif", lambda: tiff(np.uint8(numbers(256, 4)), 2, (2,)), "is marked as alpha, but"),
 }  # fmt: skip
 
@@ -130,7 +130,7 @@ def test_what_8_bit_would_crush_is_refused_by_check_and_predict(
     suffix, make, told = DARK[name]
     photos = [photo(), photo()]
     root = data_set(tmp_path / "data", {"val.png": photos[0], "good.png": photos[1], f"bad.{suffix}": make()})
-    checked = scenescope("check", f"folder:{root}", "--workers", 0)
+    checked = scenescope("check", f"folder:{root}", "--num-workers", 0)
     assert checked.exit_code == 2
     assert "fault: train: image unreadable, 1 of 2 scenes:" in checked.output
     line = next(line for line in checked.output.splitlines() if f"bad.{suffix}: " in line)
@@ -139,20 +139,20 @@ def test_what_8_bit_would_crush_is_refused_by_check_and_predict(
     assert "damaged" not in line
     predicted = scenescope("predict", root / "images" / "train", "--model", model, "--output", tmp_path / "out")
     assert predicted.exit_code == 1
-    assert "1 of 2 pictures predicted" in predicted.output
+    assert "1 of 2 images predicted" in predicted.output
     assert predicted.errors.count("failed:") == len(predicted.errors.splitlines()) == 1
     assert told in predicted.errors
 
 
 def test_full_16_bit_is_predicted_as_its_8_bit(scenescope: Run, model: Path, tmp_path: Path) -> None:
     """matterport/Mask_RCNN#1920: is 16 bit a problem? Not where it fills its range."""
-    colours = photo()
-    colours[0, 0] = 255
+    colors = photo()
+    colors[0, 0] = 255
     folder = tmp_path / "photos"
     folder.mkdir()
-    Image.fromarray(colours).save(folder / "eight.png")
-    (folder / "sixteen.png").write_bytes(wide_png(colours.astype(np.uint16) * 257))
-    (folder / "planes.tif").write_bytes(tiff(colours.astype(np.uint16) * 257, 1, (0, 0)))
+    Image.fromarray(colors).save(folder / "eight.png")
+    (folder / "sixteen.png").write_bytes(wide_png(colors.astype(np.uint16) * 257))
+    (folder / "planes.tif").write_bytes(tiff(colors.astype(np.uint16) * 257, 1, (0, 0)))
     predicted = scenescope("predict", folder, "--model", model, "--output", tmp_path / "out")
     assert predicted.exit_code == 0, predicted.errors
     labels = [np.array(Image.open(tmp_path / f"out/{name}_labels.png")) for name in ("eight", "sixteen", "planes")]
@@ -167,7 +167,7 @@ def test_images_that_are_turned_while_masks_are_not_are_told(scenescope: Run, tm
     tags = Image.Exif()
     tags[0x0112] = orientation
     Image.fromarray(photo()).save(root / "images/train/t.png", exif=tags)
-    checked = scenescope("check", f"folder:{root}", "--workers", 0, "--output", tmp_path / "out")
+    checked = scenescope("check", f"folder:{root}", "--num-workers", 0, "--output", tmp_path / "out")
     assert "train: an image is turned as its EXIF says and its mask is not" in checked.output
     assert f"(t, orientation {orientation})" in checked.output
     splits = json.loads((tmp_path / "out/check.json").read_text())["splits"]
@@ -178,11 +178,11 @@ def test_images_that_are_turned_while_masks_are_not_are_told(scenescope: Run, tm
 
 
 def test_depth_of_images_is_told_though_they_are_read(scenescope: Run, tmp_path: Path) -> None:
-    """micro-sam#993: what was the range of my pictures?"""
+    """micro-sam#993: what was the range of my images?"""
     values = numbers(65536)
     values[0, :2] = 0, 65535
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": values})
-    checked = scenescope("check", f"folder:{root}", "--workers", 0, "--output", tmp_path / "out")
+    checked = scenescope("check", f"folder:{root}", "--num-workers", 0, "--output", tmp_path / "out")
     assert checked.exit_code == 0
     assert "train: images that are not of 8 bit: 1 of 1 band of uint16, values 0 to 65535." in checked.output
     splits = json.loads((tmp_path / "out/check.json").read_text())["splits"]
@@ -190,36 +190,36 @@ def test_depth_of_images_is_told_though_they_are_read(scenescope: Run, tmp_path:
     assert {split["split"]: split["not_8_bit"] for split in splits} == {"train": [told], "val": []}
 
 
-def test_an_optimised_mask_is_not_taken_for_another(scenescope: Run, tmp_path: Path) -> None:
-    """isic-challenge-scoring#8: optimisers make {0, 255} a PNG of 1 bit, which is equal in every viewer."""
+def test_an_optimized_mask_is_not_taken_for_another(scenescope: Run, tmp_path: Path) -> None:
+    """isic-challenge-scoring#8: optimizers make {0, 255} a PNG of 1 bit, which is equal in every viewer."""
     void = np.zeros(SIZE)
     void[:5] = 255
     void[5, :2] = 1, 2
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": photo()}, void, ignore=255)
-    assert scenescope("check", f"folder:{root}", "--workers", 0).exit_code == 0
+    assert scenescope("check", f"folder:{root}", "--num-workers", 0).exit_code == 0
     Image.fromarray(void == 255).save(root / "masks/train/t.png")
-    checked = scenescope("check", f"folder:{root}", "--workers", 0)
+    checked = scenescope("check", f"folder:{root}", "--num-workers", 0)
     assert checked.exit_code == 2
-    assert "grey of less than 8 bit that stores 1 and shows 255, and both have a meaning here" in checked.output
+    assert "gray of less than 8 bit that stores 1 and shows 255, and both have a meaning here" in checked.output
 
 
 def test_palettes_that_disagree_transparency_and_pages_are_told(scenescope: Run, tmp_path: Path) -> None:
     """Two people's palettes, 1 is red to one and green to the other; CIL#1356: of a stack one page is read."""
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": photo(), "u.png": photo()})
-    for name, colour in (("t", (255, 0, 0)), ("u", (0, 255, 0))):
+    for name, color in (("t", (255, 0, 0)), ("u", (0, 255, 0))):
         path = root / f"masks/train/{name}.png"
         mask = Image.fromarray(np.array(Image.open(path)))
-        mask.putpalette([0, 0, 0, *colour, 9, 9, 9])
+        mask.putpalette([0, 0, 0, *color, 9, 9, 9])
         mask.save(path, **({"transparency": 0} if name == "u" else {}))
     pages = [Image.fromarray(photo()) for _ in range(3)]
     (root / "images/train/t.png").unlink()
     pages[0].save(root / "images/train/t.tif", save_all=True, append_images=pages[1:])
     Image.fromarray(np.full((*SIZE, 3), 7, np.uint8)).save(root / "images/train/u.png")
-    told = scenescope("check", f"folder:{root}", "--workers", 0).output
+    told = scenescope("check", f"folder:{root}", "--num-workers", 0).output
     assert "train: the palettes of the masks differ: 1 is (255, 0, 0) in t, (0, 255, 0) in u;" in told
     assert "train: a mask has transparent pixels, whose labels count like others; so in 1 of the scenes (u)." in told
     assert "train: only the first page of an image is read; so in 1 of the scenes (t, 3 pages)." in told
-    assert "train: an image is of one colour throughout; so in 1 of the scenes (u)." in told
+    assert "train: an image is of one color throughout; so in 1 of the scenes (u)." in told
 
 
 def test_an_int64_mask_is_named(scenescope: Run, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_an_int64_mask_is_named(scenescope: Run, tmp_path: Path) -> None:
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": photo()})
     (root / "masks/train/t.png").unlink()
     (root / "masks/train/t.tif").write_bytes(tiff(np.zeros(SIZE, np.int64)))
-    checked = scenescope("check", f"folder:{root}", "--workers", 0)
+    checked = scenescope("check", f"folder:{root}", "--num-workers", 0)
     assert checked.exit_code == 2
     assert "this TIFF of 1 band of int64 (BlackIsZero) is not read; save it as uint8 or uint16" in checked.output
     assert "damaged" not in checked.output
@@ -241,7 +241,7 @@ def test_telephone_formats(scenescope: Run, model: Path, tmp_path: Path) -> None
     (folder / "b.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     predicted = scenescope("predict", folder, "--model", model, "--output", tmp_path / "out")
     assert predicted.exit_code == 1
-    assert "b.jpg: HEIC is not read; save the picture as JPEG or PNG." in predicted.errors
+    assert "b.jpg: HEIC is not read; save the image as JPEG or PNG." in predicted.errors
     pytest.importorskip("PIL._avif")
     Image.fromarray(photo()).save(folder / "c.avif")
     predicted = scenescope("predict", folder / "c.avif", "--model", model, "--output", tmp_path / "avif")

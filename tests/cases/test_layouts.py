@@ -16,10 +16,10 @@ Scenescope = Callable[..., Any]
 
 
 def write(path: Path, number: int = 0, mask: bool = False) -> None:
-    """Write a picture of its own, or a mask of halves of 0 and 1."""
+    """Write an image of its own, or a mask of halves of 0 and 1."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    Image.fromarray(np.repeat(np.arange(8, dtype=np.uint8)[None] // 4, 6, 0) if mask else picture).save(path)
+    image = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(np.repeat(np.arange(8, dtype=np.uint8)[None] // 4, 6, 0) if mask else image).save(path)
 
 
 def write_pairs(root: Path, image: str, mask: str, scenes: int = 3) -> None:
@@ -150,7 +150,7 @@ def test_lists_of_voc_begin_with_a_slash(tmp_path: Path, scenescope: Scenescope)
     assert scenescope("check", f"folder:{tmp_path}").exit_code == 0
 
 
-def test_what_systems_put_among_pictures_is_passed_over(tmp_path: Path, scenescope: Scenescope) -> None:
+def test_what_systems_put_among_images_is_passed_over(tmp_path: Path, scenescope: Scenescope) -> None:
     """spatialdata-io#260, Deep_Object_Pose#223, a NAS: ._x, Thumbs.db, .ipynb_checkpoints, @eaDir."""
     write_pairs(tmp_path, "images/{split}/{name}.jpg", "masks/{split}/{name}.png")
     for split in ("train", "val"):
@@ -162,12 +162,12 @@ def test_what_systems_put_among_pictures_is_passed_over(tmp_path: Path, scenesco
     assert result.exit_code == 0, result.output
 
 
-def test_pictures_beside_the_folders_of_splits_are_told(tmp_path: Path, scenescope: Scenescope) -> None:
+def test_images_beside_the_folders_of_splits_are_told(tmp_path: Path, scenescope: Scenescope) -> None:
     write_pairs(tmp_path, "images/{split}/{name}.jpg", "masks/{split}/{name}.png")
     write(tmp_path / "images" / "left.jpg")
     result = scenescope("check", f"folder:{tmp_path}")
     assert result.exit_code == 0
-    assert f"1 pictures directly in {tmp_path / 'images'} belong to no split." in result.output
+    assert f"1 images directly in {tmp_path / 'images'} belong to no split." in result.output
     # One in a folder below has to have its mask.
     write(tmp_path / "images" / "train" / "more" / "left.jpg")
     result = scenescope("check", f"folder:{tmp_path}")

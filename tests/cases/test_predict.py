@@ -23,7 +23,7 @@ NAMES = ["road", "sky", "car"]
 
 
 def make_model(place: Path, seed: int, **options: object) -> Path:
-    """Save a small network whose answers depend on the picture, and much on the seed."""
+    """Save a small network whose answers depend on the image, and much on the seed."""
     torch.manual_seed(seed)
     network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=16, **options)
     for name, weight in network.named_parameters():
@@ -53,13 +53,13 @@ def photograph(path: Path, seed: int, size: tuple[int, int] = (48, 64)) -> Path:
 
 
 def labels(path: Path) -> list[list[int]]:
-    with Image.open(path) as picture:
-        found: list[list[int]] = np.asarray(picture).tolist()
+    with Image.open(path) as image:
+        found: list[list[int]] = np.asarray(image).tolist()
         return found
 
 
-def expected(model: Path, picture: Path) -> list[list[int]]:
-    found: list[list[int]] = Segmenter.load(model, "cpu").predict(picture).labels.tolist()
+def expected(model: Path, image: Path) -> list[list[int]]:
+    found: list[list[int]] = Segmenter.load(model, "cpu").predict(image).labels.tolist()
     return found
 
 
@@ -71,29 +71,29 @@ def rows(output: Path) -> list[dict[str, str]]:
 def test_another_model_is_given_to_resume(scenescope, models, work):
     """Deepcell kiosk-console#458: old labels were taken for those of another model."""
     first, second = models
-    picture = photograph(work / "in" / "x.png", 0)
-    assert expected(first, picture) != expected(second, picture)
+    image = photograph(work / "in" / "x.png", 0)
+    assert expected(first, image) != expected(second, image)
     assert scenescope("predict", "in", "--model", first, "--output", "out").exit_code == 0
     assert scenescope("predict", "in", "--model", second, "--output", "out", "--resume").exit_code == 0
-    assert labels(work / "out" / "x_labels.png") == expected(second, picture)
+    assert labels(work / "out" / "x_labels.png") == expected(second, image)
     assert len(rows(work / "out")) == 1
 
 
 def test_another_exported_file_is_given_to_resume(scenescope, models, work):
     """Deepcell kiosk-console#458, with weights that no ``state_dict`` holds."""
     pytest.importorskip("onnxruntime")
-    picture = photograph(work / "in" / "x.png", 0)
+    image = photograph(work / "in" / "x.png", 0)
     for model in models:
         loaded = Segmenter.load(model, "cpu")
         (work / f"{model.name}.onnx").write_bytes(export_onnx(loaded))
     for name in ("a", "b"):
         assert scenescope("predict", "in", "--model", f"{name}.onnx", "--output", "out", "--resume").exit_code == 0
-    assert labels(work / "out" / "x_labels.png") == expected(work / "b.onnx", picture)
+    assert labels(work / "out" / "x_labels.png") == expected(work / "b.onnx", image)
 
 
 def test_the_same_weights_in_another_form_are_given_to_resume(scenescope, models, work):
     """Deepcell kiosk-console#458: align_corners and the form of channel attention are no weights."""
-    picture = photograph(work / "in" / "x.png", 0, (50, 70))
+    image = photograph(work / "in" / "x.png", 0, (50, 70))
     other = work / "other"
     shutil.copytree(models[0], other)
     (other / "SHA256SUMS").unlink()
@@ -102,19 +102,19 @@ def test_the_same_weights_in_another_form_are_given_to_resume(scenescope, models
     (other / "config.json").write_text(json.dumps(config))
     for model in (models[0], other):
         assert scenescope("predict", "in", "--model", model, "--output", "out", "--resume").exit_code == 0
-    assert labels(work / "out" / "x_labels.png") == expected(other, picture)
+    assert labels(work / "out" / "x_labels.png") == expected(other, image)
 
 
 def test_a_photograph_was_replaced_by_another_of_its_size_and_date(scenescope, models, work):
-    """Deepcell kiosk-console#458: a picture is what its file holds, not its name."""
-    picture = photograph(work / "in" / "x.bmp", 0)
-    before, status = expected(models[0], picture), picture.stat()
+    """Deepcell kiosk-console#458: an image is what its file holds, not its name."""
+    image = photograph(work / "in" / "x.bmp", 0)
+    before, status = expected(models[0], image), image.stat()
     scenescope("predict", "in", "--model", models[0], "--output", "out")
-    photograph(picture, 1)
-    assert picture.stat().st_size == status.st_size
+    photograph(image, 1)
+    assert image.stat().st_size == status.st_size
     assert scenescope("predict", "in", "--model", models[0], "--output", "out", "--resume").exit_code == 0
     found = labels(work / "out" / "x_labels.png")
-    assert found == expected(models[0], picture)
+    assert found == expected(models[0], image)
     assert found != before
 
 
@@ -127,7 +127,7 @@ def test_the_next_day_has_files_of_the_same_names(scenescope, models, work, resu
     before = {path: path.read_bytes() for path in (work / "out").iterdir()}
     result = scenescope("predict", "day2", "--model", models[0], "--output", "out", *resume)
     assert result.exit_code == 2
-    assert "IMG_0001_labels.png tells of another picture" in result.errors
+    assert "IMG_0001_labels.png tells of another image" in result.errors
     assert "choose another --output" in result.errors
     assert len(result.errors.splitlines()) == 1
     assert {path: path.read_bytes() for path in (work / "out").iterdir()} == before
@@ -142,12 +142,12 @@ def test_the_next_day_joins_the_summary_of_the_first(scenescope, models, work):
 
 
 def test_a_second_output_lies_beside_the_first_among_the_photographs(scenescope, models, work):
-    """Label maps and overlays of the first would be pictures for the second."""
+    """Label maps and overlays of the first would be images for the second."""
     photograph(work / "in" / "a.png", 0)
     photograph(work / "in" / "sub" / "b.png", 1)
     for output in ("in/first", "in/second"):
         result = scenescope("predict", "in", "--model", models[0], "--output", output)
-        assert "2 of 2 pictures predicted" in result.output
+        assert "2 of 2 images predicted" in result.output
 
 
 def test_a_folder_was_moved_and_goes_on(scenescope, models, work, monkeypatch):
@@ -160,8 +160,8 @@ def test_a_folder_was_moved_and_goes_on(scenescope, models, work, monkeypatch):
 
 
 def test_another_model_was_stopped_half_way_and_is_resumed(scenescope, models, work, monkeypatch):
-    """Deepcell kiosk-console#458: two of three pictures were the first model's."""
-    pictures = [photograph(work / "in" / f"{number}.png", number) for number in range(3)]
+    """Deepcell kiosk-console#458: two of three images were the first model's."""
+    images = [photograph(work / "in" / f"{number}.png", number) for number in range(3)]
     first, second = models
     scenescope("predict", "in", "--model", first, "--output", "out")
     predict, calls = Segmenter.predict, []
@@ -175,12 +175,12 @@ def test_another_model_was_stopped_half_way_and_is_resumed(scenescope, models, w
     with monkeypatch.context() as patch:
         patch.setattr(Segmenter, "predict", interrupted)
         assert scenescope("predict", "in", "--model", second, "--output", "out").exit_code == 130
-    assert labels(work / "out" / "0_labels.png") == expected(second, pictures[0])
-    assert labels(work / "out" / "1_labels.png") == expected(first, pictures[1])
+    assert labels(work / "out" / "0_labels.png") == expected(second, images[0])
+    assert labels(work / "out" / "1_labels.png") == expected(first, images[1])
     result = scenescope("predict", "in", "--model", second, "--output", "out", "--resume")
-    assert "3 of 3 pictures predicted" in result.output
-    for picture in pictures:
-        assert labels(work / "out" / f"{picture.stem}_labels.png") == expected(second, picture)
+    assert "3 of 3 images predicted" in result.output
+    for image in images:
+        assert labels(work / "out" / f"{image.stem}_labels.png") == expected(second, image)
     assert len(rows(work / "out")) == 3
 
 
@@ -220,7 +220,7 @@ def test_what_an_older_prediction_wrote_besides_does_not_stay(scenescope, models
 
 
 def test_a_folder_of_a_telephone_and_a_network_drive(scenescope, models, work):
-    """Nerfstudio#2751, datasets#8537, vspw_dataset_download#3: what is not read is told, what is no picture is not."""
+    """Nerfstudio#2751, datasets#8537, vspw_dataset_download#3: what is not read is told, what is no image is not."""
     photograph(work / "in" / "a.jpg", 0)
     for name in ("._a.jpg", ".partial-x.png", ".ipynb_checkpoints/a-checkpoint.jpg", "@eaDir/thumb.jpg", "Thumbs.db"):
         (work / "in" / name).parent.mkdir(exist_ok=True)
@@ -229,7 +229,7 @@ def test_a_folder_of_a_telephone_and_a_network_drive(scenescope, models, work):
         (work / "in" / name).write_bytes(b"\0\0\0\x1cftypheic" + bytes(40))
     result = scenescope("predict", "in", "--model", models[0], "--output", "out")
     assert result.exit_code == 1
-    assert "1 of 5 pictures predicted" in result.output
+    assert "1 of 5 images predicted" in result.output
     failed = [line.split()[3] for line in result.errors.splitlines()]
     assert failed == ["in/a.heic:", "in/c.HEIC:", "in/d.jxl:", "in/raw.CR2:"]
     assert result.errors.count("save it as JPEG or PNG") == 4
@@ -270,7 +270,7 @@ def test_a_name_is_a_formula_or_steers_the_terminal(scenescope, work):
     save_model(network, Classes.named(["=cmd|' /C calc'!A0", "\x1b[31msky"]), work / "model")
     photograph(work / "=1+1.png", 0)
     photograph(work / "@SUM(A1).png", 0)
-    (work / "\x1b[31mred.png").write_bytes(b"no picture")
+    (work / "\x1b[31mred.png").write_bytes(b"no image")
     names = ["=1+1.png", "@SUM(A1).png", "\x1b[31mred.png"]
     result = scenescope("predict", *names, "--model", work / "model", "--output", "out")
     assert result.exit_code == 1
@@ -296,12 +296,12 @@ def test_the_weights_are_not_finite(scenescope, work):
     for options in ([], ["--window", "32"], ["--flip"], ["--probabilities"]):
         result = scenescope("predict", "data/images", "--model", work / "model", "--output", "out", *options)
         assert result.exit_code == 1
-        assert "data/images/val/a.png: The network's answer is no number everywhere" in result.errors
+        assert "data/images/val/a.png: The network's answer is not a number everywhere" in result.errors
         assert not list((work / "out").rglob("*_labels.png"))
     for command in (["evaluate", "folder:data"], ["attend", "data/images/val/a.png", "--output", "looks"]):
         result = scenescope(*command, "--model", work / "model")
         assert result.exit_code == 2
-        assert "The network's answer is no number everywhere" in result.errors
+        assert "The network's answer is not a number everywhere" in result.errors
         assert len(result.errors.splitlines()) == 1
 
 

@@ -31,7 +31,7 @@ train:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with data of six pictures, a recipe, and the run ``whole`` of it."""
+    """Return a folder with data of six images, a recipe, and the run ``whole`` of it."""
     work = tmp_path_factory.mktemp("work")
     random = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 2)):
@@ -109,9 +109,9 @@ def test_a_training_into_a_folder_with_files_of_ones_own(here: Path, capsys: pyt
     for ending in ([], ["--resume"]):
         line = refused(capsys, "train", "project/recipe.yaml", "--output", "project", *ending)
         assert "project holds other files than those of a training (checkpoints); choose a new --output." in line
-    # A picture that cannot be read ends a training at its first step.
-    for picture in (here / "data" / "images" / "train").iterdir():
-        picture.write_bytes(picture.read_bytes()[:60])
+    # An image that cannot be read ends a training at its first step.
+    for image in (here / "data" / "images" / "train").iterdir():
+        image.write_bytes(image.read_bytes()[:60])
     assert "Cannot read data/images/train" in refused(capsys, "train", "mine.yaml", "--output", "new")
     assert not (here / "new").exists()
 
@@ -182,12 +182,12 @@ def add_class(data: Path) -> None:
     (data / "classes.yaml").write_text("names: [road, sky, car, bus]\nignore: 255\n")
 
 
-def add_picture(data: Path) -> None:
+def add_image(data: Path) -> None:
     for kind in ("images", "masks"):
         shutil.copy(data / kind / "train" / "train-0.png", data / kind / "train" / "another.png")
 
 
-def remove_picture(data: Path) -> None:
+def remove_image(data: Path) -> None:
     for kind in ("images", "masks"):
         (data / kind / "val" / "val-1.png").unlink()
 
@@ -204,8 +204,8 @@ def relabel(data: Path) -> None:
         (reorder, "the classes were road, sky, car and are sky, road, car"),
         (revalue, "values of the masks mean other classes than before"),
         (add_class, "the classes were road, sky, car and are road, sky, car, bus"),
-        (add_picture, "split train: 1 added (another)"),
-        (remove_picture, "split val: 1 removed (val-1)"),
+        (add_image, "split train: 1 added (another)"),
+        (remove_image, "split val: 1 removed (val-1)"),
         (relabel, "split train: 1 changed (train-2)"),
     ],
 )

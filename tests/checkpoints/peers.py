@@ -119,11 +119,11 @@ def position_attention(w: Weights, x: Tensor, query: str, key: str, value: str, 
     return w.draw(scale, *(() if scalar else (1,)), around=0.7) * torch.stack(rows, 2).view_as(x) + x
 
 
-def channel_attention(w: Weights, x: Tensor, centres: Tensor, scale: str, scalar: bool) -> Tensor:
-    """Channels attend to centres, themselves in DANet: the largest energy less each."""
-    energy = x.flatten(2) @ centres.flatten(2).transpose(1, 2)
+def channel_attention(w: Weights, x: Tensor, centers: Tensor, scale: str, scalar: bool) -> Tensor:
+    """Channels attend to centers, themselves in DANet: the largest energy less each."""
+    energy = x.flatten(2) @ centers.flatten(2).transpose(1, 2)
     weights = torch.softmax(energy.amax(-1, keepdim=True) - energy, dim=-1)
-    mixed = (weights @ centres.flatten(2)).view_as(x)
+    mixed = (weights @ centers.flatten(2)).view_as(x)
     return w.draw(scale, *(() if scalar else (1,)), around=0.7) * mixed + x
 
 
@@ -167,10 +167,10 @@ def official_dranet(w: Weights, image: Tensor, k: int) -> Tensor:
         block(functional.adaptive_avg_pool2d(x, side), f"head.cpam_enc.conv{i}", 512, 1).flatten(2)
         for i, side in enumerate((1, 2, 3, 6), 1)
     ]
-    centres = torch.cat(pooled, 2).transpose(1, 2)  # B x 50 x 512
+    centers = torch.cat(pooled, 2).transpose(1, 2)  # B x 50 x 512
     query = w.conv(x, "head.cpam_dec.conv_query", 128, bias=True).flatten(2)
-    keys = w.linear(centres, "head.cpam_dec.conv_key", 128)
-    values = w.linear(centres, "head.cpam_dec.conv_value", 512)
+    keys = w.linear(centers, "head.cpam_dec.conv_key", 128)
+    values = w.linear(centers, "head.cpam_dec.conv_value", 512)
     mixed = torch.softmax(query.transpose(1, 2) @ keys.transpose(1, 2), -1) @ values
     p = w.draw("head.cpam_dec.scale", 1, around=0.7) * mixed.transpose(1, 2).reshape(x.shape) + x
     p = block(p, "head.conv_cpam_e", 512)
@@ -242,8 +242,8 @@ def mmseg_pspnet(w: Weights, stages: list[Tensor], width: int, align_corners: bo
 
 
 def _pyramid(w: Weights, x: Tensor, width: int, rates: Sequence[int], apart: bool) -> Tensor:
-    picture = conv_module(w, x.mean((2, 3), keepdim=True), "decode_head.image_pool.1", width)
-    parts = [picture.expand(-1, -1, *x.shape[2:]), conv_module(w, x, "decode_head.aspp_modules.0", width)]
+    image = conv_module(w, x.mean((2, 3), keepdim=True), "decode_head.image_pool.1", width)
+    parts = [image.expand(-1, -1, *x.shape[2:]), conv_module(w, x, "decode_head.aspp_modules.0", width)]
     for i, rate in enumerate(rates, 1):
         key = f"decode_head.aspp_modules.{i}"
         if apart:

@@ -8,7 +8,7 @@ import huggingface_hub
 import pytest
 
 from scenescope.checkpoints import find
-from scenescope.checkpoints.find import BOX_PACKAGE, _tell_licence, find_model
+from scenescope.checkpoints.find import BOX_PACKAGE, _tell_license, find_model
 from scenescope.errors import CheckpointError
 
 
@@ -48,8 +48,8 @@ def test_bare_words_are_models_in_the_box(box: dict[str, Path]) -> None:
         find_model("camvid-dante")
 
 
-def test_the_licence_of_the_box_is_said_once(box: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    _tell_licence.cache_clear()
+def test_the_license_of_the_box_is_said_once(box: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    _tell_license.cache_clear()
     for name in ("camvid-sanet", None, "camvid-danet"):
         find_model(name)
     assert capsys.readouterr().err == "for non-commercial use\n"
@@ -70,10 +70,10 @@ def test_without_a_box_the_ways_out_are_named(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_hub_errors_are_one_line(no_hub: list[object]) -> None:
-    with pytest.raises(CheckpointError, match=r"hub:org/name could not be had \(ConnectionError: no network\)"):
+    with pytest.raises(CheckpointError, match=r"hub:org/name could not be downloaded \(ConnectionError: no network\)"):
         find_model("hub:org/name")
     assert len(no_hub) == 1
-    with pytest.raises(CheckpointError, match=r"the form is hub:organisation/name"):
+    with pytest.raises(CheckpointError, match=r"the form is hub:organization/name"):
         find_model("hub:name")
 
 

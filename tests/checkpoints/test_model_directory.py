@@ -48,7 +48,7 @@ def test_round_trip(saved: Path) -> None:
 def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
     network = create_model("fcn", num_classes=3, backbone="test_resnet", output_stride=32)
     wrapped = torch.nn.DataParallel(network)
-    with pytest.raises(ModelError, match=r"A DataParallel is no network .* such as network\.module"):
+    with pytest.raises(ModelError, match=r"A DataParallel is not a network .* such as network\.module"):
         save_model(wrapped, CLASSES, tmp_path / "model")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="has 3 classes, and 2 are named"):
         save_model(network, ["sky", "road"], tmp_path / "model")

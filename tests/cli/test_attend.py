@@ -61,11 +61,11 @@ def test_a_map_for_every_point_a_figure_and_what_the_points_are(run, models, pho
         assert figure.size[0] > 4 * 360  # four panels side by side
 
 
-def test_points_are_those_of_the_picture_as_displayed(run, models, photo, tmp_path):
+def test_points_are_those_of_the_image_as_displayed(run, models, photo, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    with Image.open(photo) as picture:
-        picture.save(tmp_path / "turned.png", exif=exif)
+    with Image.open(photo) as image:
+        image.save(tmp_path / "turned.png", exif=exif)
     inside = run(tmp_path / "turned.png", "--model", models / "danet", "--point", "59,89", "--output", tmp_path / "out")
     assert inside.exit_code == 0, inside.output
     outside = run(tmp_path / "turned.png", "--model", models / "danet", "--point", "89,59", "--output", tmp_path / "o")
@@ -188,7 +188,7 @@ def test_a_head_that_does_not_exist(run, models, photo, tmp_path):
     assert "no head 5; this network has the heads 1 to 4" in result.errors
 
 
-def test_a_broken_picture_in_a_folder_does_not_stop_the_others(run, models, photo, tmp_path):
+def test_a_broken_image_in_a_folder_does_not_stop_the_others(run, models, photo, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(photo.read_bytes()[:200])
@@ -208,7 +208,7 @@ def test_a_broken_picture_in_a_folder_does_not_stop_the_others(run, models, phot
         ("I;16", "png", "I;16"),
     ],
 )
-def test_what_was_done_to_a_picture_is_said(run, models, tmp_path, mode, ending, note):
+def test_what_was_done_to_an_image_is_said(run, models, tmp_path, mode, ending, note):
     Image.new(mode, (50, 40)).save(tmp_path / f"odd.{ending}")
     result = run(tmp_path / f"odd.{ending}", "--model", models / "danet", "--output", tmp_path / "out")
     assert result.exit_code == 0, result.errors
@@ -219,7 +219,7 @@ def test_heic_says_how_to_convert(run, models, tmp_path):
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     result = run(tmp_path / "IMG_1.HEIC", "--model", models / "danet", "--output", tmp_path / "out")
     assert result.exit_code == 2
-    assert "save the picture as JPEG or PNG" in result.errors
+    assert "save the image as JPEG or PNG" in result.errors
 
 
 def test_a_data_set_of_other_classes_is_refused(run, models, tmp_path):

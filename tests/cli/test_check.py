@@ -16,8 +16,8 @@ def data(tmp_path):
         for kind in ("images", "masks"):
             (root / kind / split).mkdir(parents=True)
         for number in range(count):
-            picture = generator.integers(0, 256, (8, 6 + number, 3), dtype=np.uint8)
-            Image.fromarray(picture).save(root / "images" / split / f"{number}.png")
+            image = generator.integers(0, 256, (8, 6 + number, 3), dtype=np.uint8)
+            Image.fromarray(image).save(root / "images" / split / f"{number}.png")
             mask = np.zeros((8, 6 + number), np.uint8)
             mask[0], mask[1] = 1, 2 if split == "val" else 0
             Image.fromarray(mask).save(root / "masks" / split / f"{number}.png")
@@ -58,7 +58,7 @@ def test_faults_are_listed_with_exit_code_2(run, data, tmp_path):
     for number in range(2):
         Image.fromarray(np.full((8, 6 + number), 255, np.uint8)).save(data / "masks" / "train" / f"{number}.png")
     (data / "images" / "val" / "0.png").write_bytes(b"")
-    result = run(f"folder:{data}", "--output", tmp_path / "out", "--workers", "1")
+    result = run(f"folder:{data}", "--output", tmp_path / "out", "--num-workers", "1")
     assert result.exit_code == 2
     assert "fault: train: unknown label, 2 of 2 scenes:\n  " in result.output
     assert "fault: val: image unreadable, 1 of 1 scenes:\n  Cannot read" in result.output
@@ -91,7 +91,7 @@ def test_an_image_of_two_splits_is_a_warning(run, data):
         (["foldr:DATA"], "Did you mean 'folder'"),
         (["folder:DATA", "--output", "TAKEN/out"], "in the way"),
         (["folder:DATA", "--output", ""], "--output is empty"),
-        (["folder:DATA", "--workers", "-1"], "workers"),
+        (["folder:DATA", "--num-workers", "-1"], "workers"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run, data, tmp_path, arguments, message):

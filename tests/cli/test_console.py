@@ -7,7 +7,7 @@ from scenescope.cli.console import Console
 from scenescope.errors import visible
 
 
-def test_names_of_strangers_are_text_and_our_own_colours_are_not():
+def test_names_of_strangers_are_text_and_our_own_colors_are_not():
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, color_system="standard", width=60)
     table = Table()

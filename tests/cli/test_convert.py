@@ -37,7 +37,7 @@ def test_a_converted_checkpoint_predicts(scenescope, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--set", "output_stride"], "--set 'output_stride' is no option; write KEY=VALUE"),
+        (["--set", "output_stride"], "--set 'output_stride' is not an option; write KEY=VALUE"),
         (["--set", "output_stride=[1"], "--set output_stride"),
         (["--preset", "official"], "fcn has no preset 'official'; known: mmseg"),
         (["--classes", "voc2012", "--set", "output_stride=32"], "has 19 classes, and voc2012 21"),

@@ -40,7 +40,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Return a folder with three pictures of two sizes; no pixel is of the third class, some are ignored."""
+    """Return a folder with three images of two sizes; no pixel is of the third class, some are ignored."""
     root = tmp_path_factory.mktemp("data")
     generator = np.random.default_rng(0)
     (root / "classes.yaml").write_text(f"names: {json.dumps(NAMES)}\nignore: 255\n")
@@ -96,8 +96,8 @@ def test_a_table_and_files_of_the_scores(run, model, data, tmp_path):
         assert re.search(line, result.output), result.output
     assert "1 absent from truth and prediction, left out of the means: never [seen]" in result.output
     assert "boundary" not in stored
-    with Image.open(tmp_path / "out" / "confusion.png") as picture:
-        assert picture.format == "PNG"
+    with Image.open(tmp_path / "out" / "confusion.png") as image:
+        assert image.format == "PNG"
 
 
 def test_other_class_names_are_told_and_scored_all_the_same(run, model, data, tmp_path):
@@ -120,7 +120,7 @@ def test_an_absent_class_can_count_as_zero(run, model, data):
 def test_batches_workers_scales_and_windows_are_options(run, model, data, tmp_path):
     matrices = []
     for options in (
-        ["--batch-size", "2", "--workers", "1"],
+        ["--batch-size", "2", "--num-workers", "1"],
         ["--window", "24", "--stride", "8", "--scales", "0.75,1,1.25", "--flip"],
     ):
         result = run(f"folder:{data}", "--model", model, "--output", tmp_path, *options)
@@ -201,7 +201,7 @@ def test_two_processes_score_as_one(model, data, tmp_path):
         (["folder:DATA", "--scales", "0"], "positive numbers"),
         (["folder:DATA", "--stride", "5"], "stride=5 has no window"),
         (["folder:DATA", "--protocol", "offical"], "no protocol 'offical'. Did you mean 'official'.* mmseg-ms"),
-        (["folder:DATA", "--base-size", "2048x1024"], "--base-size '2048x1024' is no size; write it like 2048,1024"),
+        (["folder:DATA", "--base-size", "2048x1024"], "--base-size '2048x1024' is not a size; write it like 2048,1024"),
         (["folder:DATA", "--base-size", "1,2,3"], "base_size=.* a long side"),
         (["folder:DATA", "--device", "gpu"], "no device 'gpu'"),
         (["folder:DATA", "--model", "./nowhere"], "no model at nowhere"),
@@ -232,7 +232,7 @@ def test_a_report_beside_the_scores(scenescope, tmp_path, monkeypatch):
     command = ["evaluate", "scenes:", "--model", tmp_path / "model", "--report", tmp_path / "report"]
     result = scenescope(*command)
     assert result.exit_code == 0, result.errors
-    assert "The worst picture" in (tmp_path / "report" / "report.html").read_text()
+    assert "The worst image" in (tmp_path / "report" / "report.html").read_text()
     monkeypatch.setenv("WORLD_SIZE", "2")
     refused = scenescope(*command)
     assert refused.exit_code == 2

@@ -69,11 +69,11 @@ def test_the_file_is_told_about_predicts_and_is_scored_as_the_model(scenescope, 
         assert result.exit_code == 0, result.errors
         scores.append(json.loads((tmp_path / f"scores-{len(scores)}" / "scores.json").read_text())["scores"])
     assert scores[0]["mean_iou"] == pytest.approx(scores[1]["mean_iou"], abs=1e-3)
-    picture = data / "images" / "val" / "0.png"
-    result = scenescope("predict", picture, "--model", file, "--output", tmp_path / "out")
+    image = data / "images" / "val" / "0.png"
+    result = scenescope("predict", image, "--model", file, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.errors
     assert (tmp_path / "out" / "0_overlay.png").is_file()
-    result = scenescope("attend", picture, "--model", file, "--point", "3,4", "--output", tmp_path / "looked")
+    result = scenescope("attend", image, "--model", file, "--point", "3,4", "--output", tmp_path / "looked")
     assert result.exit_code == 2
     assert "name the model directory that it was made of" in result.errors
 
@@ -96,7 +96,7 @@ def test_8_bits_are_scored_before_and_after(scenescope, model, data, tmp_path, m
     ("output", "options", "told"),
     [
         ("model.pt", [], "does not end in .onnx"),
-        ("model.onnx", ["--int8"], "--int8 needs pictures; add --data KIND:ROOT"),
+        ("model.onnx", ["--int8"], "--int8 needs images; add --data KIND:ROOT"),
         ("model.onnx", ["--data", "scenes:"], "--data is for --int8"),
         ("model.onnx", ["--int8", "--data", "nothing"], "does not say what kind of data set it is"),
         ("model.onnx", ["--int8", "--data", "scenes:"], "The model has 2 classes"),
@@ -112,7 +112,7 @@ def test_mistakes_are_told_in_a_line(scenescope, model, tmp_path, output, option
 
 def test_a_file_that_does_not_agree_is_not_written(scenescope, model, tmp_path, monkeypatch, exported_once):
     monkeypatch.setattr(export, "export_onnx", lambda *_: exported_once)
-    monkeypatch.setattr(export, "LARGEST_DIFFERENCE", 0.0)
+    monkeypatch.setattr(export, "MAX_DIFFERENCE", 0.0)
     result = scenescope("export", model, tmp_path / "model.onnx")
     assert result.exit_code == 2
     assert "it was not written" in result.errors

@@ -22,7 +22,7 @@ def test_every_network_has_its_row() -> None:
             network = create_model(name, backbone="resnet18", num_classes=7)
         assert int(parameters.replace(",", "")) == count_parameters(network)
     assert "81.5 Cityscapes test (R101, " in result.output
-    assert "One picture of 64 x 96, 7 classes, output stride 32." in result.output
+    assert "One image of 64 x 96, 7 classes, output stride 32." in result.output
 
 
 @pytest.mark.parametrize("size", ["480", "480x480", "0,480", "a,b"])

@@ -24,7 +24,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Return a folder with three pictures in a temporary working directory."""
+    """Return a folder with three images in a temporary working directory."""
     monkeypatch.chdir(tmp_path)
     generator = np.random.default_rng(0)
     folder = tmp_path / "photos"
@@ -50,7 +50,7 @@ def written(folder):
 def test_files_folders_and_patterns(run, model, photos):
     result = run("photos/a.png", "photos", "photos/*.jpg", "--model", model, "--output", "out")
     assert result.exit_code == 0, result.output
-    assert "3 of 3 pictures predicted" in result.output
+    assert "3 of 3 images predicted" in result.output
     out = photos.parent / "out"
     stems = ("a", "b", "sub/c")
     assert written(out) == sorted(
@@ -70,7 +70,7 @@ def test_unreadable_files_are_listed_and_the_rest_is_done(run, model, photos):
     (photos / "empty\nname.png").touch()
     result = run("photos", "--model", model, "--output", "out")
     assert result.exit_code == 1
-    assert "3 of 5 pictures predicted" in result.output
+    assert "3 of 5 images predicted" in result.output
     failed = [line for line in result.errors.splitlines() if line.startswith("failed:")]
     assert len(failed) == 2
     assert "broken.jpg" in failed[0]
@@ -90,7 +90,7 @@ def test_the_limit_of_pixels_is_an_option(run, model, photos):
     result = run("photos", "--model", model, "--output", "out", "--max-pixels", 24 * 40)
     assert result.exit_code == 1
     assert re.search(r"wide.png.*41 x 24.*\(--max-pixels", result.errors)
-    assert "3 of 4 pictures predicted" in result.output
+    assert "3 of 4 images predicted" in result.output
 
 
 @pytest.mark.parametrize("protocol", [[], ["--protocol", "official", "--base-size", "40"]])
@@ -117,14 +117,14 @@ def test_nothing_is_written_outside_the_output(run, model, photos):
 def test_a_second_run_does_not_read_its_own_results(run, model, photos):
     for _ in range(2):
         result = run("photos", "--model", model, "--output", "photos/out")
-        assert "3 of 3 pictures predicted" in result.output
+        assert "3 of 3 images predicted" in result.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.jpg"], "no picture missing.jpg"),
-        (["photos/*.bmp"], "No picture matches 'photos/\\*.bmp'"),
+        (["missing.jpg"], "no image missing.jpg"),
+        (["photos/*.bmp"], "No image matches 'photos/\\*.bmp'"),
         (["photos", "--model", "./nowhere"], "no model at nowhere"),
         (["photos", "--model", "nosuchmodel"], "no model 'nosuchmodel' in the box"),
         (["photos", "--device", "cuda:99"], "cuda:99"),
@@ -150,7 +150,7 @@ def test_a_file_in_the_outputs_place_is_named(run, model, photos):
     assert (photos.parent / "out").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_no_half_picture(run, model, photos, monkeypatch):
+def test_a_full_disk_leaves_no_half_image(run, model, photos, monkeypatch):
     save = Image.Image.save
 
     def full_for_overlays(self, place, *arguments, **options):

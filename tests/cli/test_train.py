@@ -307,7 +307,7 @@ def test_more_memory_than_there_is_is_one_line(
 ) -> None:
     settings = [*QUICK, "augment.crop=[20000000,20000000]", f"train.num_workers={workers}"]
     line = refused(capsys, monkeypatch, *settings, "--output", str(tmp_path / "run"))
-    assert "A picture needs more memory than there is to read it" in line
+    assert "An image needs more memory than there is to read it" in line
     assert not (tmp_path / "run").exists()
 
 

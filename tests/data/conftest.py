@@ -17,8 +17,8 @@ def png() -> Callable[..., bytes]:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    def make(width: int, height: int, depth: int, colour_type: int, rows: bytes, late_exif: bytes = b"") -> bytes:
-        header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    def make(width: int, height: int, depth: int, color_type: int, rows: bytes, late_exif: bytes = b"") -> bytes:
+        header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
         chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows))
         if late_exif:
             chunks += chunk(b"eXIf", late_exif)

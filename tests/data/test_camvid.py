@@ -11,7 +11,7 @@ from scenescope.data.camvid import CLASSES, open_camvid
 from scenescope.errors import DataError
 from scenescope.labels import IGNORE
 
-# Shares of the pixels in percent, classes in order and then unlabelled, as published with the copy of the data.
+# Shares of the pixels in percent, classes in order and then unlabeled, as published with the copy of the data.
 TRAIN_SHARES = [16.85, 23.26, 0.98, 31.66, 4.49, 9.72, 1.17, 1.13, 5.87, 0.64, 0.29, 3.95]
 VAL_SHARES = [9.18, 25.96, 0.56, 28.95, 8.72, 16.34, 0.89, 3.08, 1.75, 0.65, 2.22, 1.70]
 

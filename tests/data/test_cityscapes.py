@@ -21,7 +21,7 @@ def write(root: Path, split: str, city: str, name: str, ids: list[int] | None) -
         mask = root / "gtFine" / split / city / f"{name}_gtFine_labelIds.png"
         mask.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.array([ids], dtype=np.uint8)).save(mask)
-        # The archive holds other pictures beside the ids.
+        # The archive holds other images beside the ids.
         Image.fromarray(np.array([ids], dtype=np.uint8)).save(mask.with_name(f"{name}_gtFine_instanceIds.png"))
 
 

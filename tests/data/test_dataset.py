@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.data.dataset import FileDataset, SceneDataset, notes, unique_names
+from scenescope.data.dataset import FileDataset, SegmentationDataset, notes, unique_names
 from scenescope.data.masks import LabelTable
 from scenescope.errors import DataError, ImageError, LabelError
 from scenescope.lab.scenes import ScenesDataset
@@ -28,7 +28,7 @@ def dataset(tmp_path: Path, mask: np.ndarray, orientation: int = 1) -> FileDatas
 
 def test_a_scene_is_image_labels_and_name(tmp_path: Path) -> None:
     mask = np.arange(24, dtype=np.uint8).reshape(4, 6) % 2
-    scenes: SceneDataset = dataset(tmp_path, mask)
+    scenes: SegmentationDataset = dataset(tmp_path, mask)
     scene = scenes[0]
     assert len(scenes) == 1
     assert (scene.name, scenes.name(0)) == ("a", "a")
@@ -39,17 +39,17 @@ def test_a_scene_is_image_labels_and_name(tmp_path: Path) -> None:
         scenes[1]
 
 
-def test_a_rotated_picture_takes_the_mask_of_the_displayed_size(tmp_path: Path) -> None:
+def test_a_rotated_image_takes_the_mask_of_the_displayed_size(tmp_path: Path) -> None:
     scene = dataset(tmp_path, np.zeros((6, 4), dtype=np.uint8), orientation=6)[0]
     assert scene.image.shape == (6, 4, 3)
 
 
-def test_a_mask_that_fits_only_the_unrotated_picture_is_told_as_such(tmp_path: Path) -> None:
+def test_a_mask_that_fits_only_the_unrotated_image_is_told_as_such(tmp_path: Path) -> None:
     scenes = dataset(tmp_path, np.zeros((4, 6), dtype=np.uint8), orientation=6)
     with pytest.raises(DataError) as caught:
         scenes[0]
     message = str(caught.value)
-    assert message.startswith(f"{tmp_path / 'a.png'} fits only the unrotated picture")
+    assert message.startswith(f"{tmp_path / 'a.png'} fits only the unrotated image")
     assert "are 6 x 4, but its EXIF rotation displays it as 4 x 6" in message
 
 
@@ -65,8 +65,8 @@ def test_faults_of_the_files_come_as_their_own_errors(tmp_path: Path) -> None:
     scenes = dataset(tmp_path, np.full((4, 6), 7, dtype=np.uint8))
     with pytest.raises(LabelError, match="value 7 at pixel"):
         scenes[0]
-    (tmp_path / "a.jpg").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="not a picture"):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="not an image"):
         scenes[0]
 
 

@@ -25,9 +25,9 @@ def test_what_fills_16_bit_is_scaled_by_65535_and_rounded() -> None:
         assert shown[value // 256, value % 256].tolist() == [round(value / 257)] * 3
 
 
-def test_colours_keep_their_high_bytes() -> None:
-    colours = np.dstack([RAMP, RAMP[::-1], RAMP.T])
-    np.testing.assert_array_equal(sixteen(colours), colours // 256)
+def test_colors_keep_their_high_bytes() -> None:
+    colors = np.dstack([RAMP, RAMP[::-1], RAMP.T])
+    np.testing.assert_array_equal(sixteen(colors), colors // 256)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_few_numbers_of_which_none_is_lost_are_read() -> None:
 
 
 @given(st.floats(0, 1, width=32), st.floats(0, 1, width=32))
-def test_equal_fractions_are_shown_equal_in_all_pictures(one: float, other: float) -> None:
+def test_equal_fractions_are_shown_equal_in_all_images(one: float, other: float) -> None:
     assert fraction(np.array([[one, 1.0]]))[0, 0, 0] == fraction(np.array([[one, other]]))[0, 0, 0] == round(one * 255)
 
 

@@ -83,15 +83,15 @@ def test_what_differs_is_named(root: Path, change: dict[str, str | None], told: 
     assert difference(before, taken(root)) == told
 
 
-def test_a_large_picture_is_known_by_its_size_and_ends(root: Path) -> None:
-    picture = root / "images" / "train" / "a.png"
-    whole = picture.read_bytes()
+def test_a_large_image_is_known_by_its_size_and_ends(root: Path) -> None:
+    image = root / "images" / "train" / "a.png"
+    whole = image.read_bytes()
     assert len(whole) > 2 * END + 2
     before = taken(root)
     for position in (0, END - 1, len(whole) - END, len(whole) - 1):
-        picture.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        image.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         assert difference(before, taken(root)) == "split train: 1 changed (a)", position
-    picture.write_bytes(whole + b"\0")
+    image.write_bytes(whole + b"\0")
     assert difference(before, taken(root)) == "split train: 1 changed (a)"
 
 

@@ -115,9 +115,9 @@ def test_a_drawn_split_is_a_partition_that_depends_on_stems_and_seed_alone(
     assert sorted(train + val) == stems
     assert names(other, "val", val_fraction=0.3) == val
     assert names(root, "val", val_fraction=0.3, val_seed=1) != val
-    # Worked out with sha256sum: no release or machine may change the pictures that a score was measured on.
+    # Worked out with sha256sum: no release or machine may change the images that a score was measured on.
     assert val == ["p00", "p02", "p03", "p10", "p14", "p15"]
-    # One more picture moves at most one other.
+    # One more image moves at most one other.
     write_pair(root, "new")
     assert len(set(val) - set(names(root, "val", val_fraction=0.3))) <= 1
 
@@ -161,7 +161,7 @@ def test_missing_parts_are_named(root: Path) -> None:
 
 LABELMEFACADE = """
 names: [building, car, door, pavement, road, sky, vegetation, window]
-colours:
+colors:
   - [128, 0, 0]
   - [128, 0, 128]
   - [128, 128, 0]
@@ -183,7 +183,7 @@ def facades(root: Path, real_data: Callable[[str], Path]) -> Path:
     return root
 
 
-def test_real_facades_with_masks_of_16_bit_rgba_colours(facades: Path) -> None:
+def test_real_facades_with_masks_of_16_bit_rgba_colors(facades: Path) -> None:
     train, test = open_folder(str(facades), "train"), open_folder(str(facades), "test")
     assert (len(train), len(test)) == (30, 15)
     counts = np.zeros(256, dtype=np.int64)
@@ -192,7 +192,7 @@ def test_real_facades_with_masks_of_16_bit_rgba_colours(facades: Path) -> None:
         counts += np.bincount(scene.labels.ravel(), minlength=256)
     assert (counts[:8] > 0).all()
     assert counts[8:IGNORE].sum() == 0
-    # Facades: buildings cover most of what is labelled.
+    # Facades: buildings cover most of what is labeled.
     assert counts[:8].argmax() == 0
     # The first mask, pixel by pixel in plain Python.
     mask = Image.open(train.pairs[0][1]).convert("RGB")
@@ -202,10 +202,10 @@ def test_real_facades_with_masks_of_16_bit_rgba_colours(facades: Path) -> None:
         assert mask.getpixel((x, y)) == ((0, 0, 0) if index == IGNORE else train.classes.palette[index])
 
 
-def test_a_real_mask_with_an_unlisted_colour_is_caught(facades: Path) -> None:
+def test_a_real_mask_with_an_unlisted_color_is_caught(facades: Path) -> None:
     (facades / "classes.yaml").write_text(LABELMEFACADE.replace("ignore: [0, 0, 0]", "ignore: []"))
     with pytest.raises(
-        LabelError, match=r"labels/.*\.png: colour \(0, 0, 0\) at pixel .*add it to `colours` or `ignore`"
+        LabelError, match=r"labels/.*\.png: color \(0, 0, 0\) at pixel .*add it to `colors` or `ignore`"
     ):
         for _ in open_folder(str(facades), "train"):
             pass

@@ -8,7 +8,7 @@ from PIL import Image
 
 from scenescope.data.dataset import FileDataset
 from scenescope.data.depth import Numbers
-from scenescope.data.inspection import MOST_UNKNOWN, THUMBNAIL_SIDE, Inspection, inspect_scene
+from scenescope.data.inspection import MAX_UNKNOWN, THUMBNAIL_SIDE, Inspection, inspect_scene
 from scenescope.data.masks import LabelTable, pack
 from scenescope.data.oddities import Oddities
 from scenescope.drawing.overlay import blend
@@ -17,13 +17,13 @@ from scenescope.labels import IGNORE, Classes
 
 CLASSES = Classes.named(["low", "high"])
 VALUES = LabelTable.of_values([[0], [1]], [9])
-COLOURS = LabelTable.of_colours([[(255, 0, 0)], [(0, 0, 255)]])
+COLORS = LabelTable.of_colors([[(255, 0, 0)], [(0, 0, 255)]])
 
 
 def inspected(
     folder: Path, mask: np.ndarray | bytes | None, table: LabelTable = VALUES, image: bytes | None = None
 ) -> Inspection:
-    """One picture of 3 x 2 pixels with a mask."""
+    """One image of 3 x 2 pixels with a mask."""
     Image.fromarray(np.arange(18, dtype=np.uint8).reshape(2, 3, 3)).save(folder / "a.png")
     if image is not None:
         (folder / "a.png").write_bytes(image)
@@ -45,7 +45,7 @@ def counted(found: Inspection) -> dict[int, int]:
 
 def test_a_scene_without_faults(tmp_path: Path) -> None:
     found = inspected(tmp_path, np.array([[0, 1, 1], [9, 1, 0]], dtype=np.uint8))
-    assert (found.name, found.size, found.faults, found.colours) == ("a", (3, 2), (), False)
+    assert (found.name, found.size, found.faults, found.colors) == ("a", (3, 2), (), False)
     assert counted(found) == {0: 2, 1: 3, IGNORE: 1}
     assert found.codes == {0: 2, 1: 3, 9: 1}
     assert found.thumbnail is not None
@@ -75,15 +75,15 @@ def test_what_is_odd_is_found_also_in_an_image_that_is_refused(tmp_path: Path) -
 
 
 def test_a_mask_of_another_kind_is_counted_but_has_no_labels(tmp_path: Path) -> None:
-    colours = np.array([[[255, 0, 0], [0, 0, 255], [0, 0, 255]]] * 2, dtype=np.uint8)
-    found = inspected(tmp_path, colours)
+    colors = np.array([[[255, 0, 0], [0, 0, 255], [0, 0, 255]]] * 2, dtype=np.uint8)
+    found = inspected(tmp_path, colors)
     assert kinds(found) == ["mask of another kind"]
-    assert found.colours
+    assert found.colors
     assert found.codes == {pack((255, 0, 0)): 2, pack((0, 0, 255)): 4}
     assert counted(found) == {}
-    assert counted(inspected(tmp_path, colours, COLOURS)) == {0: 2, 1: 4}
-    found = inspected(tmp_path, np.array([[0, 1, 1]] * 2, dtype=np.uint8), COLOURS)
-    assert (kinds(found), found.colours, found.codes) == (["mask of another kind"], False, {0: 2, 1: 4})
+    assert counted(inspected(tmp_path, colors, COLORS)) == {0: 2, 1: 4}
+    found = inspected(tmp_path, np.array([[0, 1, 1]] * 2, dtype=np.uint8), COLORS)
+    assert (kinds(found), found.colors, found.codes) == (["mask of another kind"], False, {0: 2, 1: 4})
 
 
 def test_a_mask_that_no_reading_helps_is_one_fault(tmp_path: Path) -> None:
@@ -93,12 +93,12 @@ def test_a_mask_that_no_reading_helps_is_one_fault(tmp_path: Path) -> None:
     assert "its compression changes label values" in found.faults[0][1]
 
 
-def test_blurred_colours_are_kept_in_part_and_known_ones_all(tmp_path: Path) -> None:
+def test_blurred_colors_are_kept_in_part_and_known_ones_all(tmp_path: Path) -> None:
     mask = np.zeros((1, 400, 3), dtype=np.uint8)
     mask[0, :, 0], mask[0, :, 1] = np.arange(400) % 256, np.arange(400) // 256
     mask[0, 7] = (0, 0, 255)
-    found = inspected(tmp_path, mask, COLOURS)
-    assert len(found.codes) == MOST_UNKNOWN + 2
+    found = inspected(tmp_path, mask, COLORS)
+    assert len(found.codes) == MAX_UNKNOWN + 2
     assert counted(found)[1] == 1
     assert found.codes[pack((255, 0, 0))] == 1
 

@@ -8,15 +8,15 @@ import pytest
 from PIL import Image
 
 from scenescope.data.images import read_header, read_image
-from scenescope.data.jpeg import MOST_SCANS, count_scans
+from scenescope.data.jpeg import MAX_SCANS, count_scans
 from scenescope.errors import ImageError
 
-PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8))
+IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8))
 
 
 def encoded(**options: object) -> bytes:
     buffer = io.BytesIO()
-    PICTURE.save(buffer, "JPEG", **options)
+    IMAGE.save(buffer, "JPEG", **options)
     return buffer.getvalue()
 
 
@@ -36,7 +36,7 @@ def test_scans_are_counted() -> None:
         assert count_scans(with_scans(more)) == scans + more
 
 
-def test_what_lies_in_other_segments_or_behind_the_picture_is_no_scan() -> None:
+def test_what_lies_in_other_segments_or_behind_the_image_is_no_scan() -> None:
     marks = b"\xff\xda" * 500
     assert count_scans(encoded(comment=marks)) == 1
     assert count_scans(encoded(exif=b"Exif\0\0" + marks)) == 1
@@ -49,9 +49,9 @@ def test_what_lies_in_other_segments_or_behind_the_picture_is_no_scan() -> None:
 
 def test_too_many_scans_are_refused_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
-    path.write_bytes(with_scans(MOST_SCANS - 10))
+    path.write_bytes(with_scans(MAX_SCANS - 10))
     assert read_image(path).shape == (32, 48, 3)
-    path.write_bytes(with_scans(MOST_SCANS - 9))
+    path.write_bytes(with_scans(MAX_SCANS - 9))
     for read in (read_image, read_header):
         with pytest.raises(ImageError, match=r"a JPEG of 101 scans, more than 100, would take long to decode; save"):
             read(path)

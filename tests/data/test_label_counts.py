@@ -15,7 +15,7 @@ from scenescope.labels import Classes
 
 
 def dataset(folder: Path, masks: list[np.ndarray]) -> FileDataset:
-    """Scenes whose pictures do not even exist."""
+    """Scenes whose images do not even exist."""
     pairs = []
     for number, mask in enumerate(masks):
         Image.fromarray(mask.astype(np.uint8)).save(folder / f"{number}.png")
@@ -33,9 +33,9 @@ def test_pixels_are_counted_from_masks_alone(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_split_needs_one_scored_pixel_and_no_more_is_read_to_see_it(tmp_path: Path) -> None:
-    void, labelled = np.full((3, 3), 255), np.ones((3, 3))
-    found = dataset(tmp_path, [void, labelled, void])
-    (tmp_path / "2.png").write_bytes(b"no picture")
+    void, labeled = np.full((3, 3), 255), np.ones((3, 3))
+    found = dataset(tmp_path, [void, labeled, void])
+    (tmp_path / "2.png").write_bytes(b"no image")
     require_labels(found)
     with pytest.raises(ImageError):
         count_pixels(found)

@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import Dataset
 
 from scenescope.data import loading
-from scenescope.data.dataset import Scene
+from scenescope.data.dataset import LabeledImage
 from scenescope.data.loading import Sample, load_batches
 from scenescope.data.transforms import whole_sample
 from scenescope.errors import ImageError, ScenescopeError
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Numbers(torch.utils.data.Dataset[Sample]):
-    """Pictures of one pixel; the last of ten cannot be read."""
+    """Images of one pixel; the last of ten cannot be read."""
 
     def __getitem__(self, key: int) -> Sample:
         if key == 9:
@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_is_told_in_one_line_and_waited_for_no_longer() 
     before = children()
     reader = load_batches(Odd(), [[0], [5], [1], [6], [7]], 2)
     assert [next(reader)[2] for _ in range(2)] == [["number 0"], ["number 5"]]
-    told = r"^A process that reads pictures was killed by signal 9, most often for want of memory; try again with fewer"
+    told = r"^A process that reads images was killed by signal 9, most often for want of memory; try again with fewer"
     with pytest.raises(ScenescopeError, match=told) as caught:
         next(reader)
     assert "\n" not in str(caught.value)
@@ -140,14 +140,14 @@ def test_more_processes_than_there_may_be_are_one_line(monkeypatch: pytest.Monke
 
     start = multiprocessing.process.BaseProcess.start
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", none_left)
-    told = r"^Cannot start 3 processes to read pictures \(Resource temporarily unavailable\); try again with fewer"
+    told = r"^Cannot start 3 processes to read images \(Resource temporarily unavailable\); try again with fewer"
     with pytest.raises(ScenescopeError, match=told):
         next(load_batches(Numbers(), [[0]], 3))
     assert children() == before
 
 
-def test_pictures_keep_the_layout_of_files_until_the_network_takes_them() -> None:
-    scene = Scene(np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3), np.zeros((2, 5), np.uint8), "one")
+def test_images_keep_the_layout_of_files_until_the_network_takes_them() -> None:
+    scene = LabeledImage(np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3), np.zeros((2, 5), np.uint8), "one")
 
     class Two(Dataset[Sample]):
         def __getitem__(self, key: int) -> Sample:

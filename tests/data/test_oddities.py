@@ -28,10 +28,10 @@ def test_a_turn_is_odd_where_the_size_does_not_show_it(orientation: int) -> None
     assert kinds(Stored(SQUARE, orientation=orientation)) == []
 
 
-def test_pages_transparency_and_one_colour() -> None:
+def test_pages_transparency_and_one_color() -> None:
     assert kinds(Stored(WIDE, frames=3)) == ["image with further pages"]
     assert kinds(Stored(WIDE, transparent=True)) == ["image transparent"]
-    assert kinds(Stored(np.full((2, 3, 3), (1, 2, 3), np.uint8))) == ["image of one colour"]
+    assert kinds(Stored(np.full((2, 3, 3), (1, 2, 3), np.uint8))) == ["image of one color"]
     assert kinds(Stored(WIDE), MaskFacts(frames=2, transparent=True)) == ["mask with further pages", "mask transparent"]
     assert find_oddities(None, None, MaskFacts(), ()) == Oddities()
 
@@ -42,15 +42,15 @@ def test_a_palette_counts_for_the_numbers_that_occur() -> None:
 
 
 def test_facts_of_mask_files(tmp_path: Path) -> None:
-    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
-    picture.putpalette([0, 0, 0, 10, 20, 30])
-    picture.info["transparency"] = 0
-    picture.save(tmp_path / "a.png")
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.info["transparency"] = 0
+    image.save(tmp_path / "a.png")
     facts = mask_facts(tmp_path / "a.png", 10)
     assert facts.palette[:6] == (0, 0, 0, 10, 20, 30)
     assert (facts.transparent, facts.frames, facts.orientation) == (True, 1, 1)
-    grey = Image.fromarray(np.array([[0, 1]], np.uint8))
-    grey.save(tmp_path / "b.tif", save_all=True, append_images=[grey] * 2)
+    gray = Image.fromarray(np.array([[0, 1]], np.uint8))
+    gray.save(tmp_path / "b.tif", save_all=True, append_images=[gray] * 2)
     assert mask_facts(tmp_path / "b.tif", 10) == MaskFacts(frames=3)
     assert mask_facts(tmp_path / "c.mat", 10) == MaskFacts()
 

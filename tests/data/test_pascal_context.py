@@ -13,7 +13,7 @@ from scenescope.data.pascal_context import IDS, LISTED_NAMES, open_pascal_contex
 from scenescope.errors import DataError, LabelError, SplitError
 from scenescope.labels import IGNORE
 
-# What anyone sees in the four sample pictures: drakes on grass, a dog on a floor, motorbikes, a bus in a street.
+# What anyone sees in the four sample images: drakes on grass, a dog on a floor, motorbikes, a bus in a street.
 SEEN = {
     "2008_008376": {"bird", "grass", "ground", "water", "wood"},
     "2010_003321": {"table", "dog", "person", "cloth", "floor", "wall"},
@@ -65,7 +65,7 @@ def test_two_orders_of_the_same_names() -> None:
     assert len(names) == 59
     assert sorted(LISTED_NAMES) == names
     assert LISTED_NAMES[:3] == ("aeroplane", "bicycle", "bird")
-    # A picture of a television has 55 in the alphabetical order, and 20 in that of VOC.
+    # An image of a television has 55 in the alphabetical order, and 20 in that of VOC.
     assert (names.index("tvmonitor") + 1, LISTED_NAMES.index("tvmonitor") + 1) == (55, 20)
 
 

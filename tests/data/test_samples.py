@@ -28,7 +28,7 @@ def packed(rows: list[list[int]], depth: int) -> bytes:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_grey_png_of_few_bits_gives_what_it_stores(tmp_path: Path, png: Png, depth: int) -> None:
+def test_gray_png_of_few_bits_gives_what_it_stores(tmp_path: Path, png: Png, depth: int) -> None:
     rows = [[(3 * x + y) % 2**depth for x in range(11)] for y in range(5)]
     path = tmp_path / "a.png"
     path.write_bytes(png(11, 5, depth, 0, packed(rows, depth)))
@@ -39,10 +39,10 @@ def test_grey_png_of_few_bits_gives_what_it_stores(tmp_path: Path, png: Png, dep
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_indices_of_few_bits_are_indices(tmp_path: Path, depth: int) -> None:
     rows = np.array([[(3 * x + y) % 2**depth for x in range(11)] for y in range(5)], np.uint8)
-    picture = Image.fromarray(rows)
-    picture.putpalette([255 - value for value in range(2**depth) for _ in range(3)])
+    image = Image.fromarray(rows)
+    image.putpalette([255 - value for value in range(2**depth) for _ in range(3)])
     for name in ("a.png", "a.bmp", "a.gif"):
-        picture.save(tmp_path / name, **({"bits": depth} if name == "a.png" else {}))
+        image.save(tmp_path / name, **({"bits": depth} if name == "a.png" else {}))
         assert read_raw(tmp_path / name, False).tolist() == rows.tolist()
 
 
@@ -66,7 +66,7 @@ def test_pgm_of_16_bit_gives_what_it_stores(tmp_path: Path, maxval: int) -> None
 
 def test_what_shows_another_known_value_than_it_stores_is_refused(tmp_path: Path, png: Png) -> None:
     path = tmp_path / "a.png"
-    # {0, 255} of 8 bit, after a lossless optimiser.
+    # {0, 255} of 8 bit, after a lossless optimizer.
     path.write_bytes(png(4, 1, 1, 0, packed([[0, 1, 1, 0]], 1)))
     with pytest.raises(DataError, match="stores 1 and shows 255, and both have a meaning here; save the mask as a PNG"):
         decode(path, WITH_255)
@@ -101,7 +101,7 @@ def test_int8_keeps_its_sign(tmp_path: Path, tiff: Callable[..., bytes]) -> None
 
 
 def test_what_is_lossy(tmp_path: Path) -> None:
-    picture = Image.fromarray(np.zeros((16, 16, 3), np.uint8))
+    image = Image.fromarray(np.zeros((16, 16, 3), np.uint8))
     for name, options, lossy in (
         ("a.jpg", {}, True),
         ("a.webp", {"lossless": True}, False),
@@ -111,6 +111,6 @@ def test_what_is_lossy(tmp_path: Path) -> None:
         ("b.tif", {"compression": "tiff_lzw"}, False),
         ("a.png", {}, False),
     ):
-        picture.save(tmp_path / name, **options)
+        image.save(tmp_path / name, **options)
         with opened(tmp_path / name, 1000) as found:
             assert is_lossy(found) == lossy, name

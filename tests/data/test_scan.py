@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scenescope.data.dataset import Scene
+from scenescope.data.dataset import LabeledImage
 from scenescope.data.scan import scan
 from scenescope.labels import Classes
 
@@ -29,9 +29,9 @@ class Numbers:
     def files(self, index: int) -> tuple[Path, ...]:
         return ()
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> LabeledImage:
         self.read.append(index)
-        return Scene(np.full((1, 1, 3), index, np.uint8), np.full((1, 1), index, np.uint8), str(index))
+        return LabeledImage(np.full((1, 1, 3), index, np.uint8), np.full((1, 1), index, np.uint8), str(index))
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -15,7 +15,7 @@ from scenescope.errors import DataError, ImageError
 
 Tiff = Callable[..., bytes]
 NOISE = np.random.default_rng(0)
-COLOURS = NOISE.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+COLORS = NOISE.integers(0, 256, (6, 9, 3), dtype=np.uint8)
 WIDE = NOISE.integers(0, 65536, (6, 9, 3), dtype=np.uint16)
 
 
@@ -39,7 +39,7 @@ def test_three_bands_are_rgb_however_they_lie(
 ) -> None:
     extra = (0, 0) if photometric == 1 else ()
     path = tmp_path / "a.tif"
-    for array, expected in ((COLOURS, COLOURS), (WIDE, WIDE >> 8)):
+    for array, expected in ((COLORS, COLORS), (WIDE, WIDE >> 8)):
         path.write_bytes(tiff(array, photometric, order=order, by_band=by_band, deflated=deflated, extra=extra))
         np.testing.assert_array_equal(read_image(path), expected)
 
@@ -70,7 +70,7 @@ def test_float_of_both_byte_orders(tmp_path: Path, tiff: Tiff, order: str, defla
     assert read_image(tmp_path / "a.tif")[0, :, 2].tolist() == [0, 64, 128, 255]
 
 
-def test_inverted_grey_is_shown_as_it_is_meant(tmp_path: Path, tiff: Tiff) -> None:
+def test_inverted_gray_is_shown_as_it_is_meant(tmp_path: Path, tiff: Tiff) -> None:
     for values in (np.array([[0, 100, 255]], np.uint8), np.array([[0, 25700, 65535]], np.uint16)):
         (tmp_path / "a.tif").write_bytes(tiff(values, 0))
         assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [255, 155, 0]
@@ -80,7 +80,7 @@ def test_inverted_grey_is_shown_as_it_is_meant(tmp_path: Path, tiff: Tiff) -> No
     ("array", "options", "told"),
     [
         (np.zeros((4, 5), np.int64), {}, "this TIFF of 1 band of int64 (BlackIsZero) is not read; save it as uint8"),
-        (np.zeros((4, 5), np.float64), {}, "this TIFF of 1 band of float64 (BlackIsZero) is not read; save it as grey"),
+        (np.zeros((4, 5), np.float64), {}, "this TIFF of 1 band of float64 (BlackIsZero) is not read; save it as gray"),
         (np.zeros((4, 5, 3), np.float32), {"photometric": 2}, "this TIFF of 3 bands of float32 (RGB) is not read;"),
         (np.zeros((4, 5, 5), np.float32), {"extra": (0,) * 4}, "of 5 bands of float32 (BlackIsZero) is not read"),
         (np.zeros((4, 5, 8), np.uint16), {"extra": (0,) * 7}, "this TIFF of 8 bands of uint16 (BlackIsZero)"),
@@ -110,8 +110,8 @@ def test_a_further_band_that_is_no_alpha_is_not_dropped(tmp_path: Path, tiff: Ti
 
 
 def test_the_preview_of_a_raw_photograph_is_not_taken_for_it(tmp_path: Path, tiff: Tiff) -> None:
-    content = tiff(COLOURS, 2)
-    # Cameras begin with a small picture, NewSubfileType 1, and keep the large one in a directory beside.
+    content = tiff(COLORS, 2)
+    # Cameras begin with a small image, NewSubfileType 1, and keep the large one in a directory beside.
     tag = (256).to_bytes(2, "little") + (4).to_bytes(2, "little") + (1).to_bytes(4, "little")
     place = content.index(tag)
     count = int.from_bytes(content[place - 2 : place], "little")
@@ -119,16 +119,16 @@ def test_the_preview_of_a_raw_photograph_is_not_taken_for_it(tmp_path: Path, tif
     # In place of the last tag, the sample format.
     entries = content[place : place + 12 * (count - 1)]
     content = content[:place] + first + entries + content[place + 12 * count :]
-    assert "is but the preview of a picture further on in the file; save that alone" in refusal(tmp_path, content)
+    assert "is but the preview of an image further on in the file; save that alone" in refusal(tmp_path, content)
 
 
 def test_alpha_is_dropped_where_it_is_one(tmp_path: Path, tiff: Tiff) -> None:
     alpha = np.where(np.arange(54).reshape(6, 9, 1) % 3 == 0, 0, 255).astype(np.uint8)
     path = tmp_path / "a.tif"
-    path.write_bytes(tiff(np.dstack([COLOURS, alpha]), 2, extra=(2,)))
-    np.testing.assert_array_equal(read_image(path), COLOURS)
+    path.write_bytes(tiff(np.dstack([COLORS, alpha]), 2, extra=(2,)))
+    np.testing.assert_array_equal(read_image(path), COLORS)
     infrared = NOISE.integers(20, 200, (6, 9, 1), dtype=np.uint8)
-    said = refusal(tmp_path, tiff(np.dstack([COLOURS, infrared]), 2, extra=(2,)))
+    said = refusal(tmp_path, tiff(np.dstack([COLORS, infrared]), 2, extra=(2,)))
     assert "band 4 of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque" in said
 
 
@@ -154,16 +154,16 @@ def test_nothing_is_printed_about_damaged_files(tmp_path: Path, capfd: pytest.Ca
 
 
 def test_pages_are_counted_in_linear_time(tiff: Tiff) -> None:
-    grey = np.zeros((1, 1), np.uint8)
+    gray = np.zeros((1, 1), np.uint8)
     for order in "<>":
-        assert count_pages(io.BytesIO(tiff(grey, order=order))) == 1
-        assert count_pages(io.BytesIO(tiff(grey, order=order, pages=7))) == 7
-    many = io.BytesIO(tiff(grey, pages=5000))
+        assert count_pages(io.BytesIO(tiff(gray, order=order))) == 1
+        assert count_pages(io.BytesIO(tiff(gray, order=order, pages=7))) == 7
+    many = io.BytesIO(tiff(gray, pages=5000))
     many.seek(3)
     assert count_pages(many) == 1000
     assert many.tell() == 3
     # The last directory points at the first.
-    content = bytearray(tiff(grey, pages=2))
+    content = bytearray(tiff(gray, pages=2))
     content[-4:] = content[4:8]
     assert count_pages(io.BytesIO(content)) == 2
 

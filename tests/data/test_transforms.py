@@ -16,10 +16,10 @@ from torchvision.transforms.v2 import functional
 
 from scenescope.config import AugmentSettings
 from scenescope.data import transforms
-from scenescope.data.dataset import Scene
+from scenescope.data.dataset import LabeledImage
 from scenescope.data.transforms import (
     CropParameters,
-    TrainingView,
+    TrainDataset,
     apply_parameters,
     draw_parameters,
     place_window,
@@ -30,17 +30,17 @@ from scenescope.labels import IGNORE, Classes
 JITTER = AugmentSettings(crop=(12, 16), brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
 
 
-def random_scene(height: int, width: int, seed: int = 0) -> Scene:
+def random_scene(height: int, width: int, seed: int = 0) -> LabeledImage:
     generator = np.random.default_rng(seed)
     image = generator.integers(1, 256, (height, width, 3), dtype=np.uint8)
-    return Scene(image, generator.integers(0, 9, (height, width), dtype=np.uint8), "random")
+    return LabeledImage(image, generator.integers(0, 9, (height, width), dtype=np.uint8), "random")
 
 
-def blocks(height: int, width: int, cell: int = 16) -> Scene:
-    """Large squares whose grey is 20 times their label plus 20, so that the labels can be read off the image."""
+def blocks(height: int, width: int, cell: int = 16) -> LabeledImage:
+    """Large squares whose gray is 20 times their label plus 20, so that the labels can be read off the image."""
     rows, columns = np.mgrid[:height, :width] // cell
     labels = ((3 * rows + 5 * columns) % 11).astype(np.uint8)
-    return Scene(np.repeat((20 + 20 * labels)[:, :, None], 3, axis=2), labels, "blocks")
+    return LabeledImage(np.repeat((20 + 20 * labels)[:, :, None], 3, axis=2), labels, "blocks")
 
 
 class Generated:
@@ -53,7 +53,7 @@ class Generated:
     def __len__(self) -> int:
         return 6
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> LabeledImage:
         return replace(random_scene(20, 30, seed=index), name=self.name(index))
 
     def name(self, index: int) -> str:
@@ -97,7 +97,7 @@ def test_image_and_labels_stay_in_step(seed: int, size: tuple[int, int]) -> None
     image, labels = apply_parameters(scene, draw_parameters(np.random.default_rng(seed), *size, settings))
     read_off = torch.round((image[0].float() - 20) / 20)
     seen = labels != IGNORE
-    # Between two squares the greys mix, at scale 0.5 over two pixels on each side.
+    # Between two squares the grays mix, at scale 0.5 over two pixels on each side.
     inner = seen.clone()
     for shift in ((1, 0), (-1, 0), (0, 1), (0, -1), (2, 0), (-2, 0), (0, 2), (0, -2)):
         inner &= labels == labels.roll(shift, (0, 1))
@@ -106,12 +106,12 @@ def test_image_and_labels_stay_in_step(seed: int, size: tuple[int, int]) -> None
     assert (image[:, ~seen] == 0).all()
 
 
-def test_resizing_the_window_equals_cutting_the_resized_picture() -> None:
+def test_resizing_the_window_equals_cutting_the_resized_image() -> None:
     scene = blocks(96, 128)
     parameters = CropParameters(top=16, left=32, window=(48, 64), size=(96, 128))
     image, labels = apply_parameters(scene, parameters)
     whole = functional.resize(torch.from_numpy(scene.image).permute(2, 0, 1), [192, 256], antialias=True)
-    # They differ only where the whole picture lends neighbours to the border of the window.
+    # They differ only where the whole image lends neighbors to the border of the window.
     assert (image[:, 2:-2, 2:-2] == whole[:, 34:126, 66:190]).all()
     expected = np.kron(scene.labels[16:64, 32:96], np.ones((2, 2), dtype=np.uint8))
     np.testing.assert_array_equal(labels.numpy(), expected)
@@ -120,7 +120,7 @@ def test_resizing_the_window_equals_cutting_the_resized_picture() -> None:
 def test_shrinking_averages_the_image_and_never_the_labels() -> None:
     stripes = np.zeros((64, 64), dtype=np.uint8)
     stripes[:, ::3] = 8
-    scene = Scene(np.repeat((stripes * 25)[:, :, None], 3, axis=2), stripes, "stripes")
+    scene = LabeledImage(np.repeat((stripes * 25)[:, :, None], 3, axis=2), stripes, "stripes")
     image, labels = apply_parameters(scene, CropParameters(0, 0, (64, 64), (16, 16)))
     assert set(labels.unique().tolist()) <= {0, 8}
     assert (image.float() - 200 / 3).abs().max() < 20
@@ -131,7 +131,7 @@ def test_labels_are_not_shifted_against_the_image() -> None:
     for seed in range(40):
         labels = np.zeros((90, 120), dtype=np.uint8)
         labels[30:61, 40:81] = 1
-        scene = Scene(np.repeat(labels[:, :, None] * 200, 3, axis=2), labels, "square")
+        scene = LabeledImage(np.repeat(labels[:, :, None] * 200, 3, axis=2), labels, "square")
         parameters = draw_parameters(
             np.random.default_rng(seed), 90, 120, AugmentSettings((36, 48), (0.36, 0.4), flip=0)
         )
@@ -139,12 +139,12 @@ def test_labels_are_not_shifted_against_the_image() -> None:
         columns = torch.arange(48.0)
         means = [(weight.float() * columns).sum() / weight.float().sum() for weight in (image[0], small == 1)]
         shifts.append(float(means[0] - means[1]))
-    # The plain nearest neighbour would be 0.3 off.
+    # The plain nearest neighbor would be 0.3 off.
     assert abs(np.mean(shifts)) < 0.1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 8), (7, 5), (40, 9)])
-def test_labels_are_resized_by_the_pixel_under_the_centre(size: tuple[int, int]) -> None:
+def test_labels_are_resized_by_the_pixel_under_the_center(size: tuple[int, int]) -> None:
     labels = np.random.default_rng(0).integers(0, 9, (7, 5), np.uint8)
     resized = transforms._nearest(labels, *size)
     slow = [
@@ -163,7 +163,7 @@ def test_flip_mirrors_both() -> None:
     assert torch.equal(mirrored_labels.flip(1), labels)
 
 
-def test_colours_change_the_image_alone_and_leave_the_padding_black() -> None:
+def test_colors_change_the_image_alone_and_leave_the_padding_black() -> None:
     scene = random_scene(10, 10)
     plain = CropParameters(-5, -5, (20, 20), (20, 20))
     image, labels = apply_parameters(scene, plain)
@@ -174,11 +174,11 @@ def test_colours_change_the_image_alone_and_leave_the_padding_black() -> None:
         assert (changed[:, labels == IGNORE] == 0).all()
     bright, _ = apply_parameters(scene, replace(plain, brightness=2.0))
     assert torch.equal(bright, (image.int() * 2).clamp(max=255).to(torch.uint8))
-    # Contrast turns about the mean of the picture, which black padding would pull down.
+    # Contrast turns about the mean of the image, which black padding would pull down.
     flat, _ = apply_parameters(scene, replace(plain, contrast=0.0))
     seen = image[:, labels != IGNORE].float()
-    grey = (seen * torch.tensor([[0.2989], [0.587], [0.114]])).sum(0)
-    assert abs(float(flat[0, 5, 5]) - float(grey.mean())) < 1.5
+    gray = (seen * torch.tensor([[0.2989], [0.587], [0.114]])).sum(0)
+    assert abs(float(flat[0, 5, 5]) - float(gray.mean())) < 1.5
 
 
 def test_parameters_cover_their_ranges_evenly() -> None:
@@ -204,14 +204,14 @@ def test_parameters_cover_their_ranges_evenly() -> None:
     assert set(tops) == {0, 1, 2}
 
 
-def test_neutral_settings_draw_neutral_colours() -> None:
+def test_neutral_settings_draw_neutral_colors() -> None:
     drawn = draw_parameters(np.random.default_rng(0), 20, 30, AugmentSettings(crop=(8, 8), flip=0))
     assert (drawn.flip, drawn.brightness, drawn.contrast, drawn.saturation, drawn.hue) == (False, 1, 1, 1, 0)
 
 
 @pytest.mark.parametrize("jitter", [JITTER, replace(JITTER, rare_class_share=0.7, max_class_share=0.12)])
 def test_a_sample_depends_on_seed_step_place_and_scene_alone(jitter: AugmentSettings) -> None:
-    view = TrainingView(Generated(), jitter, seed=5)
+    view = TrainDataset(Generated(), jitter, seed=5)
     first = view[(3, 2, 7)]
     state = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
     view[(4, 1, 7)]
@@ -223,19 +223,19 @@ def test_a_sample_depends_on_seed_step_place_and_scene_alone(jitter: AugmentSett
     assert torch.equal(torch.get_rng_state(), state[0])
     np.testing.assert_array_equal(np.random.get_state()[1], state[1])
     assert random.getstate() == state[2]
-    for other in (TrainingView(Generated(), jitter, seed=6)[(3, 2, 7)], view[(4, 2, 7)], view[(3, 1, 7)]):
+    for other in (TrainDataset(Generated(), jitter, seed=6)[(3, 2, 7)], view[(4, 2, 7)], view[(3, 1, 7)]):
         assert not torch.equal(other[0], first[0])
 
 
-def lawn(height: int, width: int) -> Scene:
+def lawn(height: int, width: int) -> LabeledImage:
     """Class 0 everywhere but for 1 % of class 1 in a corner and one pixel of class 2."""
     labels = np.zeros((height, width), dtype=np.uint8)
     labels[: height // 10, : width // 10] = 1
     labels[height * 3 // 4, width * 2 // 3] = 2
-    return Scene(np.zeros((height, width, 3), dtype=np.uint8), labels, "lawn")
+    return LabeledImage(np.zeros((height, width, 3), dtype=np.uint8), labels, "lawn")
 
 
-def placed(scene: Scene, seed: int, **changes: Any) -> tuple[CropParameters, CropParameters]:
+def placed(scene: LabeledImage, seed: int, **changes: Any) -> tuple[CropParameters, CropParameters]:
     """The parameters before and after placing."""
     settings, generator = replace(JITTER, **changes), np.random.default_rng(seed)
     drawn = draw_parameters(generator, *scene.labels.shape, settings)
@@ -259,7 +259,7 @@ def test_crops_for_rare_classes_are_moved_and_nothing_else_is_changed() -> None:
 def test_the_class_is_drawn_inversely_to_its_pixels_and_the_pixel_evenly(max_class_share: float) -> None:
     """Of a window of one pixel the class is the one that was drawn, also when it is placed anew."""
     labels = np.repeat(np.array([0, 1, 4, IGNORE], dtype=np.uint8), [60, 30, 10, 20]).reshape(10, 12)
-    scene = Scene(np.zeros((10, 12, 3), dtype=np.uint8), labels, "lines")
+    scene = LabeledImage(np.zeros((10, 12, 3), dtype=np.uint8), labels, "lines")
     changes = {"crop": (1, 1), "scale": (1, 1), "rare_class_share": 1, "max_class_share": max_class_share}
     drawn = [placed(scene, seed, **changes)[1] for seed in range(1800)]
     counts = np.bincount([labels[each.top, each.left] for each in drawn])
@@ -289,12 +289,12 @@ def test_every_crop_shows_the_one_pixel_of_a_rare_class(pixel: tuple[int, int], 
 
 def test_a_training_view_places_its_windows() -> None:
     class Lawns(Generated):
-        def __getitem__(self, index: int) -> Scene:
+        def __getitem__(self, index: int) -> LabeledImage:
             return lawn(40, 60)
 
-    view = TrainingView(Lawns(), AugmentSettings(crop=(8, 10), scale=(1, 1), rare_class_share=1), seed=0)
+    view = TrainDataset(Lawns(), AugmentSettings(crop=(8, 10), scale=(1, 1), rare_class_share=1), seed=0)
     assert all((view[(step, 0, 0)][1] > 0).any() for step in range(20))
-    view = TrainingView(Lawns(), replace(view.settings, rare_class_share=0), seed=0)
+    view = TrainDataset(Lawns(), replace(view.settings, rare_class_share=0), seed=0)
     assert not all((view[(step, 0, 0)][1] > 0).any() for step in range(20))
 
 
@@ -310,7 +310,7 @@ def test_a_crop_that_one_class_fills_is_placed_anew() -> None:
     """Half of the scene mixes two classes; of eleven places one is nearly always there."""
     labels = np.zeros((200, 16), dtype=np.uint8)
     labels[100:, ::2] = 1
-    scene = Scene(np.zeros((200, 16, 3), dtype=np.uint8), labels, "half")
+    scene = LabeledImage(np.zeros((200, 16, 3), dtype=np.uint8), labels, "half")
 
     def largest(parameters: CropParameters) -> float:
         counts = np.bincount(labels[parameters.top : parameters.top + 12].ravel())
@@ -342,7 +342,7 @@ def test_a_crop_is_placed_anew_ten_times_and_then_taken() -> None:
 
 
 def test_spawned_workers_give_the_same_samples() -> None:
-    view = TrainingView(Generated(), JITTER, seed=0)
+    view = TrainDataset(Generated(), JITTER, seed=0)
     keys = [(step, place, 3 - place) for step in (0, 1) for place in range(4)]
     context = multiprocessing.get_context("spawn")
     loader = DataLoader(view, batch_size=None, sampler=keys, num_workers=1, multiprocessing_context=context)

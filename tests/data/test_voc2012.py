@@ -14,11 +14,11 @@ from scenescope.errors import DataError, SplitError
 from scenescope.labels import IGNORE
 
 
-def test_names_and_colours() -> None:
+def test_names_and_colors() -> None:
     assert len(CLASSES) == 21
     known = {"background": (0, 0, 0), "person": (192, 128, 128), "tvmonitor": (0, 64, 128), "sofa": (0, 192, 0)}
-    for name, colour in known.items():
-        assert CLASSES.palette[CLASSES.names.index(name)] == colour
+    for name, color in known.items():
+        assert CLASSES.palette[CLASSES.names.index(name)] == color
 
 
 @pytest.mark.parametrize("below", ["", "VOCdevkit", "VOCdevkit/VOC2012"])

@@ -15,18 +15,18 @@ ROWS = [
 VALIDATION = [{"step": 30, "val/miou": 0.5, "val/pixel_accuracy": 0.8, "val/iou": {"road": 0.5, "tree": None}}]
 
 
-def test_rows_are_normalised_and_absent_rows_not_a_number() -> None:
+def test_rows_are_normalized_and_absent_rows_not_a_number() -> None:
     shares = charts.row_shares(np.array([[3, 1], [0, 0]]))
     assert shares[0].tolist() == [0.75, 0.25]
     assert np.isnan(shares[1]).all()
 
 
-def test_confusion_of_an_absent_class_is_grey(tmp_path: Path) -> None:
-    grey = np.array([217, 217, 217])
+def test_confusion_of_an_absent_class_is_gray(tmp_path: Path) -> None:
+    gray = np.array([217, 217, 217])
     for matrix, absent in (([[8, 2], [0, 0]], True), ([[8, 2], [1, 9]], False)):
         charts.draw_confusion(np.array(matrix), ["road", "tree"], tmp_path / "confusion.png")
-        picture = np.asarray(Image.open(tmp_path / "confusion.png").convert("RGB"))
-        assert ((abs(picture.astype(int) - grey) <= 1).all(axis=2).mean() > 0.05) == absent
+        image = np.asarray(Image.open(tmp_path / "confusion.png").convert("RGB"))
+        assert ((abs(image.astype(int) - gray) <= 1).all(axis=2).mean() > 0.05) == absent
 
 
 @pytest.mark.filterwarnings("error")

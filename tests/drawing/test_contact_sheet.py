@@ -3,9 +3,9 @@ import numpy as np
 from scenescope.drawing.contact_sheet import contact_sheet
 
 
-def test_pictures_stand_in_rows_of_four_with_names_below():
-    pictures = [(f"name{number}", np.full((20 + number, 30, 3), number, np.uint8)) for number in range(6)]
-    sheet = contact_sheet(pictures, side=30)
+def test_images_stand_in_rows_of_four_with_names_below():
+    images = [(f"name{number}", np.full((20 + number, 30, 3), number, np.uint8)) for number in range(6)]
+    sheet = contact_sheet(images, side=30)
     places = {}
     for number in range(6):
         ys, xs = np.nonzero((sheet == number).all(axis=2))
@@ -21,8 +21,8 @@ def test_pictures_stand_in_rows_of_four_with_names_below():
 
 
 def test_a_long_name_keeps_its_end_and_its_place():
-    picture = np.zeros((4, 40, 3), np.uint8)
-    short, long = (contact_sheet([(name, picture), ("", picture)], side=40) for name in ("a", "a" * 100 + "z"))
+    image = np.zeros((4, 40, 3), np.uint8)
+    short, long = (contact_sheet([(name, image), ("", image)], side=40) for name in ("a", "a" * 100 + "z"))
     assert short.shape == long.shape
     between = slice(8 + 40, 8 + 40 + 8)
     assert (long[:, between] == 255).all()

@@ -3,12 +3,12 @@ import numpy as np
 from scenescope.drawing.heatmap import heat, mark_points, over
 
 DARK, BRIGHT = [0, 0, 4], [252, 255, 164]
-"""First and last colour of inferno."""
+"""First and last color of inferno."""
 
 
 def test_minimum_is_dark_and_maximum_bright() -> None:
-    picture = heat(np.array([[3.0, -1.0], [3.0, -1.0]]), (2, 2))
-    assert picture.tolist() == [[BRIGHT, DARK], [BRIGHT, DARK]]
+    image = heat(np.array([[3.0, -1.0], [3.0, -1.0]]), (2, 2))
+    assert image.tolist() == [[BRIGHT, DARK], [BRIGHT, DARK]]
 
 
 def test_heat_ignores_scale_and_offset() -> None:
@@ -18,8 +18,8 @@ def test_heat_ignores_scale_and_offset() -> None:
 
 
 def test_brightness_rises_with_the_value() -> None:
-    picture = heat(np.linspace(0, 1, 9)[None], (9, 1)).astype(int)
-    luma = picture @ np.array([0.299, 0.587, 0.114])
+    image = heat(np.linspace(0, 1, 9)[None], (9, 1)).astype(int)
+    luma = image @ np.array([0.299, 0.587, 0.114])
     assert (np.diff(luma[0]) > 0).all()
 
 
@@ -43,16 +43,16 @@ def test_over_by_hand() -> None:
 def test_peak_lies_over_its_own_place() -> None:
     values = np.zeros((4, 6))
     values[1, 4] = 1.0
-    picture = over(np.zeros((40, 60, 3), np.uint8), values, opacity=1.0).sum(axis=2)
-    y, x = np.unravel_index(picture.argmax(), picture.shape)
+    image = over(np.zeros((40, 60, 3), np.uint8), values, opacity=1.0).sum(axis=2)
+    y, x = np.unravel_index(image.argmax(), image.shape)
     assert 10 <= y < 20
     assert 40 <= x < 50
 
 
 def test_marks_surround_their_points_only() -> None:
-    picture = np.full((80, 120, 3), 128, np.uint8)
-    marked = mark_points(picture, [(30, 20), (119, 79)])
-    assert (picture == 128).all(), "the picture given is not touched"
+    image = np.full((80, 120, 3), 128, np.uint8)
+    marked = mark_points(image, [(30, 20), (119, 79)])
+    assert (image == 128).all(), "the image given is not touched"
     y, x = np.nonzero((marked != 128).any(axis=2))
     near_first = (abs(x - 30) <= 6) & (abs(y - 20) <= 6)
     near_second = (abs(x - 119) <= 6) & (abs(y - 79) <= 6)
@@ -62,7 +62,7 @@ def test_marks_surround_their_points_only() -> None:
     assert marked[20, 30].tolist() == [255, 255, 255]
 
 
-def test_a_map_that_goes_past_the_picture_is_cut_and_not_squeezed():
+def test_a_map_that_goes_past_the_image_is_cut_and_not_squeezed():
     values = np.array([[0.0, 1.0, 2.0]])
     whole = heat(values, (24, 8))
     np.testing.assert_array_equal(heat(values, (18, 8), (0, 0, 24, 8)), whole[:, :18])

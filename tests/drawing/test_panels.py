@@ -4,13 +4,13 @@ from PIL import Image
 
 from scenescope.drawing.panels import Legend, Panel, draw_panels, save_panels
 
-PICTURE = np.full((40, 60, 3), 128, np.uint8)
+IMAGE = np.full((40, 60, 3), 128, np.uint8)
 MAP = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
 def test_every_panel_has_its_title_its_scale_and_its_marks():
     rows = [
-        [Panel("image", PICTURE, points=[(3, 4), (50, 30)]), Panel("map", PICTURE, MAP, [(3, 4)], first=7)],
+        [Panel("image", IMAGE, points=[(3, 4), (50, 30)]), Panel("map", IMAGE, MAP, [(3, 4)], first=7)],
         [Panel("bars", bars=np.array([0.1, 0.9], np.float32))],
     ]
     figure = draw_panels(rows, Legend(["road", "sky"], [(1, 2, 3), (4, 5, 6)]))
@@ -23,7 +23,7 @@ def test_every_panel_has_its_title_its_scale_and_its_marks():
     assert [text.get_text() for text in image.texts] == ["1", "2"]
     assert [text.get_text() for text in painted.texts] == ["7"]
     assert painted.images[1].get_clim() == (0, 11)
-    # The map lies over the whole picture, whatever its own size.
+    # The map lies over the whole image, whatever its own size.
     assert painted.images[0].get_extent() == painted.images[1].get_extent()
     assert [text.get_text() for text in figure.legends[0].texts] == ["road", "sky"]
 
@@ -31,7 +31,7 @@ def test_every_panel_has_its_title_its_scale_and_its_marks():
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_formats(kind, tmp_path):
     path = tmp_path / f"figure.{kind}"
-    save_panels([[Panel("costs $5 or $6", PICTURE, MAP)]], path)  # no formula
+    save_panels([[Panel("costs $5 or $6", IMAGE, MAP)]], path)  # no formula
     start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[kind]
     assert path.read_bytes().startswith(start)
     if kind == "png":

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from scenescope.cells import Cells
-from scenescope.data.dataset import Scene
+from scenescope.data.dataset import LabeledImage
 from scenescope.labels import Classes
 from scenescope.outputs import SegmentationOutput
 
 
 class Strongest(nn.Module):
-    """Says of each pixel which colour channel is strongest."""
+    """Says of each pixel which color channel is strongest."""
 
     num_classes = 3
     align_corners = False
@@ -52,7 +52,7 @@ class Scenes:
             image = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
             chance = generator.random(size)
             labels = np.where(chance < 0.25, generator.integers(0, 3, size), image.argmax(-1))
-            self.scenes.append(Scene(image, np.where(chance > 0.9, 255, labels).astype(np.uint8), str(number)))
+            self.scenes.append(LabeledImage(image, np.where(chance > 0.9, 255, labels).astype(np.uint8), str(number)))
 
     def __len__(self):
         return len(self.scenes)
@@ -85,7 +85,7 @@ def strongest():
 
 @pytest.fixture
 def scenes():
-    """Return a data set of seven scenes, of which neighbours share a size."""
+    """Return a data set of seven scenes, of which neighbors share a size."""
     return Scenes([(4, 6), (4, 6), (4, 6), (5, 3), (4, 6), (5, 3), (5, 3)])
 
 

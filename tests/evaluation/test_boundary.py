@@ -14,7 +14,7 @@ from scenescope.evaluation.scores import Scores
 
 
 def counted(labels, predictions, num_classes, **reaches):
-    """Return the counts of one picture by name, for each class."""
+    """Return the counts of one image by name, for each class."""
     boundary = BoundaryCounts(num_classes, **reaches)
     boundary.update(torch.as_tensor(labels)[None], torch.as_tensor(predictions)[None])
     return dict(zip(COUNTED, boundary.counts.tolist(), strict=True))
@@ -27,12 +27,12 @@ def blobs(seed, size, num_classes):
 
 
 def slow_counts(labels, predictions, num_classes, width, tolerance):
-    """Count one picture without ignored pixels, class by class, with scipy's erosion and distance transform."""
+    """Count one image without ignored pixels, class by class, with scipy's erosion and distance transform."""
     counts = []
     for label in range(num_classes):
         regions, contours = [], []
         for mask in (labels == label, predictions == label):
-            # Eroded with nothing outside the picture, as in the released code of Boundary IoU.
+            # Eroded with nothing outside the image, as in the released code of Boundary IoU.
             square = np.ones((3, 3), bool)
             regions.append(mask & ~ndimage.binary_erosion(mask, square, iterations=width, border_value=0))
             contours.append(mask & ~ndimage.binary_erosion(mask, square, border_value=1))
@@ -71,14 +71,14 @@ def test_a_square_by_hand():
     assert [found[name][1] for name in COUNTED[:3]] == [8, 8, 4]
     # All 8 contour pixels of either have one of the other at most one pixel away.
     assert [found[name][1] for name in COUNTED[3:]] == [8, 8, 8, 8]
-    # The background's region is the picture's edge, 32 pixels, and the ring of 16 around the square.
+    # The background's region is the image's edge, 32 pixels, and the ring of 16 around the square.
     assert [found[name][0] for name in COUNTED[:2]] == [48, 48]
     assert [found[name][0] for name in (COUNTED[3], COUNTED[5])] == [16, 16]  # the edge is no contour
 
 
 def test_any_batch_gives_the_same_counts():
-    pictures = [(blobs(seed, (20, 25), 4), blobs(seed + 50, (20, 25), 4)) for seed in range(5)]
-    labels, predictions = (torch.from_numpy(np.stack(maps)) for maps in zip(*pictures, strict=True))
+    images = [(blobs(seed, (20, 25), 4), blobs(seed + 50, (20, 25), 4)) for seed in range(5)]
+    labels, predictions = (torch.from_numpy(np.stack(maps)) for maps in zip(*images, strict=True))
     labels[labels == 3] = 255
     whole, parts = BoundaryCounts(4), BoundaryCounts(4)
     whole.update(labels, predictions)
@@ -117,7 +117,7 @@ def test_a_band_of_ignored_pixels_has_a_contour_along_its_middle():
     predictions[:, 15:] = 1
     found = counted(labels, predictions, 2, width=4, tolerance=2)
     assert found["true_contour"] == found["true_contour_met"] == [12, 12]
-    # Only scored pixels of the region: columns 11 and 12, and the picture's edge.
+    # Only scored pixels of the region: columns 11 and 12, and the image's edge.
     assert found["true_region"][0] == 12 * 13 - 4 * (13 - 4 - 2)
     # Wider than the tolerance reaches from both sides, the band is no boundary.
     wide = labels.copy()
@@ -133,7 +133,7 @@ def test_a_shifted_mask_loses_more_boundary_than_mean_iou(real_data):
     nearest = ndimage.distance_transform_edt(scene.labels == 255, return_distances=False, return_indices=True)
     perfect = torch.from_numpy(scene.labels[tuple(nearest)])[None]
     names = [str(number) for number in range(num_classes)]
-    tolerance = 2  # pixels; up to there F loses nothing but what leaves the picture
+    tolerance = 2  # pixels; up to there F loses nothing but what leaves the image
     before = [1.0, 1.0]
     for shift in (0, 1, 2, 4, 9):
         predictions = perfect.roll(shift, -1)
@@ -172,5 +172,5 @@ def test_what_cannot_be_counted_is_refused(labels, predictions, error, message):
 @pytest.mark.parametrize("reach", [{"width": 0}, {"width": 1.5}, {"tolerance": -1}, {"tolerance": float("nan")}])
 def test_a_reach_is_a_share_or_whole_pixels(reach):
     (name,) = reach
-    with pytest.raises(DataError, match=f"Boundary {name} .* a share of the picture's diagonal, such as 0.02, or"):
+    with pytest.raises(DataError, match=f"Boundary {name} .* a share of the image's diagonal, such as 0.02, or"):
         BoundaryCounts(3, **reach)

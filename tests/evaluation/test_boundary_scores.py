@@ -13,7 +13,7 @@ NAMES = ["road", "sky", "car", "never"]
 @pytest.fixture
 def boundary():
     counts = BoundaryCounts(4, width=3, tolerance=0.01)
-    # road: both; sky: a region without contour, as that of a picture of sky alone; car: in the prediction only.
+    # road: both; sky: a region without contour, as that of an image of sky alone; car: in the prediction only.
     counts.counts = torch.tensor(
         [
             [6, 5, 0, 0],

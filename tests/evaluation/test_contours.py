@@ -24,7 +24,7 @@ def batch(known):
 
 
 def upper(found):
-    """Return the first picture of a batch of two, of which the second is the first upside down."""
+    """Return the first image of a batch of two, of which the second is the first upside down."""
     first, second = found
     assert (second == first[::-1]).all()
     return first

@@ -23,7 +23,7 @@ def test_counts_equal_a_loop_for_any_batch_size(strongest, scenes, batch_size):
     assert evaluate(strongest, scenes, batch_size=batch_size).counts().tolist() == scenes.slow_matrix()
 
 
-def test_only_neighbours_of_one_size_share_a_batch(strongest, scenes):
+def test_only_neighbors_of_one_size_share_a_batch(strongest, scenes):
     evaluate(strongest, scenes, batch_size=2)
     assert strongest.batches == [(2, 3, 4, 6), (1, 3, 4, 6), (1, 3, 5, 3), (1, 3, 4, 6), (2, 3, 5, 3)]
 
@@ -52,7 +52,7 @@ def test_boundaries_are_counted_in_the_same_pass(strongest, scenes, batch_size, 
 
 def test_more_memory_than_there_is_becomes_one_line(strongest, scenes, monkeypatch):
     monkeypatch.setattr(Segmenter, "labels", lambda *arguments: torch.empty(2**50))
-    told = r"^A picture of 6 x 4 pixels needs more memory than there is; scale it down, or .* --window 768\.$"
+    told = r"^An image of 6 x 4 pixels needs more memory than there is; scale it down, or .* --window 768\.$"
     with pytest.raises(ImageError, match=told):
         evaluate(strongest, scenes)
 
@@ -92,13 +92,13 @@ def test_progress_counts_images_of_this_process(strongest, scenes):
     assert told == [(0, 3), (1, 3), (3, 3)]  # images 1, 3, 5 of sizes 4x6, 5x3, 5x3
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_training_is_not_disturbed(strongest, scenes, workers):
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_training_is_not_disturbed(strongest, scenes, num_workers):
     strongest.train()
     strongest.norm[0].eval()  # a frozen norm
     before = [module.training for module in strongest.modules()]
     random_state, numpy_state, torch_state = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    confusion = evaluate(strongest, scenes, workers=workers, batch_size=2)
+    confusion = evaluate(strongest, scenes, num_workers=num_workers, batch_size=2)
     assert confusion.counts().tolist() == scenes.slow_matrix()
     assert [module.training for module in strongest.modules()] == before
     assert random.getstate() == random_state
@@ -106,14 +106,14 @@ def test_a_training_is_not_disturbed(strongest, scenes, workers):
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unfit_mask_is_told_in_one_line(strongest, scenes, workers):
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_unfit_mask_is_told_in_one_line(strongest, scenes, num_workers):
     class Unfit(type(scenes)):
         def __getitem__(self, index):
             raise LabelError(f"masks/{index}.png holds 7")
 
     with pytest.raises(LabelError, match=r"^masks/0.png holds 7$"):
-        evaluate(strongest, Unfit([(2, 2)]), workers=workers)
+        evaluate(strongest, Unfit([(2, 2)]), num_workers=num_workers)
 
 
 def test_a_model_of_other_classes_is_refused(strongest, scenes):

@@ -21,7 +21,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def image():
-    """Return a picture whose features are 5 x 7."""
+    """Return an image whose features are 5 x 7."""
     return np.random.default_rng(0).integers(0, 256, (70, 100, 3), np.uint8)
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from scenescope.errors import ModelError
-from scenescope.explore.attention_figure import Question, answer, describe
-from scenescope.explore.view import attend
+from scenescope.explore.attention_figure import FigureRequest, build_figure, describe
+from scenescope.explore.trace import attend
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 
@@ -25,7 +25,9 @@ def test_danet_as_in_its_paper(network, image):
     view = attend(network, image)
     names = [CLASSES.names[view.labels[y, x]] for x, y in POINTS]
     truth = np.zeros((70, 100), np.uint8)
-    found = answer(view, CLASSES, Question(POINTS, channels=[4, 11], received=True, truth=truth, others={"fcn": truth}))
+    found = build_figure(
+        view, CLASSES, FigureRequest(POINTS, channels=[4, 11], received=True, truth=truth, others={"fcn": truth})
+    )
     assert titles(found) == [
         ["image", f"attention of 1: {names[0]}", f"attention of 2: {names[1]}"],
         ["who attends to 1", "who attends to 2"],
@@ -39,20 +41,20 @@ def test_danet_as_in_its_paper(network, image):
 
 
 def test_sanet_has_a_row_for_each_head_and_point(image):
-    found = answer(made("sanet", image), CLASSES, Question(POINTS, heads=[1, 4]))
+    found = build_figure(made("sanet", image), CLASSES, FigureRequest(POINTS, heads=[1, 4]))
     assert titles(found)[0] == ["image", "prediction"]
     starts = [row[0] for row in titles(found)[1:]]
     assert starts == [f"head {stage}, attention: distance from {point}" for stage in (1, 4) for point in (1, 2)]
     with pytest.raises(ModelError, match="no head 9; this network has the heads 1 to 4"):
-        answer(made("sanet", image), CLASSES, Question(POINTS, heads=[9]))
+        build_figure(made("sanet", image), CLASSES, FigureRequest(POINTS, heads=[9]))
 
 
 def test_other_networks_show_what_they_have(image):
-    assert "centres of 1" in str(titles(answer(made("dranet", image), CLASSES, Question(POINTS))))
-    assert "weights of the channels" in str(titles(answer(made("fcn_se", image), CLASSES, Question(POINTS))))
+    assert "centers of 1" in str(titles(build_figure(made("dranet", image), CLASSES, FigureRequest(POINTS))))
+    assert "weights of the channels" in str(titles(build_figure(made("fcn_se", image), CLASSES, FigureRequest(POINTS))))
     with pytest.raises(
         ModelError, match="This fcn has no attention to look into; danet, sanet, dranet and fcn_se have"
     ):
-        answer(made("fcn", image), CLASSES, Question(POINTS))
+        build_figure(made("fcn", image), CLASSES, FigureRequest(POINTS))
     with pytest.raises(ModelError, match="sanet has no channel attention"):
-        answer(made("sanet", image), CLASSES, Question(POINTS, channels=[1]))
+        build_figure(made("sanet", image), CLASSES, FigureRequest(POINTS, channels=[1]))

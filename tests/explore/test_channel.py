@@ -4,7 +4,7 @@ import torch
 
 from scenescope.attention.channel import ChannelAttention
 from scenescope.errors import ModelError
-from scenescope.explore.channel import ChannelView, contrast
+from scenescope.explore.channel import ChannelTrace, contrast
 
 
 @pytest.mark.parametrize("form", ["official", "paper"])
@@ -13,7 +13,7 @@ def test_rows_and_maps_are_those_of_the_equation(form):
     module = ChannelAttention(form)
     torch.nn.init.constant_(module.beta, 0.7)
     features = torch.randn(1, 6, 3, 4)
-    view = ChannelView(module, features, np.zeros((3, 4), np.uint8))
+    view = ChannelTrace(module, features, np.zeros((3, 4), np.uint8))
     flat = features[0].double().flatten(1).numpy()
     for channel in range(6):
         energies = np.array([(flat[channel] * flat[other]).sum() for other in range(6)])
@@ -29,7 +29,7 @@ def test_a_planted_channel_answers_to_its_class():
     labels = np.array([[0, 0, 1], [0, 2, 1]], np.uint8)
     features = 0.1 * torch.randn(1, 8, 2, 3)
     features[0, 5][torch.from_numpy(labels == 1)] = 4.0
-    view = ChannelView(ChannelAttention(), features, labels)  # beta is 0: the maps are the features
+    view = ChannelTrace(ChannelAttention(), features, labels)  # beta is 0: the maps are the features
     assert view.responsive(1, 1) == [5]
     assert view.count == 8
 
@@ -41,7 +41,7 @@ def test_contrast_by_hand():
 
 
 def test_what_does_not_exist_is_named():
-    view = ChannelView(ChannelAttention(), torch.randn(1, 4, 2, 2), np.array([[0, 0], [0, 2]], np.uint8))
+    view = ChannelTrace(ChannelAttention(), torch.randn(1, 4, 2, 2), np.array([[0, 0], [0, 2]], np.uint8))
     for channel in (4, -1):
         with pytest.raises(ModelError, match=rf"no channel {channel}; .* channels 0 to 3"):
             view.rows([channel])

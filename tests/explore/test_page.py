@@ -53,7 +53,7 @@ def test_the_page_and_a_click(ask, image):
     assert f'<script nonce="{nonce}">'.encode() in content
     assert "default-src 'none'" in policy
     _, start = question(ask, "/start")
-    status, clicked = question(ask, "/ask", picture=start["picture"]["id"], model="danet", x=3, y=4, map="attends to")
+    status, clicked = question(ask, "/query", image=start["image"]["id"], model="danet", x=3, y=4, map="attends to")
     assert status == 200
     assert clicked["map"]["rows"] == 5
 
@@ -83,12 +83,12 @@ def test_a_proxy_may_leave_its_folder_in_the_path(ask):
         assert ask("GET", path)[0].status == 404, path
 
 
-def test_a_name_of_a_picture_is_never_opened(ask, tmp_path):
+def test_a_name_of_an_image_is_never_opened(ask, tmp_path):
     (tmp_path / "secret.png").write_bytes(b"")
     Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(tmp_path / "secret.png")
-    answer, content = ask("POST", "/open", b"no picture", X_Name=str(tmp_path / "secret.png"))
+    answer, content = ask("POST", "/open", b"no image", X_Name=str(tmp_path / "secret.png"))
     assert answer.status == 422
-    assert "not a picture" in json.loads(content)["error"]
+    assert "not an image" in json.loads(content)["error"]
 
 
 def test_other_sites_may_not_ask(ask, server):
@@ -102,8 +102,8 @@ def test_uploads_are_bounded_before_they_are_read(ask, server, monkeypatch):
     monkeypatch.setattr(pages, "MAX_UPLOAD", 2**20)
     answer, content = ask("POST", "/open", bytes(2**20 + 1))
     assert answer.status == 413
-    assert json.loads(content)["error"] == "A picture may have 1 MB; scale it down."
-    assert ask("POST", "/ask", bytes(pages.MAX_QUESTION + 1))[0].status == 413
+    assert json.loads(content)["error"] == "An image may have 1 MB; scale it down."
+    assert ask("POST", "/query", bytes(pages.MAX_QUESTION + 1))[0].status == 413
     with socket.create_connection(server.server_address) as client:
         client.sendall(f"POST /open HTTP/1.1\r\nHost: 127.0.0.1:{server.server_address[1]}\r\n\r\n".encode())
         assert b"413" in client.recv(100)  # without a length
@@ -111,33 +111,33 @@ def test_uploads_are_bounded_before_they_are_read(ask, server, monkeypatch):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"1", b'{"picture": 1}', b'{"picture": {}, "model": "danet"}', b'{"picture": null}', b"\xff"],
+    [b"", b"{", b"[]", b"1", b'{"image": 1}', b'{"image": {}, "model": "danet"}', b'{"image": null}', b"\xff"],
 )
 def test_what_is_no_question_is_refused(ask, body):
-    for path in ("/look", "/ask", "/channel"):
+    for path in ("/predict", "/query", "/channel"):
         assert ask("POST", path, body)[0].status == 400
 
 
 def test_a_mistake_is_said_in_one_line(ask):
     _, start = question(ask, "/start")
-    picture = start["picture"]["id"]
-    status, answer = question(ask, "/ask", picture=picture, model="danet", x=100, y=4)
+    image = start["image"]["id"]
+    status, answer = question(ask, "/query", image=image, model="danet", x=100, y=4)
     assert status == 422
     assert "x may be 0 to 99" in answer["error"]
-    status, answer = question(ask, "/channel", picture=picture, model="danet", channel=10**6)
+    status, answer = question(ask, "/channel", image=image, model="danet", channel=10**6)
     assert (status, "channels 0 to" in answer["error"]) == (422, True)
-    assert question(ask, "/look", picture="other", model="danet")[0] == 422
+    assert question(ask, "/predict", image="other", model="danet")[0] == 422
 
 
 def test_two_at_once_get_their_own_answers(ask):
     _, start = question(ask, "/start")
-    asked = {"picture": start["picture"]["id"], "model": "danet", "map": "attends to"}
+    asked = {"image": start["image"]["id"], "model": "danet", "map": "attends to"}
     points = [(x, y) for x in range(0, 100, 20) for y in range(0, 70, 20)]
-    expected = {point: question(ask, "/ask", x=point[0], y=point[1], **asked)[1] for point in points}
+    expected = {point: question(ask, "/query", x=point[0], y=point[1], **asked)[1] for point in points}
     found = {}
 
     def click(point):
-        found[point] = question(ask, "/ask", x=point[0], y=point[1], **asked)[1]
+        found[point] = question(ask, "/query", x=point[0], y=point[1], **asked)[1]
 
     threads = [threading.Thread(target=click, args=(point,)) for point in points]
     for thread in threads:
@@ -157,7 +157,7 @@ def test_it_listens_on_this_machine_only_and_asks_no_other(server, ask, monkeypa
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
     _, start = question(ask, "/start")
-    assert question(ask, "/look", picture=start["picture"]["id"], model="danet")[0] == 200
+    assert question(ask, "/predict", image=start["image"]["id"], model="danet")[0] == 200
 
 
 def test_a_port_that_is_taken(server):
@@ -243,28 +243,28 @@ def test_what_is_no_name_of_a_host(server, name):
         ("Content-Length: 2\r\nTransfer-Encoding: chunked", "2\r\n{}\r\n0\r\n\r\n"),
         (f"Content-Length: {'9' * 5000}", ""),
         ("Content-Length: 16000", "[" * 16000),
-        ("Content-Length: 15998", '{"picture":' * 1454 + "1234"),
+        ("Content-Length: 15998", '{"image":' * 1454 + "1234"),
     ],
 )
 def test_odd_questions_get_one_line_and_leave_no_stack_trace(server, capfd, headers, body):
     port = server.server_address[1]
     with socket.create_connection(server.server_address) as client:
-        client.sendall(f"POST /look HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n\r\n{body}".encode())
+        client.sendall(f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}\r\n\r\n{body}".encode())
         answer = client.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
     assert capfd.readouterr().err == ""
 
 
-def test_pictures_are_received_a_few_at_a_time(server, ask, monkeypatch):
+def test_images_are_received_a_few_at_a_time(server, ask, monkeypatch):
     class Taken:
         def acquire(self, timeout):
             return False
 
     monkeypatch.setattr(server, "uploads", Taken())
-    answer, content = ask("POST", "/open", b"picture")
+    answer, content = ask("POST", "/open", b"image")
     assert answer.status == 503
-    assert "other pictures are being opened" in json.loads(content)["error"]
+    assert "other images are being opened" in json.loads(content)["error"]
     assert ask("POST", "/start", b"")[0].status == 200
 
 

@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from scenescope.errors import ImageError
 from scenescope.explore.session import Session
-from scenescope.explore.view import attend
+from scenescope.explore.trace import attend
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
@@ -54,11 +54,11 @@ class Page:
         self.idle()
 
     def click(self, x, y):
-        """Click on a pixel of the picture."""
+        """Click on a pixel of the image."""
         before = self.driver.execute_script("return state.request")
         self.driver.execute_script(
             """const box = at("scene").getBoundingClientRect();
-            const [x, y] = [(arguments[0] + .5) / state.picture.width, (arguments[1] + .5) / state.picture.height];
+            const [x, y] = [(arguments[0] + .5) / state.image.width, (arguments[1] + .5) / state.image.height];
             at("scene").dispatchEvent(new MouseEvent("click",
               { clientX: box.left + x * box.width, clientY: box.top + y * box.height }));""",
             x,
@@ -164,12 +164,12 @@ def test_the_keyboard_does_what_the_mouse_does(page):
 
 
 def test_an_upload_a_broken_one_and_another_model(page, tmp_path):
-    Image.new("L", (64, 48), 200).save(tmp_path / "grey.png")
-    page.at("file").send_keys(str(tmp_path / "grey.png"))
+    Image.new("L", (64, 48), 200).save(tmp_path / "gray.png")
+    page.at("file").send_keys(str(tmp_path / "gray.png"))
     page.until("at('scene').width === 64")
     page.idle()
     assert page.at("note").text == "L made RGB"
-    (tmp_path / "broken.png").write_bytes((tmp_path / "grey.png").read_bytes()[:60])
+    (tmp_path / "broken.png").write_bytes((tmp_path / "gray.png").read_bytes()[:60])
     page.at("file").send_keys(str(tmp_path / "broken.png"))
     page.until("!at('error').hidden")
     assert page.at("error").text.startswith("Cannot read broken.png: ")
@@ -177,7 +177,7 @@ def test_an_upload_a_broken_one_and_another_model(page, tmp_path):
     assert not page.at("channels").is_displayed()
     page.click(3, 3)
     assert page.at("answer").text.startswith("Pixel 3, 3:")
-    page.driver.get_log("browser")  # it notes the refusal of the broken picture, which is as it should be
+    page.driver.get_log("browser")  # it notes the refusal of the broken image, which is as it should be
 
 
 def test_a_telephone_shows_all_of_it_without_scrolling_sideways(page):
@@ -193,22 +193,22 @@ def test_nothing_is_asked_of_any_other_machine(page, server):
     page.click(20, 40)
     events = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
     asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
-    assert any(url.endswith("/ask") for url in asked)
+    assert any(url.endswith("/query") for url in asked)
     assert all(url.startswith((server.url, "data:", "blob:")) for url in asked), asked
 
 
 def test_an_answer_that_comes_late_is_not_shown_under_another_model(page, server, monkeypatch):
     """Choose one model and then another: what the first says comes last."""
-    look, answered, go_on = server.session.look, threading.Event(), threading.Event()
+    predict, answered, go_on = server.session.predict, threading.Event(), threading.Event()
 
-    def slow(picture, model, without=""):
-        answer = look(picture, model, without)
+    def slow(image, model, without=""):
+        answer = predict(image, model, without)
         if model == "fcn":
             go_on.wait(60)
             answered.set()
         return answer
 
-    monkeypatch.setattr(server.session, "look", slow)
+    monkeypatch.setattr(server.session, "predict", slow)
     expected = page.driver.execute_script("return Array.from(state.seen.labels)")
     Select(page.at("model")).select_by_value("fcn")
     Select(page.at("model")).select_by_value("danet")
@@ -222,14 +222,14 @@ def test_an_answer_that_comes_late_is_not_shown_under_another_model(page, server
 
 
 def test_a_click_on_the_model_before_is_not_shown_under_the_next(page, server, monkeypatch):
-    ask, go_on = server.session.ask, threading.Event()
+    ask, go_on = server.session.query_pixel, threading.Event()
 
     def slow(*arguments):
         answer = ask(*arguments)
         go_on.wait(60)
         return answer
 
-    monkeypatch.setattr(server.session, "ask", slow)
+    monkeypatch.setattr(server.session, "query_pixel", slow)
     page.driver.execute_script("choose(20, 40)")
     Select(page.at("model")).select_by_value("fcn")
     page.until("state.model === 'fcn'")
@@ -240,12 +240,12 @@ def test_a_click_on_the_model_before_is_not_shown_under_the_next(page, server, m
 
 
 def test_a_model_that_fails_leaves_the_one_that_is_shown(page, server, monkeypatch):
-    def fails(picture, model, without=""):
-        raise ImageError("This picture is no longer kept; open it again.")
+    def fails(image, model, without=""):
+        raise ImageError("This image is no longer kept; open it again.")
 
-    monkeypatch.setattr(server.session, "look", fails)
+    monkeypatch.setattr(server.session, "predict", fails)
     page.choose("model", "fcn")
-    assert page.at("error").text == "This picture is no longer kept; open it again."
+    assert page.at("error").text == "This image is no longer kept; open it again."
     assert page.driver.execute_script("return [state.model, at('model').value]") == ["danet", "danet"]
     page.driver.get_log("browser")  # it notes the refusal
 

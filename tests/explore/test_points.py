@@ -5,13 +5,13 @@ from scenescope.cells import Cells
 from scenescope.explore.points import cell_labels, cell_numbers, chosen_points
 
 
-def test_the_label_of_a_cell_is_that_under_its_centre():
+def test_the_label_of_a_cell_is_that_under_its_center():
     labels = np.arange(24, dtype=np.uint8).reshape(4, 6)
-    # Centres of 2 x 2 cells: rows 1 and 3, columns 1.5 and 4.5, which lie in pixels 1 and 4.
+    # Centers of 2 x 2 cells: rows 1 and 3, columns 1.5 and 4.5, which lie in pixels 1 and 4.
     cells = Cells.stretched((2, 2), (4, 6), align_corners=False)
     np.testing.assert_array_equal(cell_labels(labels, cells, (2, 2)), [[7, 10], [19, 22]])
     np.testing.assert_array_equal(cell_labels(labels, Cells.where_they_look(1, (0, 0)), (4, 6)), labels)
-    # Cells of 4 pixels, of which the last columns lie past the image: centres in columns 2 and 6, which is 5 at most.
+    # Cells of 4 pixels, of which the last columns lie past the image: centers in columns 2 and 6, which is 5 at most.
     np.testing.assert_array_equal(cell_labels(labels, Cells.where_they_look(4, (0, 0)), (1, 2)), [[14, 17]])
 
 

@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from scenescope.explore.points import cell_labels
-from scenescope.explore.view import attend
+from scenescope.explore.trace import attend
 
 
 @pytest.fixture(scope="module")
 def whole(network, image):
-    """Return the whole N x N map of the picture from its equation, in float64; N = 5 * 7."""
+    """Return the whole N x N map of the image from its equation, in float64; N = 5 * 7."""
     features = attend(network, image).position.features
     attention = network.head.position
     with torch.no_grad():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenescope.explore.view import attend
+from scenescope.explore.trace import attend
 from scenescope.models.catalog import create_model
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from scenescope.attention.blockwise import attend, block_rows
+from scenescope.attention.blockwise import block_rows, blockwise_attention
 from scenescope.device import exact_float32, fuses_attention
 from tests.gpu.conftest import DEVICE, SMALL, measured
 
 SIZES = (64, 256) if SMALL else (1024, 4096, 16384, 32768, 65536)
-LARGEST_PLAIN = 32768
+MAX_PLAIN = 32768
 QUERY_CHANNELS, CHANNELS = 64, 512
 LIMITS = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 3e-3}
 
@@ -22,7 +22,7 @@ def plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return attend(query, key, value, block_rows(key.shape[2], key.device))
+    return blockwise_attention(query, key, value, block_rows(key.shape[2], key.device))
 
 
 def differentiated(form, tensors: list[Tensor], gradient: Tensor) -> list[Tensor]:  # type: ignore[no-untyped-def]
@@ -42,15 +42,15 @@ def test_numbers_time_and_memory(positions: int, dtype: torch.dtype, device: tor
     tensors = [query, key, value]
     assert SMALL or fuses_attention(value) or dtype == torch.bfloat16  # which older GPUs do not multiply
     differences = {}
-    for name, form in (("attend", attend), ("in blocks", in_blocks)):
+    for name, form in (("attend", blockwise_attention), ("in blocks", in_blocks)):
         got = differentiated(form, tensors, gradient)
         assert {tensor.dtype for tensor in got} == {dtype}
         assert all(tensor.isfinite().all() for tensor in got)
         differences[name] = max(_differences(got, tensors, gradient))
         assert differences[name] < LIMITS[dtype], name
     peaks = {}
-    for name, form in (("attend", attend), ("in blocks", in_blocks), ("plain", plain)):
-        if name == "plain" and positions > LARGEST_PLAIN:
+    for name, form in (("attend", blockwise_attention), ("in blocks", in_blocks), ("plain", plain)):
+        if name == "plain" and positions > MAX_PLAIN:
             continue
         repeats = 2 if positions > 16384 else 5
         with torch.no_grad():

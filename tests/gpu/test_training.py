@@ -13,8 +13,8 @@ from scenescope.files import sha256
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training.checkpoint import TENSORS
+from scenescope.training.distributed import Processes
 from scenescope.training.log import read_log
-from scenescope.training.processes import Processes
 from scenescope.training.step import Stepper
 from tests.gpu.conftest import DEVICE, SMALL, measured
 from tests.reliability.test_processes import torchrun

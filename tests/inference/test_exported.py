@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scenescope.errors import CheckpointError, ModelError, ScenescopeError
-from scenescope.explore.view import attend
+from scenescope.explore.trace import attend
 from scenescope.export import export_onnx
 from scenescope.inference import exported
 from scenescope.inference.exported import open_exported
@@ -49,11 +49,11 @@ def changed(file, edit):
 
 
 def test_the_file_predicts_as_the_network_does(network, file):
-    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     settings = InferenceSettings(scales=(1.0, 1.5), flip=True, window=48)
     for chosen in (None, settings):
-        ours = Segmenter(network, CLASSES, settings=chosen).predict(picture, probabilities=True)
-        theirs = Segmenter.load(file, "cpu", settings=chosen).predict(picture, probabilities=True)
+        ours = Segmenter(network, CLASSES, settings=chosen).predict(image, probabilities=True)
+        theirs = Segmenter.load(file, "cpu", settings=chosen).predict(image, probabilities=True)
         np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-5)
         assert (theirs.labels == ours.labels).mean() > 0.999
         assert theirs.classes == CLASSES
@@ -127,7 +127,7 @@ def test_facts_that_do_not_fit_the_answer_are_refused_when_the_file_is_opened(fa
 
 
 def test_an_answer_of_another_size_is_refused_whenever_it_comes():
-    """Pictures of up to 64 pixels are answered at their size, larger ones are cut to 64."""
+    """Images of up to 64 pixels are answered at their size, larger ones are cut to 64."""
     ends, cut = handmade.numbers("ends", [64], np.int64), onnx.helper.make_node
     model = handmade.model(
         weights=(ends, handmade.numbers("zero", [0], np.int64), handmade.numbers("side", [2], np.int64))
@@ -141,12 +141,12 @@ def test_an_answer_of_another_size_is_refused_whenever_it_comes():
 
 
 def test_what_a_file_has_no_answer_to_is_told(monkeypatch):
-    """A file of pictures of 64 x 64 alone."""
+    """A file of images of 64 x 64 alone."""
     model = handmade.model(onnx.helper.make_node("ReduceMax", ["row"], ["extra"], keepdims=0))
     model.graph.node.insert(0, onnx.helper.make_node("Reshape", ["images", "shape"], ["row"]))
     model.graph.initializer.append(handmade.numbers("shape", [3, 64, 64], np.int64))
     network = open_exported(model.SerializeToString(), "file")
-    with pytest.raises(CheckpointError, match=r"^file has no answer to 1 pictures of 70 x 64 \(.*Reshape"):
+    with pytest.raises(CheckpointError, match=r"^file has no answer to 1 images of 70 x 64 \(.*Reshape"):
         network(torch.zeros(1, 3, 64, 70))
 
 
@@ -167,11 +167,11 @@ def test_weights_that_a_file_says_are_elsewhere_are_not_read(tmp_path, monkeypat
 
 def test_one_file_answers_several_threads_as_it_answers_one():
     network = open_exported(handmade.model().SerializeToString(), "file")
-    pictures = [torch.full((1, 3, 20 + number, 90), float(number)) for number in range(8)]
+    images = [torch.full((1, 3, 20 + number, 90), float(number)) for number in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda number: network(pictures[number % 8]).logits, range(160)))
+        answers = list(threads.map(lambda number: network(images[number % 8]).logits, range(160)))
     for number, answer in enumerate(answers):
-        torch.testing.assert_close(answer, pictures[number % 8])
+        torch.testing.assert_close(answer, images[number % 8])
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])

@@ -1,4 +1,4 @@
-"""A network with less work is the network: every one of the catalogue, its norms and scales as after a training."""
+"""A network with less work is the network: every one of the catalog, its norms and scales as after a training."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from torch import nn
 
 from scenescope.backbones.build import count_parameters, norm_layers
 from scenescope.errors import ModelError
-from scenescope.explore.view import attend
+from scenescope.explore.trace import attend
 from scenescope.inference import fuse
 from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.segmenter import Segmenter
@@ -88,12 +88,12 @@ def test_attention_can_still_be_looked_into():
     np.testing.assert_allclose(answer, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_pictures_are_segmented_as_before():
+def test_images_are_segmented_as_before():
     network = trained("sanet")
-    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     classes = Classes.named([f"class {number}" for number in range(7)], None)
     labels = [
-        Segmenter(each, classes).predict(picture).labels
+        Segmenter(each, classes).predict(image).labels
         for each in (network, *(optimize_for_inference(network, dtype) for dtype in (torch.float32, torch.bfloat16)))
     ]
     assert (labels[0] == labels[1]).mean() > 0.999
@@ -123,5 +123,5 @@ def test_a_copy_that_answers_otherwise_is_refused(monkeypatch):
 
 
 def test_float16_on_a_processor_is_refused_with_the_reason():
-    with pytest.raises(ModelError, match="a processor computes float16 hundreds of times slower than float32"):
+    with pytest.raises(ModelError, match="a CPU computes float16 hundreds of times slower than float32"):
         optimize_for_inference(trained("fcn"), torch.float16)

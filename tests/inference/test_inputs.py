@@ -4,7 +4,7 @@ import re
 import pytest
 
 from scenescope.errors import ImageError, StorageError
-from scenescope.inference.inputs import find_pictures
+from scenescope.inference.inputs import find_images
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def found(*inputs, output="out"):
-    return [(str(picture.path), picture.name) for picture in find_pictures(inputs, output)]
+    return [(str(image.path), image.name) for image in find_images(inputs, output)]
 
 
 def test_a_folder_is_searched_with_its_subfolders_in_order(folder):
@@ -39,14 +39,14 @@ def test_what_is_hidden_or_of_a_system_is_passed_over(folder):
 
 def test_what_is_not_read_has_a_problem_and_takes_no_name(folder):
     folder("in/a.jpg", "in/a.HEIC", "in/b.cr2", "clip.mov")
-    pictures = find_pictures(["in", "clip.mov"], "out")
-    assert [(picture.name, picture.problem) for picture in pictures] == [
+    images = find_images(["in", "clip.mov"], "out")
+    assert [(image.name, image.problem) for image in images] == [
         ("a", "Cannot read in/a.HEIC: HEIC is not read; save it as JPEG or PNG."),
         ("a", None),
         ("b", "Cannot read in/b.cr2: CR2 is not read; save it as JPEG or PNG."),
         (
             "clip",
-            "Cannot read clip.mov: it is a video; take pictures out of it, such as with"
+            "Cannot read clip.mov: it is a video; take images out of it, such as with"
             " ffmpeg -i clip.mov frames/%06d.png.",
         ),
     ]
@@ -62,8 +62,8 @@ def test_a_folder_that_cannot_be_searched_is_told(folder, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    pictures = find_pictures(["in"], "out")
-    assert [(str(picture.path), picture.problem) for picture in pictures] == [
+    images = find_images(["in"], "out")
+    assert [(str(image.path), image.problem) for image in images] == [
         ("in/a.jpg", None),
         ("in/locked", "Cannot search in/locked: Permission denied; check its permissions."),
     ]
@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_searched_is_told(folder, monkeypatch):
 
 def test_an_address_is_no_path(folder):
     with pytest.raises(ImageError, match=r"https://example.org/a.png is an address, and only files are read"):
-        find_pictures(["https://example.org/a.png"], "out")
+        find_images(["https://example.org/a.png"], "out")
 
 
 def test_files_keep_their_order_and_come_once(folder):
@@ -80,8 +80,8 @@ def test_files_keep_their_order_and_come_once(folder):
 
 
 def test_a_file_is_tried_whatever_its_ending(folder):
-    folder("in/picture.dat")
-    assert found("in/picture.dat") == [("in/picture.dat", "picture")]
+    folder("in/image.dat")
+    assert found("in/image.dat") == [("in/image.dat", "image")]
 
 
 def test_patterns_are_expanded_where_the_shell_did_not(folder):
@@ -96,13 +96,13 @@ def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(folder):
     assert found("photo[1].jpg") == [("photo[1].jpg", "photo[1]")]
 
 
-def test_pictures_of_one_name_are_told_apart(folder):
+def test_images_of_one_name_are_told_apart(folder):
     folder("a/photo.jpg", "a/photo.png", "a/other.jpg", "b/photo.jpg", "b/photo_png.jpg")
     names = dict(found("a", "b"))
     assert names == {
         "a/other.jpg": "other",
         "a/photo.jpg": "photo_jpg",
-        "a/photo.png": "photo_png_2",  # photo_png is the name of another picture
+        "a/photo.png": "photo_png_2",  # photo_png is the name of another image
         "b/photo.jpg": "photo_jpg_2",
         "b/photo_png.jpg": "photo_png",
     }
@@ -148,8 +148,8 @@ def test_a_folder_below_the_output_is_searched(folder):
 
 def test_the_output_may_not_be_the_folder_itself(folder):
     folder("in/a.jpg")
-    with pytest.raises(StorageError, match="also a folder to read pictures from; choose another --output"):
-        find_pictures(["in"], "./in")
+    with pytest.raises(StorageError, match="also a folder to read images from; choose another --output"):
+        find_images(["in"], "./in")
 
 
 def test_a_link_to_a_folder_above_does_not_lead_round_in_circles(folder):
@@ -161,15 +161,15 @@ def test_a_link_to_a_folder_above_does_not_lead_round_in_circles(folder):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("missing.jpg", "no picture missing.jpg"),
-        ("*.jpg", r"No picture matches '\*.jpg'"),
-        ("in", "no picture in in; pictures end in .*jpg"),
+        ("missing.jpg", "no image missing.jpg"),
+        ("*.jpg", r"No image matches '\*.jpg'"),
+        ("in", "no image in in; images end in .*jpg"),
     ],
 )
 def test_what_matches_nothing_is_an_error(folder, given, message):
     folder("in/notes.txt")
     with pytest.raises(ImageError, match=message):
-        find_pictures([given], "out")
+        find_images([given], "out")
 
 
 def test_an_input_is_never_overwritten(folder):

@@ -37,7 +37,7 @@ def constant():
     return onnx.helper.make_node("Constant", [], ["extra"], value=handmade.numbers("", 0.0))
 
 
-def in_an_initialiser(model):
+def in_an_initializer(model):
     elsewhere(model.graph.initializer[0])
 
 
@@ -78,7 +78,7 @@ def only_located(model):
 
 
 PLACES = [
-    in_an_initialiser,
+    in_an_initializer,
     in_an_attribute,
     in_a_list_of_an_attribute,
     in_a_subgraph,

@@ -24,7 +24,7 @@ def test_shares_by_hand(prediction):
     assert prediction.shares() == {"road": 3 / 6, "sky": 2 / 6, "car": 1 / 6}
 
 
-def test_the_overlay_is_half_picture_half_colour(prediction):
+def test_the_overlay_is_half_image_half_color(prediction):
     assert prediction.overlay().getpixel((0, 0)) == (164, 132, 164)
     assert prediction.overlay(opacity=0.0).getpixel((0, 0)) == (200, 200, 200)
 
@@ -53,14 +53,14 @@ def test_without_probabilities_two_files_are_written(prediction, tmp_path):
 
 
 class FullDisk:
-    """A picture that no disk has space for."""
+    """An image that no disk has space for."""
 
     def save(self, *_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("full_at", ["overlay", "probabilities"])
-def test_a_full_disk_leaves_none_of_a_pictures_files(prediction, tmp_path, monkeypatch, full_at):
+def test_a_full_disk_leaves_none_of_an_images_files(prediction, tmp_path, monkeypatch, full_at):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -105,7 +105,7 @@ def test_ignored_pixels_are_of_no_class(prediction, tmp_path):
 
 @pytest.mark.parametrize("opacity", [-0.1, 1.5, float("nan")])
 def test_an_opacity_outside_0_to_1_is_refused(prediction, opacity):
-    with pytest.raises(ImageError, match=r"opacity=.* give the weight of the colours, 0 to 1"):
+    with pytest.raises(ImageError, match=r"opacity=.* give the weight of the colors, 0 to 1"):
         prediction.overlay(opacity)
 
 

@@ -13,7 +13,7 @@ from scenescope.inference.predictor import InferenceSettings, predict_labels, pr
 from scenescope.models.catalog import create_model
 
 
-def pictures(seed: int, *shape: int) -> torch.Tensor:
+def random_images(seed: int, *shape: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
 
 
@@ -45,7 +45,7 @@ def test_a_network_that_returns_its_input_gives_the_input_back(answering, data):
     from_one = st.integers(1, 23)
     height, width, window = data.draw(from_one), data.draw(from_one), data.draw(st.integers(1, 30))
     stride = data.draw(st.none() | st.integers(1, window))
-    images = pictures(data.draw(st.integers(0, 99)), 2, 3, height, width)
+    images = random_images(data.draw(st.integers(0, 99)), 2, 3, height, width)
     identity = answering(lambda images: images)
     logits = predict_logits(identity, images, InferenceSettings(window=window, stride=stride))
     assert torch.equal(logits, images.float())
@@ -62,14 +62,14 @@ def test_overlapping_windows_are_averaged(answering):
 
 
 def test_one_view_gives_plain_logits(identity):
-    images = pictures(0, 1, 3, 5, 7)
+    images = random_images(0, 1, 3, 5, 7)
     assert torch.equal(predict_logits(identity, images), images.float())
 
 
 def test_several_scales_average_probabilities_worked_out_slowly(identity):
-    images = pictures(1, 2, 3, 10, 15)
+    images = random_images(1, 2, 3, 10, 15)
     found = predict_logits(identity, images, InferenceSettings(scales=(0.5, 1.0, 1.5)))
-    resized = lambda pictures, size: functional.interpolate(pictures, size, mode="bilinear", align_corners=False)  # noqa: E731
+    resized = lambda each, size: functional.interpolate(each, size, mode="bilinear", align_corners=False)  # noqa: E731
     expected = torch.stack(
         [resized(resized(images.float(), size), (10, 15)).softmax(1) for size in ((5, 8), (10, 15), (15, 22))]
     ).mean(0)
@@ -79,7 +79,7 @@ def test_several_scales_average_probabilities_worked_out_slowly(identity):
 
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_resizing_follows_the_network_where_logits_are_stretched(identity, align_corners):
-    images = pictures(2, 1, 3, 9, 9)
+    images = random_images(2, 1, 3, 9, 9)
     plain = predict_logits(identity, images, InferenceSettings(scales=(2.0,)))
     identity.align_corners = align_corners
     assert torch.equal(predict_logits(identity, images, InferenceSettings(scales=(2.0,))), plain)
@@ -92,7 +92,7 @@ def test_a_mirror_symmetric_network_answers_alike_with_and_without_flip(answerin
     kernel = torch.randn(3, 3, 3, 2, generator=torch.Generator().manual_seed(0))
     kernel = torch.cat([kernel[..., :1], kernel[..., 1:], kernel[..., :1]], dim=-1) / 255  # symmetric, left to right
     network = answering(lambda images: functional.conv2d(images, kernel, padding=1))
-    images = pictures(3, 2, 3, 8, 11)
+    images = random_images(3, 2, 3, 8, 11)
     plain = predict_logits(network, images).softmax(1)
     flipped = predict_logits(network, images, InferenceSettings(flip=True))
     assert torch.allclose(plain, flipped, atol=1e-6)
@@ -100,7 +100,7 @@ def test_a_mirror_symmetric_network_answers_alike_with_and_without_flip(answerin
 
 def test_flip_is_the_mean_of_both_views_for_a_one_sided_network(answering):
     network = answering(lambda images: images.cumsum(-1) / 255)  # knows left from right
-    images = pictures(4, 1, 3, 4, 6)
+    images = random_images(4, 1, 3, 4, 6)
     found = predict_logits(network, images, InferenceSettings(flip=True))
     values = images.float() / 255
     from_left, from_right = values.cumsum(-1), values.flip(-1).cumsum(-1).flip(-1)
@@ -109,8 +109,8 @@ def test_flip_is_the_mean_of_both_views_for_a_one_sided_network(answering):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (2, 3)])
-def test_tiny_pictures_pass_at_every_scale(identity, size):
-    images = pictures(5, 1, 3, *size)
+def test_tiny_images_pass_at_every_scale(identity, size):
+    images = random_images(5, 1, 3, *size)
     settings = InferenceSettings(scales=(0.25, 1.0, 1.75), flip=True, window=4)
     probabilities = predict_logits(identity, images, settings)
     assert probabilities.shape == images.shape
@@ -119,7 +119,7 @@ def test_tiny_pictures_pass_at_every_scale(identity, size):
 
 def test_a_network_in_training_is_asked_in_eval_mode_and_stays_in_training(identity):
     identity.train()
-    predict_logits(identity, pictures(6, 1, 3, 4, 4))
+    predict_logits(identity, random_images(6, 1, 3, 4, 4))
     assert identity.modes == [(False, True)]
     assert identity.training
 
@@ -130,7 +130,7 @@ def test_labels_through_windows_are_those_of_the_averaged_logits(answering, data
     height, width, window = (data.draw(st.integers(1, 40)) for _ in range(3))
     stride, border = data.draw(st.integers(1, window)), data.draw(st.sampled_from(["shift", "pad"]))
     chosen = InferenceSettings(window=window, stride=stride, border=border)
-    images = pictures(data.draw(st.integers(0, 99)), 2, 3, height, width)
+    images = random_images(data.draw(st.integers(0, 99)), 2, 3, height, width)
 
     def answer(pixels):
         # It depends on where in its window a pixel lies, so that a window left out or misplaced is seen.
@@ -146,7 +146,7 @@ def test_labels_through_windows_are_those_of_the_averaged_logits(answering, data
     torch.testing.assert_close(given_logits, expected.max(dim=1).values, rtol=1e-5, atol=1e-3)
 
 
-def test_a_window_larger_than_the_picture_takes_no_more_memory_than_the_picture(identity, monkeypatch):
+def test_a_window_larger_than_the_image_takes_no_more_memory_than_the_image(identity, monkeypatch):
     made = []
     new_zeros = torch.Tensor.new_zeros
 
@@ -162,15 +162,15 @@ def test_a_window_larger_than_the_picture_takes_no_more_memory_than_the_picture(
 
 
 @pytest.mark.parametrize("settings", [InferenceSettings(), InferenceSettings(window=3), InferenceSettings(flip=True)])
-def test_answers_that_are_no_numbers_and_pictures_that_are_none_are_refused(answering, identity, settings):
+def test_answers_that_are_no_numbers_and_images_that_are_none_are_refused(answering, identity, settings):
     images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
     silent = answering(lambda pixels: pixels + torch.nan)
     for predict in (predict_labels, predict_logits):
-        with pytest.raises(ModelError, match="no number everywhere"):
+        with pytest.raises(ModelError, match="not a number everywhere"):
             predict(silent, images, settings)
-        with pytest.raises(ImageError, match=r"torch.float32 is no batch of pictures"):
+        with pytest.raises(ImageError, match=r"torch.float32 is not a batch of images"):
             predict(identity, images.float(), settings)
-        with pytest.raises(ModelError, match="Conv2d is no network"):
+        with pytest.raises(ModelError, match="Conv2d is not a network"):
             predict(torch.nn.Conv2d(3, 3, 1), images, settings)
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from scenescope.errors import StorageError
 from scenescope.files import sha256
-from scenescope.inference.inputs import ENDINGS, LABELS, PictureFile
+from scenescope.inference.inputs import ENDINGS, LABELS, ImageFile
 from scenescope.inference.record import Entry, Record, content_of, fingerprint
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
@@ -17,70 +17,70 @@ CLASSES = Classes.named(["road", "sky", "car"])
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     (tmp_path / "photo.png").write_bytes(b"pixels")
-    return PictureFile(tmp_path / "photo.png", "photo")
+    return ImageFile(tmp_path / "photo.png", "photo")
 
 
 @pytest.fixture
-def folder(tmp_path, picture):
-    """Return a folder with the labels of the picture and the line about them."""
+def folder(tmp_path, image):
+    """Return a folder with the labels of the image and the line about them."""
     folder = tmp_path / "out"
     folder.mkdir()
     labels = folder / "photo_labels.png"
     labels.write_bytes(b"labels")
     files = {LABELS: sha256(labels)}
-    Record(folder).add(Entry("photo", str(picture.path), content_of(picture.path), "A", "h", ["row"], files))
+    Record(folder).add(Entry("photo", str(image.path), content_of(image.path), "A", "h", ["row"], files))
     return folder
 
 
-def done(folder, picture, made_by="A"):
-    return Record(folder).find_done(picture, made_by, (LABELS,)) is not None
+def done(folder, image, made_by="A"):
+    return Record(folder).find_done(image, made_by, (LABELS,)) is not None
 
 
-def test_done_is_what_the_same_model_made_of_the_same_picture(folder, picture):
-    assert done(folder, picture)
-    assert not done(folder, picture, "B")
-    assert Record(folder).find_done(picture, "A", ENDINGS) is None
+def test_done_is_what_the_same_model_made_of_the_same_image(folder, image):
+    assert done(folder, image)
+    assert not done(folder, image, "B")
+    assert Record(folder).find_done(image, "A", ENDINGS) is None
     (folder / "photo_labels.png").write_bytes(b"others")
-    assert not done(folder, picture)
+    assert not done(folder, image)
 
 
-def test_another_picture_of_the_same_name_is_not_done(folder, picture):
-    picture.path.write_bytes(b"others")
-    assert not done(folder, picture)
-    picture.path.unlink()
-    assert not done(folder, picture)
+def test_another_image_of_the_same_name_is_not_done(folder, image):
+    image.path.write_bytes(b"others")
+    assert not done(folder, image)
+    image.path.unlink()
+    assert not done(folder, image)
 
 
-def test_a_torn_line_costs_itself_alone(folder, picture):
+def test_a_torn_line_costs_itself_alone(folder, image):
     lines = folder / ".fingerprint"
     line = json.loads(lines.read_text())
     lines.write_bytes(b'{"name": "x"}\n[1]\n\xff\n' + b"[" * 99_999 + b"\n" + lines.read_bytes() + b'{"name": "pho')
-    assert done(folder, picture)
+    assert done(folder, image)
     Record(folder).add(Entry(**line | {"made_by": "B"}))
-    assert done(folder, picture, "B")
-    assert not done(folder, picture)
+    assert done(folder, image, "B")
+    assert not done(folder, image)
 
 
-def test_ours_are_the_files_of_any_line_and_no_others(folder, picture):
+def test_ours_are_the_files_of_any_line_and_no_others(folder, image):
     record = Record(folder)
     entry = record.entries["photo"]
     # The line of a prediction that was killed before its file was moved here.
     record.add(Entry(**vars(entry) | {"files": {LABELS: "0" * 64}}))
-    Record(folder).require_ours(picture, (LABELS,))
+    Record(folder).require_ours(image, (LABELS,))
     (folder / "photo_labels.png").write_bytes(b"by hand")
     with pytest.raises(StorageError, match=r"photo_labels.png is in the way .* move it or choose another --output"):
-        Record(folder).require_ours(picture, (LABELS,))
+        Record(folder).require_ours(image, (LABELS,))
 
 
-def test_files_about_another_picture_are_not_replaced(folder, picture, tmp_path):
+def test_files_about_another_image_are_not_replaced(folder, image, tmp_path):
     other = tmp_path / "elsewhere.png"
     other.write_bytes(b"others")
-    with pytest.raises(StorageError, match=r"tells of another picture, .*photo.png, .* choose another --output"):
-        Record(folder).require_ours(PictureFile(other, "photo"), (LABELS,))
-    picture.path.rename(other)  # moved, and the same
-    Record(folder).require_ours(PictureFile(other, "photo"), (LABELS,))
+    with pytest.raises(StorageError, match=r"tells of another image, .*photo.png, .* choose another --output"):
+        Record(folder).require_ours(ImageFile(other, "photo"), (LABELS,))
+    image.path.rename(other)  # moved, and the same
+    Record(folder).require_ours(ImageFile(other, "photo"), (LABELS,))
 
 
 def segmenter(classes=CLASSES, settings=None, **changes):
@@ -91,7 +91,7 @@ def segmenter(classes=CLASSES, settings=None, **changes):
     return Segmenter(network, classes, settings=settings)
 
 
-def test_a_fingerprint_is_of_all_that_labels_and_colours_depend_on():
+def test_a_fingerprint_is_of_all_that_labels_and_colors_depend_on():
     base = segmenter()
     changed = [
         segmenter(Classes.named(["road", "sky", "bus"])),

@@ -19,92 +19,92 @@ CLASSES = Classes.named(["red", "green", "blue"])
 
 @pytest.fixture
 def strongest(answering):
-    """Return a segmenter that answers with the strongest colour channel of each pixel."""
+    """Return a segmenter that answers with the strongest color channel of each pixel."""
     return Segmenter(answering(lambda images: images / 255), CLASSES)
 
 
 @pytest.fixture
-def picture():
+def red_and_blue():
     """Return 4 x 6 pixels: the left half red, the right half blue."""
     image = np.zeros((4, 6, 3), np.uint8)
     image[:, :3, 0] = image[:, 3:, 2] = 250
     return image
 
 
-def test_file_bytes_pillow_image_and_array_give_the_same_answer(strongest, picture, tmp_path):
-    Image.fromarray(picture).save(tmp_path / "a.png")
+def test_file_bytes_pillow_image_and_array_give_the_same_answer(strongest, red_and_blue, tmp_path):
+    Image.fromarray(red_and_blue).save(tmp_path / "a.png")
     expected = [[0, 0, 0, 2, 2, 2]] * 4
     content = (tmp_path / "a.png").read_bytes()
     with (tmp_path / "a.png").open("rb") as file:
-        givens = [picture, Image.fromarray(picture), tmp_path / "a.png", str(tmp_path / "a.png")]
+        givens = [red_and_blue, Image.fromarray(red_and_blue), tmp_path / "a.png", str(tmp_path / "a.png")]
         givens += [content, bytearray(content), io.BytesIO(content), file]
         predictions = strongest.predict(givens)
     assert len(predictions) == len(givens)
     for prediction in predictions:
         assert prediction.labels.dtype == np.uint8
         assert prediction.labels.tolist() == expected
-        assert np.array_equal(prediction.image, picture)
+        assert np.array_equal(prediction.image, red_and_blue)
         assert prediction.probabilities is None
 
 
-def test_the_label_map_has_the_size_and_direction_of_the_picture_as_displayed(strongest, picture, tmp_path):
+def test_the_label_map_has_the_size_and_direction_of_the_image_as_displayed(strongest, red_and_blue, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown after a quarter turn to the right: the stored left column becomes the top row
-    Image.fromarray(picture).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(red_and_blue).save(tmp_path / "turned.png", exif=exif)
     expected = [[0] * 4] * 3 + [[2] * 4] * 3
     assert strongest.predict(tmp_path / "turned.png").labels.tolist() == expected
     with Image.open(tmp_path / "turned.png") as opened:
         assert strongest.predict(opened).labels.tolist() == expected
 
 
-def test_a_grey_pillow_image_of_16_bits_becomes_rgb(strongest):
-    grey = Image.fromarray(np.full((2, 2), 65535, np.uint16))
-    assert (strongest.predict(grey).image == 255).all()
+def test_a_gray_pillow_image_of_16_bits_becomes_rgb(strongest):
+    gray = Image.fromarray(np.full((2, 2), 65535, np.uint16))
+    assert (strongest.predict(gray).image == 255).all()
 
 
-def test_probabilities_are_those_of_the_logits(strongest, picture):
-    found = strongest.predict(picture, probabilities=True).probabilities
+def test_probabilities_are_those_of_the_logits(strongest, red_and_blue):
+    found = strongest.predict(red_and_blue, probabilities=True).probabilities
     expected = torch.tensor([250 / 255, 0, 0]).softmax(0).numpy()
     assert np.allclose(found[:, 0, 0], expected)
     strongest.settings = InferenceSettings(flip=True)  # scores are then probabilities already
-    assert np.allclose(strongest.predict(picture, probabilities=True).probabilities[:, 0, 0], expected)
+    assert np.allclose(strongest.predict(red_and_blue, probabilities=True).probabilities[:, 0, 0], expected)
 
 
 @pytest.mark.parametrize(
     "array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
 )
 def test_other_arrays_are_refused(strongest, array):
-    with pytest.raises(ImageError, match="is no picture; give H x W x 3 uint8 RGB"):
+    with pytest.raises(ImageError, match="is not an image; give H x W x 3 uint8 RGB"):
         strongest.predict(array)
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (None, "A NoneType is no picture; give a path, the bytes of a file, a file opened with 'rb'"),
-        (torch.zeros(4, 4, 3, dtype=torch.uint8), "A Tensor is no picture"),
-        (io.StringIO("text"), "A StringIO is no picture"),
-        (b"", "A picture given as bytes is empty, or its file was read to the end before; give a path"),
-        (b"no picture", "Cannot read the bytes given: not a picture"),
+        (None, "A NoneType is not an image; give a path, the bytes of a file, a file opened with 'rb'"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), "A Tensor is not an image"),
+        (io.StringIO("text"), "A StringIO is not an image"),
+        (b"", "An image given as bytes is empty, or its file was read to the end before; give a path"),
+        (b"no image", "Cannot read the bytes given: not an image"),
         ("https://example.org/a.png", "https://example.org/a.png is an address, and only files are read"),
     ],
 )
-def test_what_is_no_picture_is_refused_in_one_line(strongest, given, told):
+def test_what_is_no_image_is_refused_in_one_line(strongest, given, told):
     with pytest.raises(ImageError, match=f"^{told}") as refused:
         strongest.predict(given)
     assert "\n" not in str(refused.value)
 
 
-def test_a_prediction_keeps_its_picture_when_the_frame_is_used_again(strongest, picture):
-    frame = picture.copy()
+def test_a_prediction_keeps_its_image_when_the_frame_is_used_again(strongest, red_and_blue):
+    frame = red_and_blue.copy()
     prediction = strongest.predict(frame)
     frame[:] = 0
-    assert np.array_equal(prediction.image, picture)
+    assert np.array_equal(prediction.image, red_and_blue)
 
 
-def test_bytes_above_the_limit_are_refused(strongest, picture):
+def test_bytes_above_the_limit_are_refused(strongest, red_and_blue):
     content = io.BytesIO()
-    Image.fromarray(picture).save(content, "PNG")
+    Image.fromarray(red_and_blue).save(content, "PNG")
     with pytest.raises(ImageError, match="6 x 4"):
         strongest.predict(content.getvalue(), max_pixels=23)
 
@@ -114,16 +114,16 @@ def test_four_threads_answer_as_one():
     network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=16)
     segmenter = Segmenter(network, CLASSES)
     generator = np.random.default_rng(0)
-    pictures = [generator.integers(0, 256, (32 + 16 * (n % 3), 48 + 16 * (n % 2), 3), np.uint8) for n in range(24)]
-    alone = [segmenter.predict(picture).labels for picture in pictures]
+    arrays = [generator.integers(0, 256, (32 + 16 * (n % 3), 48 + 16 * (n % 2), 3), np.uint8) for n in range(24)]
+    alone = [segmenter.predict(each).labels for each in arrays]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(segmenter.predict, pictures))
+        together = list(pool.map(segmenter.predict, arrays))
     assert all(np.array_equal(each.labels, labels) for each, labels in zip(together, alone, strict=True))
     assert len({labels.tobytes() for labels in alone}) > 12  # they are not told apart by chance
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_compiled_network_runs_compiled(picture, wrapped):
+def test_a_compiled_network_runs_compiled(wrapped):
     """pytorch#141616: nothing was, as predictions called another method than the compiled one."""
     torch.manual_seed(0)
     network = create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=16)
@@ -158,7 +158,7 @@ def test_a_segmenter_says_what_it_is(strongest):
 
 
 def test_networks_of_other_kinds_are_refused():
-    with pytest.raises(ModelError, match="Conv2d is no network of scenescope"):
+    with pytest.raises(ModelError, match="Conv2d is not a network of scenescope"):
         Segmenter(torch.nn.Conv2d(3, 3, 1), CLASSES)
 
 
@@ -173,8 +173,8 @@ def test_a_pillow_image_of_a_file_cut_short_is_refused(strongest, tmp_path):
         strongest.predict(opened)
 
 
-def test_a_picture_above_the_limit_is_refused(strongest, picture, tmp_path):
-    Image.fromarray(picture).save(tmp_path / "a.png")
+def test_an_image_above_the_limit_is_refused(strongest, red_and_blue, tmp_path):
+    Image.fromarray(red_and_blue).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="6 x 4"):
         strongest.predict(tmp_path / "a.png", max_pixels=23)
     assert strongest.predict(tmp_path / "a.png", max_pixels=24).labels.shape == (4, 6)
@@ -188,20 +188,20 @@ def test_a_picture_above_the_limit_is_refused(strongest, picture, tmp_path):
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     ],
 )
-def test_too_little_memory_names_the_way_out(answering, picture, error):
+def test_too_little_memory_names_the_way_out(answering, red_and_blue, error):
     def fail(images):
         raise error
 
     with pytest.raises(ImageError, match=r"6 x 4 pixels needs more memory .* --window 768"):
-        Segmenter(answering(fail), CLASSES).predict(picture)
+        Segmenter(answering(fail), CLASSES).predict(red_and_blue)
 
 
-def test_other_faults_of_a_network_pass_unchanged(answering, picture):
+def test_other_faults_of_a_network_pass_unchanged(answering, red_and_blue):
     def fail(images):
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        Segmenter(answering(fail), CLASSES).predict(picture)
+        Segmenter(answering(fail), CLASSES).predict(red_and_blue)
 
 
 def test_as_many_names_as_classes_are_needed(answering):
@@ -209,7 +209,7 @@ def test_as_many_names_as_classes_are_needed(answering):
         Segmenter(answering(lambda images: images), Classes.named(["a", "b"]))
 
 
-def test_a_saved_model_answers_as_the_network_it_was(tmp_path, picture):
+def test_a_saved_model_answers_as_the_network_it_was(tmp_path):
     torch.manual_seed(0)
     network = create_model("fcn", backbone="resnet18", num_classes=3, output_stride=32)
     save_model(network, CLASSES, tmp_path / "model")

@@ -33,7 +33,7 @@ def test_scores_are_probabilities_only_where_views_are_averaged():
         ((2048, 512), 1.0, (375, 500), (512, 683)),  # the short side decides
         ((2048, 512), 1.0, (100, 500), (410, 2048)),  # the long side decides
         ((2049, 1025), 0.5, (1024, 2048), (512, 1024)),  # limits 1024 and 512
-        ((2048, 512), 1.0, (500, 375), (683, 512)),  # a picture on its side
+        ((2048, 512), 1.0, (500, 375), (683, 512)),  # an image on its side
     ],
 )
 def test_the_size_that_is_looked_at(base_size, scale, size, expected):

@@ -6,7 +6,7 @@ import pytest
 
 from scenescope.inference.settings import InferenceSettings
 from scenescope.lab.ablation import Ablation, AblationRow, Outcome
-from scenescope.lab.ablation_table import as_markdown, summarise
+from scenescope.lab.ablation_table import as_markdown, summarize
 
 
 def row(name: str, published: float | None = None) -> AblationRow:
@@ -29,7 +29,7 @@ OUTCOME = Outcome(
 
 
 def test_means_deviations_and_differences() -> None:
-    fcn, pam, new = summarise(ABLATION, OUTCOME)
+    fcn, pam, new = summarize(ABLATION, OUTCOME)
     assert (fcn["miou"], pam["miou"]) == (pytest.approx(0.52), pytest.approx(0.56))
     # Of two numbers the sample deviation is their distance over the root of two.
     assert pam["miou_deviation"] == pytest.approx(0.06 / 2**0.5)
@@ -44,7 +44,7 @@ def test_means_deviations_and_differences() -> None:
 
 
 def test_markdown_shows_percent_and_leaves_empty_columns_out() -> None:
-    text = as_markdown(ABLATION, summarise(ABLATION, OUTCOME))
+    text = as_markdown(ABLATION, summarize(ABLATION, OUTCOME))
     assert (
         "| network | seeds | mIoU | to the first | pixel accuracy | abs(alpha) | published mIoU | to its first |"
         in text
@@ -59,7 +59,7 @@ def test_markdown_shows_percent_and_leaves_empty_columns_out() -> None:
 def test_a_class_has_the_mean_of_the_seeds_that_score_it() -> None:
     runs = {0: score(0.5) | {"iou": {"Car": 0.5, "Pole": 0.1}}, 1: score(0.5) | {"iou": {"Car": 0.7, "Pole": None}}}
     outcome = Outcome({"FCN": runs, "PAM": {0: score(0.5) | {"iou": {"Car": 0.25, "Pole": None}}}, "new": {}}, [])
-    text = as_markdown(ABLATION, summarise(ABLATION, outcome))
+    text = as_markdown(ABLATION, summarize(ABLATION, outcome))
     assert "| class | FCN | PAM | new |" in text
     assert "| Car | 60.0 | 25.0 |  |" in text
     assert "| Pole | 10.0 |  |  |" in text
@@ -67,7 +67,7 @@ def test_a_class_has_the_mean_of_the_seeds_that_score_it() -> None:
 
 def test_what_is_not_done_or_failed_leaves_a_gap_and_its_reason() -> None:
     outcome = Outcome({"FCN": {}, "PAM": {0: score(0.5)}, "new": {}}, ["FCN, seed 0: The loss of step 3 is nan."])
-    rows = summarise(ABLATION, outcome)
+    rows = summarize(ABLATION, outcome)
     assert [entry["miou"] for entry in rows] == [None, 0.5, None]
     assert rows[1]["delta"] is None
     text = as_markdown(ABLATION, rows, outcome.failures)
@@ -77,5 +77,5 @@ def test_what_is_not_done_or_failed_leaves_a_gap_and_its_reason() -> None:
 
 def test_a_class_whose_name_is_markup_stays_in_its_cell() -> None:
     scores = {name: {0: {**score(0.5), "iou": {"a|b\n| c |": 0.25}}} for name in ("FCN", "PAM", "new")}
-    text = as_markdown(ABLATION, summarise(ABLATION, Outcome(scores, [])))
+    text = as_markdown(ABLATION, summarize(ABLATION, Outcome(scores, [])))
     assert r"| a\|b \| c \| | 25.0 | 25.0 | 25.0 |" in text.splitlines()

@@ -55,7 +55,7 @@ def test_it_ends_with_a_real_photograph_where_one_is(tmp_path: Path, monkeypatch
     page = demo(tmp_path / "demo").report.read_text()
     assert "CC BY 2.0" in page
     assert "danielbuechele" in page
-    with Image.open(tmp_path / "demo" / "pictures" / "photo_labels.png") as labels:
+    with Image.open(tmp_path / "demo" / "images" / "photo_labels.png") as labels:
         assert labels.size == (64, 48)
 
 
@@ -67,7 +67,7 @@ def test_report_tells_the_numbers_of_its_model(tmp_path: Path, monkeypatch: pyte
     page = result.report.read_text()
     assert f"<dd>{result.miou:.3f}</dd>" in page
     assert len(re.findall("<img ", page)) == 4 + 1 + 1 + 1  # scenes, legend, confusion, curves
-    assert len(list((tmp_path / "pictures").iterdir())) == 5
+    assert len(list((tmp_path / "images").iterdir())) == 5
     before = read_log(tmp_path / "run" / "log.jsonl")
     assert demo(tmp_path).miou == result.miou
     assert read_log(tmp_path / "run" / "log.jsonl") == before

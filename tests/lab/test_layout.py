@@ -36,6 +36,6 @@ def test_a_search_of_a_folder_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert "2 images with masks, such as a.jpg with a_mask.png" in str(explain_folder(tmp_path, "train"))
-    monkeypatch.setattr(layout, "MOST_SEARCHED", 1)
+    monkeypatch.setattr(layout, "MAX_SEARCHED", 1)
     assert "1 images with masks" in str(explain_folder(tmp_path, "train"))
     assert explain_folder(tmp_path / "none", "train") is None

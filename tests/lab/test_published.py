@@ -149,8 +149,8 @@ def test_the_page_in_the_docs_is_what_is_printed() -> None:
     assert page == as_page(), "write it again: scenescope models --published > docs/published.md"
 
 
-def test_the_catalogue_shows_scores_of_its_networks_with_backbone_and_source() -> None:
-    named = {network for table in published_tables().values() for network in table.catalogue}
+def test_the_catalog_shows_scores_of_its_networks_with_backbone_and_source() -> None:
+    named = {network for table in published_tables().values() for network in table.catalog}
     assert named == set(MODELS)
     assert published_scores("sanet") == (
         "53.0 PASCAL Context (59 classes) test (R101, Zhong et al. 2020, Table 1);"

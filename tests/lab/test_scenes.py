@@ -40,7 +40,7 @@ def test_seed_split_and_index_each_give_another_scene() -> None:
     assert len(digests) == 2 * len(SPLITS) * 2
 
 
-def test_splits_share_no_picture() -> None:
+def test_splits_share_no_image() -> None:
     seen: dict[bytes, str] = {}
     for split in SPLITS:
         dataset = ScenesDataset("", split)
@@ -53,7 +53,7 @@ def test_empty_root_is_seed_zero() -> None:
     assert digest(ScenesDataset("", "val"), 3) == digest(ScenesDataset("0", "val"), 3)
 
 
-def test_every_class_is_in_most_scenes_and_every_pixel_is_labelled() -> None:
+def test_every_class_is_in_most_scenes_and_every_pixel_is_labeled() -> None:
     dataset = ScenesDataset("", "val")
     scenes = [dataset[index] for index in range(50)]
     counts = np.array([np.bincount(scene.labels.ravel(), minlength=256) for scene in scenes])
@@ -65,8 +65,8 @@ def test_every_class_is_in_most_scenes_and_every_pixel_is_labelled() -> None:
     assert shares.min() > 0.02
 
 
-def test_labels_lie_where_the_picture_shows_the_thing() -> None:
-    """Edges of labels fall on edges of the picture: there, colours differ far more than inside the areas."""
+def test_labels_lie_where_the_image_shows_the_thing() -> None:
+    """Edges of labels fall on edges of the image: there, colors differ far more than inside the areas."""
     dataset = ScenesDataset("", "val")
     across, within = [], []
     for index in range(20):

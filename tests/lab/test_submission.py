@@ -56,21 +56,21 @@ def written(root: Path, name: str, tmp_path: Path) -> dict[str, Image.Image]:
 
 
 def test_cityscapes_gets_original_ids_under_names_that_its_script_finds(root: Path, tmp_path: Path) -> None:
-    pictures = written(root, "cityscapes", tmp_path)
-    first, second = pictures.values()
+    images = written(root, "cityscapes", tmp_path)
+    first, second = images.values()
     official = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
     assert np.asarray(first).tolist() == [official]
     assert np.asarray(second).tolist() == [[33, 7], [8, 11]]
     assert first.mode == second.mode == "L"
     for frame in ("berlin_000000_000019", "bonn_000010_000019"):
-        assert len(fnmatch.filter(pictures, f"{frame}*.png")) == 1
+        assert len(fnmatch.filter(images, f"{frame}*.png")) == 1
 
 
-def test_voc_gets_palette_pictures_in_the_folder_of_its_competition(root: Path, tmp_path: Path) -> None:
-    pictures = written(root, "voc", tmp_path)
+def test_voc_gets_palette_images_in_the_folder_of_its_competition(root: Path, tmp_path: Path) -> None:
+    images = written(root, "voc", tmp_path)
     folder = "results/VOC2012/Segmentation/comp6_test_cls"
-    assert list(pictures) == [f"{folder}/2008_000006.png", f"{folder}/2008_000008.png"]
-    person, background = pictures.values()
+    assert list(images) == [f"{folder}/2008_000006.png", f"{folder}/2008_000008.png"]
+    person, background = images.values()
     assert np.asarray(person).tolist() == [[15] * 3] * 2
     assert np.asarray(background).tolist() == [[0] * 4] * 2
     assert person.convert("RGB").getpixel((0, 0)) == (192, 128, 128)
@@ -79,14 +79,14 @@ def test_voc_gets_palette_pictures_in_the_folder_of_its_competition(root: Path, 
 
 
 def test_ade20k_gets_values_from_1_on_under_the_names_of_the_images(root: Path, tmp_path: Path) -> None:
-    pictures = written(root, "ade20k", tmp_path)
-    assert {name: np.asarray(picture).tolist() for name, picture in pictures.items()} == {
+    images = written(root, "ade20k", tmp_path)
+    assert {name: np.asarray(image).tolist() for name, image in images.items()} == {
         "ADE_test_00000001.png": [[1] * 3] * 2,
         "ADE_test_00000002.png": [[150] * 2] * 2,
     }
 
 
-def test_the_colours_of_voc_are_those_of_its_own_masks(real_data: Callable[[str], Path]) -> None:
+def test_the_colors_of_voc_are_those_of_its_own_masks(real_data: Callable[[str], Path]) -> None:
     mask = real_data("voc2012") / "VOCdevkit/VOC2012/SegmentationClass/2007_000032.png"
     theirs = Image.open(mask)
     labels = np.asarray(theirs)
@@ -130,5 +130,5 @@ def test_a_place_that_no_archive_can_be_written_to_is_refused_first(tmp_path: Pa
     with pytest.raises(StorageError, match=r"taken.zip is a directory; give the name of an archive"):
         require_output(tmp_path / "taken.zip")
     for name in ("", "results.tgz"):
-        with pytest.raises(StorageError, match=r"is no name of an archive; give one that ends in .zip"):
+        with pytest.raises(StorageError, match=r"is not the name of an archive; give one that ends in .zip"):
             require_output(Path(name))

@@ -65,8 +65,8 @@ def test_a_good_archive_has_no_fault_and_may_be_compressed_and_in_folders(archiv
         ({BERLIN: png((3, 2), 7, "I;16")}, "not a PNG of the right kind", f"{BERLIN} (PNG of pixel type I;16)"),
         ({BERLIN: png((3, 2), format="BMP")}, "not a PNG of the right kind", f"{BERLIN} (BMP of pixel type L)"),
         ({BERLIN: png((3, 2), 18)}, "a value that the server does not know", f"{BERLIN} (18)"),
-        ({BERLIN: b""}, "unreadable", f"Cannot read {BERLIN}: not a picture"),
-        ({BERLIN: GOOD[BERLIN][:45]}, "unreadable", f"Cannot read {BERLIN}: the picture is damaged"),
+        ({BERLIN: b""}, "unreadable", f"Cannot read {BERLIN}: not an image"),
+        ({BERLIN: GOOD[BERLIN][:45]}, "unreadable", f"Cannot read {BERLIN}: the image is damaged"),
         ({f"../{BONN}": png((2, 2)), BONN: None}, "unsafe name or kind of file", f"'../{BONN}'"),
         ({f"C:\\{BONN}": png((2, 2))}, "unsafe name or kind of file", "'C:"),
         ({f"\x1b[31m{BONN}": png((2, 2))}, "unsafe name or kind of file", "'\\x1b[31m"),
@@ -170,7 +170,7 @@ def test_unusual_compression_is_not_unpacked(archive) -> None:
 
 
 def test_an_archive_of_too_many_files_is_refused(archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submission_check, "MOST_OTHER_FILES", 2)
+    monkeypatch.setattr(submission_check, "MAX_OTHER_FILES", 2)
     files = {**GOOD, "1": b"", "2": b""}
     assert archive(files)["not a prediction of the split"] == ["1", "2"]
     with pytest.raises(DataError, match=r"out.zip holds 5 files, but the split has 2 images"):

@@ -1,4 +1,4 @@
-"""What every network of the catalogue must do, and what is refused."""
+"""What every network of the catalog must do, and what is refused."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_logits_are_float32_and_resized_by_the_named_convention(name: str) -> No
     torch.testing.assert_close(network.resize(small, (1, 4))[0, 0, 0], torch.tensor([0.0, 0.25, 0.75, 1.0]))
 
 
-def test_images_are_normalised_as_the_backbone_expects() -> None:
+def test_images_are_normalized_as_the_backbone_expects() -> None:
     images = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2)
     lite = create_model("fcn", num_classes=2, backbone="tf_efficientnet_lite0").prepare(images)
     torch.testing.assert_close(lite[0, :, 0], torch.tensor([[-1.0, 1.0]] * 3))

@@ -24,12 +24,12 @@ def test_widths_of_the_released_code() -> None:
         head = create_model("dranet", backbone="resnet50", num_classes=19).head
     position, channel = head.compact_position[1], head.compact_channel[1]
     assert (position.query.out_channels, position.value.out_features) == (128, 512)
-    assert channel.centres[0].out_channels == 32
+    assert channel.centers[0].out_channels == 32
     assert (head.decoder.low[0].out_channels, head.decoder.conv[0][0].in_channels) == (32, 288)
 
 
 def slow_resize(features: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Bilinear resizing of one picture by a loop over positions; corners lie on corners."""
+    """Bilinear resizing of one image by a loop over positions; corners lie on corners."""
     rows, columns = features.shape[1:]
     result = torch.zeros(len(features), height, width)
     for y in range(height):

@@ -1,4 +1,4 @@
-"""EncNet's encoding by loops over positions and codewords, its gate, and what it says of whole pictures."""
+"""EncNet's encoding by loops over positions and codewords, its gate, and what it says of whole images."""
 
 import math
 
@@ -17,8 +17,8 @@ def slow_encoding(module: Encoding, features: torch.Tensor) -> torch.Tensor:
     """Both equations with a loop for every sum, in float64."""
     codewords, factors = module.codewords.detach().double(), module.factors.detach().double()
     result = torch.zeros(len(features), *codewords.shape, dtype=torch.float64)
-    for b, picture in enumerate(features.double().flatten(2)):
-        for position in picture.T:
+    for b, image in enumerate(features.double().flatten(2)):
+        for position in image.T:
             energies = [
                 float(s) * sum((float(x) - float(d)) ** 2 for x, d in zip(position, codeword, strict=True))
                 for s, codeword in zip(factors, codewords, strict=True)
@@ -92,7 +92,7 @@ def test_head_parameters_by_hand() -> None:
     assert count_parameters(head) == convolutions + encoding + (512 * 512 + 512) + 2 * (512 * 59 + 59)
 
 
-def test_presence_is_learned_from_the_classes_of_a_picture() -> None:
+def test_presence_is_learned_from_the_classes_of_an_image() -> None:
     torch.manual_seed(0)
     network = create_model("encnet", num_classes=3, backbone="resnet18")
     output = network(torch.randn(2, 3, 64, 64))
@@ -101,7 +101,7 @@ def test_presence_is_learned_from_the_classes_of_a_picture() -> None:
     loss = SegmentationLoss(weights=network.loss_weights)
     labels = torch.zeros(2, 64, 64, dtype=torch.long)
     labels[1, :2] = 2
-    terms = loss(output, labels, loss.normaliser(labels))
+    terms = loss(output, labels, loss.normalizer(labels))
     target = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 1.0]])
     probabilities = output.auxiliary["presence"].sigmoid()
     expected = -(target * probabilities.log() + (1 - target) * (1 - probabilities).log()).mean()

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from scenescope.cells import Cells
-from scenescope.inference import banded
-from scenescope.inference.banded import banded_argmax
+from scenescope.inference.resize_argmax import resize_argmax
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import MODELS, create_model
 from tests.fake_cuda import Kernels, fake_cuda
@@ -50,10 +49,10 @@ def test_forward_loss_and_gradients(name: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.usefixtures("fake_cuda")
 def test_labels_of_an_image_are_two_kernels_and_not_hundreds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(banded, "require_finite", lambda logits: None)
+    monkeypatch.setattr("scenescope.inference.resize_argmax.require_finite", lambda logits: None)
     logits = torch.zeros(1, 19, 128, 256)
     with Kernels() as kernels:
-        labels = banded_argmax(logits, (1024, 2048), Cells.where_they_look(8, (0, 0)))
+        labels = resize_argmax(logits, (1024, 2048), Cells.where_they_look(8, (0, 0)))
     assert (labels.shape, labels.dtype, labels.device.type) == ((1, 1024, 2048), torch.uint8, "cuda")
     assert kernels.started.total() <= 4, kernels.started
 

@@ -1,4 +1,4 @@
-"""Tests of the correction at half the size of the picture."""
+"""Tests of the correction at half the size of the image."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def test_before_training_the_answer_is_that_of_the_network(name: str) -> None:
 
 
 def test_a_line_of_two_pixels_is_found_that_logits_at_stride_16_cannot_hold() -> None:
-    """One vertical line at a place that differs from picture to picture, and logits that say nothing."""
+    """One vertical line at a place that differs from image to image, and logits that say nothing."""
     torch.manual_seed(0)
     refinement = Refinement(2, 8, align_corners=False)
-    optimiser = torch.optim.Adam(refinement.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(refinement.parameters(), lr=0.02)
 
     def lines(count: int) -> tuple[torch.Tensor, torch.Tensor]:
         labels = torch.zeros(count, 32, 32, dtype=torch.long)
@@ -47,9 +47,9 @@ def test_a_line_of_two_pixels_is_found_that_logits_at_stride_16_cannot_hold() ->
     for _ in range(150):
         images, labels = lines(8)
         loss = torch.nn.functional.cross_entropy(refinement(torch.zeros(8, 2, 2, 2), images), labels)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     images, labels = lines(8)
     found = refinement.eval()(torch.zeros(8, 2, 2, 2), images).argmax(1)
     assert ((found == 1) & (labels == 1)).sum() / ((found == 1) | (labels == 1)).sum() > 0.9

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from scenescope.config import SETTINGS
-from scenescope.inference.protocols import PROTOCOLS
+from scenescope.inference.settings import PROTOCOLS
 from scenescope.recipes.reader import list_recipes, load_recipe
 
-TRAINING_PICTURES = {
+TRAINING_IMAGES = {
     ("cityscapes", "train"): 2975,
     ("voc2012", "trainaug"): 10_582,
     ("voc2012", "trainval"): 2913,
@@ -37,7 +37,7 @@ class Published:
     epochs: int | None = None
     steps: int | None = None
     classes: int | str | None = None
-    pictures: int | None = None
+    images: int | None = None
 
 
 OFFICIAL: dict[str, Published] = {
@@ -53,7 +53,7 @@ MMSEG: dict[str, Published] = {
 }
 SANET: dict[str, Published] = {
     "pascal_context/sanet-{}": Published((480, 480), 16, 0.001, epochs=80, classes=59),
-    "coco_stuff/sanet-{}-voc": Published((480, 480), 16, 0.004, epochs=30, classes="voc", pictures=COCO_164K),
+    "coco_stuff/sanet-{}-voc": Published((480, 480), 16, 0.004, epochs=30, classes="voc", images=COCO_164K),
     "voc2012/sanet-{}": Published((480, 480), 16, 0.001, epochs=80),
     "voc2012/sanet-{}-trainval": Published((480, 480), 16, 0.0001, epochs=50),
 }
@@ -162,12 +162,12 @@ def test_a_recipe_has_the_published_settings(name: str, published: Published, al
     if published.epochs is None:
         assert train.steps == published.steps
     else:
-        pictures = published.pictures or TRAINING_PICTURES[data.kind, data.train_split]
-        assert train.steps == published.epochs * (pictures // published.batch)
+        images = published.images or TRAINING_IMAGES[data.kind, data.train_split]
+        assert train.steps == published.epochs * (images // published.batch)
 
 
 def test_scales_are_those_of_the_base_sizes() -> None:
-    """The codes draw the size of a side, in pixels; a recipe draws a scale of the side that most pictures have."""
+    """The codes draw the size of a side, in pixels; a recipe draws a scale of the side that most images have."""
     sides = {
         "cityscapes/danet-r101": (0.75 * 1024, 2 * 1024, 1024),
         "voc2012/danet-r101": (0.75 * 608, 2 * 608, 375),

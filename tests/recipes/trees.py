@@ -1,4 +1,4 @@
-"""Data sets of a few generated pictures in the layout of each kind, for tests of recipes."""
+"""Data sets of a few generated images in the layout of each kind, for tests of recipes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Layout:
     lists: str | None = None
 
     def write(self, root: Path) -> None:
-        """Write pictures of noise, masks of stripes, and the list of each split."""
+        """Write images of noise, masks of stripes, and the list of each split."""
         generator = np.random.default_rng(0)
         stripes = np.array(self.values, dtype=np.uint8)[np.arange(SIZE[1]) * len(self.values) // SIZE[1]]
         for split, stems in self.stems.items():

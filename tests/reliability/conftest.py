@@ -62,7 +62,7 @@ _NOT_PROMISED = """## What is not promised
 
 - A resume with another number of processes is refused, not exact.
 - Bits are the same on one machine with one version of torch and one number of threads, not across machines.
-- Training pictures whose labels are all ignored train nothing; `check` finds them, the training itself does not.
+- Training images whose labels are all ignored train nothing; `check` finds them, the training itself does not.
 - A checkpoint that a disk returns damaged in a way that keeps its SHA-256 is not noticed.
 - Power loss between two moves may leave the directory before the last; it is found and put back at the next start.
 """

@@ -14,7 +14,7 @@ import atheris
 with atheris.instrument_imports(include=["scenescope"]):
     from scenescope.cli.attend import _parse_point
     from scenescope.cli.inference_options import inference_settings
-    from scenescope.data.class_file import read_class_file
+    from scenescope.data.classes_yaml import read_class_file
     from scenescope.data.folder import open_folder
     from scenescope.errors import ScenescopeError
     from scenescope.recipes.reader import load_recipe
@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["scenescope"]):
 PLACE = Path(tempfile.mkdtemp())
 FOLDER = PLACE / "folder"
 SEEDS = [
-    b"\x00names: [road, sky]\ncolours: [[1, 2, 3], [[4, 5, 6], [7, 8, 9]]]\nignore: 255\n",
+    b"\x00names: [road, sky]\ncolors: [[1, 2, 3], [[4, 5, 6], [7, 8, 9]]]\nignore: 255\n",
     b"\x01model: {name: danet}\ndata: {kind: scenes}\naugment: {crop: [64, 64]}\ntrain: {steps: 5}\n",
     b"\x02train.steps=5",
     b"\x03a\nimages/a.png masks/a.png\n",

@@ -16,14 +16,14 @@ from tests.reliability.runs import Call
 from tests.training.tiny import Few, tiny_training
 
 EXACT = {"steps": 6, "optimizer": "sgd", "lr": 0.01, "norm": "frozen", "dropout": 0.0, "checkpoint_every": 2}
-"""Settings with which several processes equal one: nothing of a step depends on which process sees a picture."""
+"""Settings with which several processes equal one: nothing of a step depends on which process sees an image."""
 
 
 class Broken(Few):
     """Its scenes cannot be read."""
 
     def __getitem__(self, index):
-        raise ImageError("Cannot read photos/broken-17.png: the picture is damaged; copy it again.")
+        raise ImageError("Cannot read photos/broken-17.png: the image is damaged; copy it again.")
 
 
 def main(directory: Path, settings: dict) -> None:
@@ -46,8 +46,8 @@ def main(directory: Path, settings: dict) -> None:
     if found is not None:
         training.resume(found)
     training.run()
-    training.processes.wait()  # the first saves the model
-    world_size = training.processes.world_size
+    training.distributed.wait()  # the first saves the model
+    world_size = training.distributed.world_size
     matrix = evaluate(load_model(directory / "last").network, Few("", "val"), rank=rank, world_size=world_size)
     if rank == 0:
         (directory / "matrix.json").write_text(json.dumps(matrix.counts().tolist()))

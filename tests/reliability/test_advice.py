@@ -18,7 +18,7 @@ WORDS = ["crack", "hole", "rust", "paint"]
 
 
 def random_codes(generator, kinds):
-    """Return a number or a colour for each kind, the first for what is nothing else."""
+    """Return a number or a color for each kind, the first for what is nothing else."""
     match generator.randrange(5):
         case 0:
             return list(range(kinds))
@@ -44,8 +44,8 @@ def plant(root, generator):
             (root / kind / split).mkdir(parents=True)
         cells = numbers.permutation(np.arange(16) % kinds).reshape(4, 4)
         maps.append(np.kron(cells, np.ones((SIDE // 4, SIDE // 4), dtype=np.int64)))
-        picture = numbers.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(root / "images" / split / "0.png")
+        image = numbers.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        Image.fromarray(image).save(root / "images" / split / "0.png")
         Image.fromarray(codes[maps[-1]]).save(root / "masks" / split / "0.png")
     names = WORDS[: kinds - generator.randrange(2)]
     names = generator.choice([names, ["background", *names[1:]]])
@@ -62,7 +62,7 @@ def test_advice_that_is_followed_is_right(times, promise, tmp_path):
         found = check_dataset("folder", str(root), workers=0)
         if not found.fit:
             lines = yaml.safe_load((root / "classes.yaml").read_text())
-            for line in re.findall(r"`((?:names|values|colours|ignore): [^`]*)`", found.proposals[0]):
+            for line in re.findall(r"`((?:names|values|colors|ignore): [^`]*)`", found.proposals[0]):
                 lines |= yaml.safe_load(line)
             (root / "classes.yaml").write_text(json.dumps(lines))
             found = check_dataset("folder", str(root), workers=0)

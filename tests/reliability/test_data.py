@@ -1,4 +1,4 @@
-"""Data sets with one planted fault each, clean ones of all kinds, damaged pictures, and bombs."""
+"""Data sets with one planted fault each, clean ones of all kinds, damaged images, and bombs."""
 
 import io
 import random
@@ -52,10 +52,10 @@ def plant_clean(root, generator):
             if ignore:
                 mask[0, 0] = 255
             form = generator.choice(["L", "P", "16"])
-            picture = Image.fromarray(mask.astype(np.uint16) if form == "16" else mask)
+            stored = Image.fromarray(mask.astype(np.uint16) if form == "16" else mask)
             if form == "P":
-                picture.putpalette([number for number in range(256) for _ in range(3)])
-            picture.save(root / "masks" / split / f"{stem}.png")
+                stored.putpalette([number for number in range(256) for _ in range(3)])
+            stored.save(root / "masks" / split / f"{stem}.png")
 
 
 def first(root, kind, split="train"):
@@ -87,12 +87,12 @@ def void_that_is_not_ignored(root, generator):
 
 
 def mask_as(mode):
-    """Return a fault: a mask of colours, or one that was compressed."""
+    """Return a fault: a mask of colors, or one that was compressed."""
 
     def plant(root, generator):
         path, mask = read_mask(root)
-        colours = np.array([(128, 0, 0), (0, 200, 0), (0, 0, 90)], np.uint8)[np.minimum(mask, 2)]
-        Image.fromarray(colours).convert(mode).save(path)
+        colors = np.array([(128, 0, 0), (0, 200, 0), (0, 0, 90)], np.uint8)[np.minimum(mask, 2)]
+        Image.fromarray(colors).convert(mode).save(path)
         return path.name
 
     return plant
@@ -105,11 +105,11 @@ def jpeg_mask(root, generator):
     return path.stem
 
 
-def palette_of_colours(root, generator):
+def palette_of_colors(root, generator):
     path, mask = read_mask(root)
-    picture = Image.fromarray(np.where(mask > 2, 0, mask).astype(np.uint8) + 40)
-    picture.putpalette([number for number in range(256) for _ in range(3)])
-    picture.save(path)
+    drawn = Image.fromarray(np.where(mask > 2, 0, mask).astype(np.uint8) + 40)
+    drawn.putpalette([number for number in range(256) for _ in range(3)])
+    drawn.save(path)
     return path.name
 
 
@@ -164,13 +164,13 @@ def cut(kind, left=None):
 def text(kind):
     def plant(root, generator):
         path = first(root, kind)
-        path.write_text("This is no picture.")
+        path.write_text("This is not an image.")
         return path.name
 
     return plant
 
 
-def nothing_labelled(root, generator):
+def nothing_labeled(root, generator):
     (root / "classes.yaml").write_text(NAMES + "ignore: 255\n")
     for path in (root / "masks" / "train").iterdir():
         save(np.full_like(np.array(Image.open(path)).astype(np.uint8), 255), path)
@@ -190,10 +190,10 @@ FAULTS = {
     "255, which is not ignored": void_that_is_not_ignored,
     "a label of 16 bits": label(300),
     "-1 stored in 16 bits": label(65535),
-    "a mask of RGB colours": mask_as("RGB"),
-    "a mask of RGBA colours": mask_as("RGBA"),
+    "a mask of RGB colors": mask_as("RGB"),
+    "a mask of RGBA colors": mask_as("RGBA"),
     "a JPEG mask": jpeg_mask,
-    "a palette mask of other numbers": palette_of_colours,
+    "a palette mask of other numbers": palette_of_colors,
     "a mask of another size": other_size,
     "an image turned by its EXIF": turned_image,
     "a missing mask": without("masks"),
@@ -205,7 +205,7 @@ FAULTS = {
     "an empty image": cut("images", 0),
     "an empty mask": cut("masks", 0),
     "a text in an image's place": text("images"),
-    "nothing labelled": nothing_labelled,
+    "nothing labeled": nothing_labeled,
     "an unknown key in classes.yaml": class_file("names: [a, b, c]\nnmaes: [d]\n"),
     "a class twice in classes.yaml": class_file("names: [a, b, a]\n"),
 }
@@ -261,7 +261,7 @@ def read_all(root):
 
 def test_reading_a_faulty_set_without_the_check_is_an_error_that_names_the_file(times, promise, tmp_path):
     """What a training does: open both splits and read every scene."""
-    kinds = {name: plant for name, plant in FAULTS.items() if name != "nothing labelled"}
+    kinds = {name: plant for name, plant in FAULTS.items() if name != "nothing labeled"}
     tried, refused = times(1000, len(kinds)), 0
     for number in range(tried):
         root = tmp_path / str(number)
@@ -275,19 +275,19 @@ def test_reading_a_faulty_set_without_the_check_is_an_error_that_names_the_file(
     promise("training without the check: an error that names the file (21 kinds)", tried, refused)
 
 
-def encoded(picture, kind):
+def encoded(drawn, kind):
     buffer = io.BytesIO()
-    picture.save(buffer, kind)
+    drawn.save(buffer, kind)
     return buffer.getvalue()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged TIFF tags
-def test_damaged_pictures_neither_crash_nor_hang(whole, times, promise, tmp_path):
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
-    contents = [encoded(picture, kind) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
+def test_damaged_images_neither_crash_nor_hang(whole, times, promise, tmp_path):
+    drawn = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    contents = [encoded(drawn, kind) for kind in ("PNG", "JPEG", "WEBP", "TIFF")]
     tried, survived = times(2000, 80), 0
     generator = random.Random(0)
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     for number in range(tried):
         content = bytearray(contents[number % 4])
         if number % 8 < 4:
@@ -303,7 +303,7 @@ def test_damaged_pictures_neither_crash_nor_hang(whole, times, promise, tmp_path
             refusal = str(error)
         assert not refusal or str(path) in refusal
         survived += time.monotonic() - started < 5 or not whole
-    promise("a damaged picture (PNG, JPEG, WebP, TIFF) is read or refused by name, without hanging", tried, survived)
+    promise("a damaged image (PNG, JPEG, WebP, TIFF) is read or refused by name, without hanging", tried, survived)
 
 
 def png_header(width, height):
@@ -316,7 +316,7 @@ def png_header(width, height):
 
 
 def bombs():
-    """Return small files that say they are huge pictures, or are of formats that are not read."""
+    """Return small files that say they are huge images, or are of formats that are not read."""
     yield "png", png_header(60_000, 60_000)
     yield "png", png_header(2**31 - 1, 1)
     yield "gif", b"GIF89a" + struct.pack("<HH", 65535, 65535) + b"\x00\x00\x00" + b"," + bytes(40)

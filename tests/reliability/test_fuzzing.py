@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scenescope.data.class_file import read_class_file
+from scenescope.data.classes_yaml import read_class_file
 from scenescope.errors import ScenescopeError
 from scenescope.labels import IGNORE
 from scenescope.recipes.reader import load_recipe
@@ -61,23 +61,23 @@ labels = st.lists(
 def test_a_label_table_means_what_was_written(tmp_path_factory, names, data):
     count = len(names)
     codes = data.draw(st.lists(st.integers(0, 65535), min_size=count + 1, max_size=count + 1, unique=True))
-    colours = data.draw(st.booleans())
+    colors = data.draw(st.booleans())
 
     def written(code):
-        return [code >> 8, code & 255, 7] if colours else code
+        return [code >> 8, code & 255, 7] if colors else code
 
     content = {
         "names": names,
         "ignore": [written(codes[-1])],
-        ("colours" if colours else "values"): [written(c) for c in codes[:-1]],
+        ("colors" if colors else "values"): [written(c) for c in codes[:-1]],
     }
     place = tmp_path_factory.getbasetemp() / "classes.yaml"
     place.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")  # JSON is YAML, of every version
     classes, table = read_class_file(place)
     assert list(classes.names) == names
     for number, code in enumerate(codes):
-        packed = ((code >> 8) << 16 | (code & 255) << 8 | 7) if colours else code
-        assert table.meanings[packed] == (number if number < count else IGNORE)
+        packed = ((code >> 8) << 16 | (code & 255) << 8 | 7) if colors else code
+        assert table.train_ids[packed] == (number if number < count else IGNORE)
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=SCRATCH)

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper  # noqa: E402
 
 from tests.inference import handmade  # noqa: E402
 
-MOST_MEMORY = 1500 * 2**20
+MAX_MEMORY = 1500 * 2**20
 """Bytes by which a process may grow that looks at a hostile file; each of these asks for 2 GB and more."""
 
 
@@ -124,7 +124,7 @@ def test_files_that_grow_are_refused_in_bounded_memory(promise):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     told = [refused(model) for model in models]
     grown_by = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    assert grown_by < MOST_MEMORY
+    assert grown_by < MAX_MEMORY
     promise("an ONNX file that makes gigabytes of nothing: refused in one line, in 1.5 GB", len(told), sum(told))
 
 

@@ -16,12 +16,12 @@ from PIL import Image
 from scenescope.data.decoding import stored
 from scenescope.data.images import opened, read_image
 from scenescope.data.masks import LabelTable, decode
-from scenescope.data.matrices import read_matrix
+from scenescope.data.mat_files import read_matrix
 from scenescope.errors import ImageError, ScenescopeError
 
 
 def test_an_image_is_shown_on_the_one_scale_of_its_type_or_refused(times, promise, tmp_path):
-    """The scale of the type is what the expected values are worked out with; no range of a picture is looked at."""
+    """The scale of the type is what the expected values are worked out with; no range of an image is looked at."""
     tried, survived = times(1000, 100), 0
     for number in range(tried):
         noise = np.random.default_rng(number)
@@ -49,7 +49,7 @@ def test_an_image_is_shown_on_the_one_scale_of_its_type_or_refused(times, promis
 
 
 def few_bits(values, depth, kind):
-    """A grey picture whose samples have fewer than 8 bit: PNG, PGM or TIFF, of black or of white for 0."""
+    """A gray image whose samples have fewer than 8 bit: PNG, PGM or TIFF, of black or of white for 0."""
     largest = 2**depth - 1
     if kind == "pgm":
         body = values.tobytes()
@@ -91,7 +91,7 @@ def test_masks_give_what_they_store_or_are_refused(times, promise, tmp_path):
             survived += (decode(path, table) == values).all()
         except ScenescopeError as error:
             survived += "save the mask as a PNG of 8 bit" in str(error)
-    promise("a grey mask of 1, 2 or 4 bit gives what it stores, or is refused", tried, survived)
+    promise("a gray mask of 1, 2 or 4 bit gives what it stores, or is refused", tried, survived)
 
 
 def progressive(scans):
@@ -137,8 +137,8 @@ def announcing(whole):
 
 
 def decoded(path):
-    with opened(path, 10**8) as picture:
-        return stored(picture).conversions()
+    with opened(path, 10**8) as image:
+        return stored(image).conversions()
 
 
 def test_small_files_that_announce_much_cost_little(whole, promise, tmp_path):

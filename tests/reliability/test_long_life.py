@@ -9,7 +9,7 @@ from measure import peak_memory
 from PIL import Image
 
 from scenescope.inference.batch import predict_files
-from scenescope.inference.inputs import find_pictures
+from scenescope.inference.inputs import find_images
 from scenescope.inference.predictor import predict_labels, predict_logits
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
@@ -82,21 +82,21 @@ def test_a_folder_goes_on_where_it_was(times, promise, tmp_path):
     for number in range(12):
         Image.new("RGB", (9, 7), (number, 20, 30)).save(photos / f"{number}.png")
     whole = tmp_path / "whole"
-    predict_files(segmenter, find_pictures([str(photos)], whole), whole)
+    predict_files(segmenter, find_images([str(photos)], whole), whole)
     for number in range(tried):
         output = tmp_path / f"out-{number}"
-        pictures = find_pictures([str(photos)], output)
-        stop = generator.randrange(len(pictures))
+        files = find_images([str(photos)], output)
+        stop = generator.randrange(len(files))
 
-        def interrupted(pictures=pictures, stop=stop):
-            yield from pictures[:stop]
+        def interrupted(files=files, stop=stop):
+            yield from files[:stop]
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             predict_files(segmenter, interrupted(), output)
         asked = len(segmenter.network.sizes)
-        predict_files(segmenter, pictures, output, resume=True)
+        predict_files(segmenter, files, output, resume=True)
         names = sorted(path.name for path in whole.iterdir())
         same = all((whole / name).read_bytes() == (output / name).read_bytes() for name in names)
-        survived += same and len(segmenter.network.sizes) - asked == len(pictures) - stop
+        survived += same and len(segmenter.network.sizes) - asked == len(files) - stop
     promise("a folder stopped and restarted: goes on where it was, ends with the same files", tried, survived)

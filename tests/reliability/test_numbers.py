@@ -7,7 +7,7 @@ import torch
 from scenescope.attention.channel import ChannelAttention
 from scenescope.attention.position import PositionAttention
 from scenescope.config import AugmentSettings
-from scenescope.data.transforms import TrainingView
+from scenescope.data.transforms import TrainDataset
 from scenescope.errors import TrainingError
 from scenescope.training.sampler import StepSampler
 from tests.training.tiny import Few, tiny_training
@@ -21,17 +21,17 @@ def test_what_is_not_finite_stops_within_its_step(times, promise, tmp_path):
         training = tiny_training(place, validate_every=100)
         backward, calls = training.stepper._backward, []
 
-        def spoilt(images, labels, normaliser, backward=backward, calls=calls, step=step):
-            terms = backward(images, labels, normaliser)
+        def spoilt(images, labels, normalizer, backward=backward, calls=calls, step=step):
+            terms = backward(images, labels, normalizer)
             calls.append(1)
             return {name: value * float("nan") for name, value in terms.items()} if len(calls) == step else terms
 
         training.stepper._backward = spoilt
-        with pytest.raises(TrainingError, match=rf"step {step} is nan \(seed 0; pictures: \S+"):
+        with pytest.raises(TrainingError, match=rf"step {step} is nan \(seed 0; images: \S+"):
             training.run()
         finite = all(bool(torch.isfinite(value).all()) for value in training.network.state_dict().values())
         survived += finite and training.step == step - 1
-    promise("NaN at a step: stops within it, names pictures and seed, weights untouched", tried, survived)
+    promise("NaN at a step: stops within it, names images and seed, weights untouched", tried, survived)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -52,14 +52,14 @@ def test_no_overflow_at_32768_positions(dtype, times, promise):
     promise(f"no overflow in attention at N = 32768 in {str(dtype).removeprefix('torch.')}", tried, finite)
 
 
-def test_no_two_pictures_share_a_random_stream(times, promise):
+def test_no_two_images_share_a_random_stream(times, promise):
     """Seven scenes and batches of eleven: some scenes come twice in a batch."""
     steps = times(100, 10)
-    view = TrainingView(Few("", "train"), AugmentSettings(crop=(48, 64), scale=(0.5, 2.0), brightness=0.5), seed=0)
+    view = TrainDataset(Few("", "train"), AugmentSettings(crop=(48, 64), scale=(0.5, 2.0), brightness=0.5), seed=0)
     seen = set()
     for batch in StepSampler(start=0, steps=steps, batch_size=11, parts=1, num_scenes=7, seed=0):
         for key in batch:
             image, _, _ = view[key]
             seen.add(np.asarray(image).tobytes())
             assert torch.equal(view[key][0], image)  # whoever asks, and however often
-    promise("no two training pictures are drawn alike, whichever worker draws them", 11 * steps, len(seen))
+    promise("no two training images are drawn alike, whichever worker draws them", 11 * steps, len(seen))

@@ -14,17 +14,17 @@ from PIL import Image
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.errors import StorageError
 from scenescope.explore.session import Session
-from scenescope.explore.view import attend
+from scenescope.explore.trace import attend
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
-from scenescope.workflows.attention import Wish, draw_attention, find_subjects, require_free
+from scenescope.workflows.attention import FigureOptions, draw_attention, find_inputs, require_free
 from tests.explore.conftest import served
 
 CLASSES = Classes.named(["road", "sky", "car"])
 
 
-def picture(generator, height=48, width=64):
+def image(generator, height=48, width=64):
     return generator.integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -38,22 +38,20 @@ def segmenter():
 
 @pytest.fixture(scope="module")
 def server(segmenter):
-    with served(Session({"danet": segmenter}, picture(np.random.default_rng(0)))) as server:
+    with served(Session({"danet": segmenter}, image(np.random.default_rng(0)))) as server:
         yield server
 
 
 def odd_question(generator, port):
     """Return the bytes of a question that has something wrong with it."""
-    path = generator.choice(["/ask", "/look", "/channel", "/open", "/start"])
+    path = generator.choice(["/query", "/predict", "/channel", "/open", "/start"])
     body = generator.choice(
         [
             b"[" * generator.randrange(1, 16_000),
             b'{"a":' * generator.randrange(1, 3_000),
             generator.randbytes(generator.randrange(0, 200)),
-            json.dumps(
-                {"picture": generator.choice(["", 5, 10**400, None, []]), "model": "danet", "x": 1e400}
-            ).encode(),
-            b'{"picture": "x", "model": "danet", "x": NaN, "y": Infinity, "channel": -1}',
+            json.dumps({"image": generator.choice(["", 5, 10**400, None, []]), "model": "danet", "x": 1e400}).encode(),
+            b'{"image": "x", "model": "danet", "x": NaN, "y": Infinity, "channel": -1}',
         ]
     )
     length = generator.choice(
@@ -104,19 +102,19 @@ def test_other_hosts_and_origins(times, promise, server):
 
 def test_attention_beside_other_threads(times, promise, segmenter):
     generator = np.random.default_rng(0)
-    pictures = [picture(generator, *size) for size in ((48, 64), (64, 48), (33, 90))]
-    expected = [attend(segmenter.network, each).position.maps([(5, 5)]) for each in pictures]
+    images = [image(generator, *size) for size in ((48, 64), (64, 48), (33, 90))]
+    expected = [attend(segmenter.network, each).position.maps([(5, 5)]) for each in images]
     each, right = times(100, 4), []
 
     def ask(number):
         for turn in range(each):
             chosen = (number + turn) % 3
-            found = attend(segmenter.network, pictures[chosen]).position.maps([(5, 5)])
+            found = attend(segmenter.network, images[chosen]).position.maps([(5, 5)])
             right.append(found.shape == expected[chosen].shape and np.allclose(found, expected[chosen], atol=1e-6))
 
     def predict():
         for turn in range(each):
-            segmenter.predict(pictures[turn % 3])
+            segmenter.predict(images[turn % 3])
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
     threads.append(threading.Thread(target=predict))
@@ -144,14 +142,14 @@ def test_files_of_others(times, promise, segmenter, tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         for name in ("a", "b"):
-            Image.fromarray(picture(pixels, 24, 24)).save(folder / f"{name}.png")
+            Image.fromarray(image(pixels, 24, 24)).save(folder / f"{name}.png")
         mine = generator.choice(names)
         (folder / mine).write_bytes(generator.randbytes(50))
         before = {path: path.read_bytes() for path in folder.iterdir()}
-        wish = Wish(points=[(1, 2)], arrays=True, format=generator.choice(["png", "svg"]))
+        wish = FigureOptions(points=[(1, 2)], arrays=True, format=generator.choice(["png", "svg"]))
         given = [str(folder / "a.png"), str(folder / "b.png")]
         told = mine
-        subjects = find_subjects(given, folder, segmenter, split="val", scenes=[], truth=None)
+        subjects = find_inputs(given, folder, segmenter, split="val", scenes=[], truth=None)
         try:
             require_free(subjects, wish, folder)
             for subject in subjects:

@@ -17,7 +17,7 @@ from scenescope.errors import StorageError
 from scenescope.files import StagedFiles
 from scenescope.inference import batch
 from scenescope.inference.batch import predict_files
-from scenescope.inference.inputs import find_pictures
+from scenescope.inference.inputs import find_images
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
@@ -25,7 +25,7 @@ from tests.inference.conftest import Answering
 from tests.reliability.runs import run
 
 CLASSES = Classes.named(["red", "green", "blue"])
-NUM_PICTURES = 4
+NUM_IMAGES = 4
 
 
 def segmenter(turn=0):
@@ -38,7 +38,7 @@ def segmenter(turn=0):
 def make_photos(place, seed=0):
     place.mkdir(parents=True)
     generator = np.random.default_rng(seed)
-    for number in range(NUM_PICTURES):
+    for number in range(NUM_IMAGES):
         Image.fromarray(generator.integers(0, 256, (7, 9, 3), np.uint8)).save(place / f"{number}.png")
     return place
 
@@ -49,7 +49,7 @@ def written(output):
 
 
 def predict(photos, output, turn, **options):
-    return predict_files(segmenter(turn), find_pictures([str(photos)], output), output, **options)
+    return predict_files(segmenter(turn), find_images([str(photos)], output), output, **options)
 
 
 def predict_and_die(photos, output, turn, after, before_moving):
@@ -84,15 +84,15 @@ def test_killed_predictions_leave_nothing_half_written(times, promise, tmp_path)
     for number in range(tried):
         output = tmp_path / f"out-{number}"
         predict(photos, output, 0)
-        after, before_moving = generator.randrange(1, 2 * NUM_PICTURES + 1), generator.random() < 0.5
+        after, before_moving = generator.randrange(1, 2 * NUM_IMAGES + 1), generator.random() < 0.5
         assert run(predict_and_die, photos, output, 1, after, before_moving) == -signal.SIGKILL
         result = predict(photos, output, 1, resume=True)
-        survived += len(result.done) == NUM_PICTURES and written(output) == written(whole)
+        survived += len(result.done) == NUM_IMAGES and written(output) == written(whole)
     promise("predict killed over another model's folder, then resumed: all files its own, no strays", tried, survived)
 
 
 def test_a_full_disk_leaves_older_predictions_as_they_were(times, promise, tmp_path, monkeypatch):
-    tried, survived = times(2 * NUM_PICTURES, 4), 0
+    tried, survived = times(2 * NUM_IMAGES, 4), 0
     photos = make_photos(tmp_path / "photos")
     old, new = tmp_path / "old", tmp_path / "new"
     predict(photos, old, 0)
@@ -118,7 +118,7 @@ def test_a_full_disk_leaves_older_predictions_as_they_were(times, promise, tmp_p
             listed = len(list(csv.reader(file))) - 1
         del files["summary.csv"]
         expected = {name: written(new if name in done else old)[name] for name in files}
-        survived += files == expected and len(files) == 2 * NUM_PICTURES and listed == NUM_PICTURES
+        survived += files == expected and len(files) == 2 * NUM_IMAGES and listed == NUM_IMAGES
     promise(
         "a disk full while predicting over older predictions: those not replaced stay, in the summary too",
         tried,
@@ -127,12 +127,12 @@ def test_a_full_disk_leaves_older_predictions_as_they_were(times, promise, tmp_p
 
 
 def test_nothing_old_is_taken_for_done(times, promise, tmp_path):
-    """Between two calls the model, the picture or a written file changes; each with --resume."""
+    """Between two calls the model, the image or a written file changes; each with --resume."""
     tried, survived = times(60, 6), 0
     generator = random.Random(1)
     for number in range(tried):
         photos, output = make_photos(tmp_path / f"{number}" / "photos", number), tmp_path / f"{number}" / "out"
-        turn, victim = generator.randrange(3), generator.randrange(NUM_PICTURES)
+        turn, victim = generator.randrange(3), generator.randrange(NUM_IMAGES)
         predict(photos, output, turn)
         match number % 3:
             case 0:
@@ -144,14 +144,14 @@ def test_nothing_old_is_taken_for_done(times, promise, tmp_path):
         predict(photos, output, turn, resume=True)
         predict(photos, tmp_path / f"{number}" / "anew", turn)
         survived += written(output) == written(tmp_path / f"{number}" / "anew")
-    promise("predict --resume after another model, picture or file: as if made anew", tried, survived)
+    promise("predict --resume after another model, image or file: as if made anew", tried, survived)
 
 
-def test_an_overlay_takes_little_more_memory_than_its_picture(promise):
+def test_an_overlay_takes_little_more_memory_than_its_image(promise):
     side = 4000
     image = np.zeros((side, side, 3), np.uint8)
     prediction = Prediction(np.zeros((side, side), np.uint8), image, CLASSES)
     grown = peak_memory(prediction.overlay) / image.nbytes
     # Pillow keeps 4 bytes for each pixel of RGB.
-    assert grown < 2, f"{grown:.1f} times the picture"
-    promise("the overlay of a picture: memory under twice the picture's own", 1, 1)
+    assert grown < 2, f"{grown:.1f} times the image"
+    promise("the overlay of an image: memory under twice the image's own", 1, 1)

@@ -89,7 +89,7 @@ def test_a_process_that_cannot_read_its_data_ends_all(whole, times, promise, tmp
         code, told, seconds = torchrun(2, tmp_path / str(number), rank=number % 2, broken=True)
         named = "photos/broken-17.png" in told and bool(re.search(rf"rank\s*: {number % 2} ", told))
         ended += code != 0 and named and (seconds < 30 or not whole)
-    promise("one of two processes cannot read a picture: all end within 30 s, rank and file are named", tried, ended)
+    promise("one of two processes cannot read an image: all end within 30 s, rank and file are named", tried, ended)
 
 
 def test_a_resume_with_another_number_of_processes_is_refused(alone, promise, tmp_path):

@@ -112,7 +112,7 @@ def test_damaged_models_are_never_loaded(times, promise, tmp_path):
     promise("a model with a flipped bit or cut short: refused by name", tried, survived)
 
 
-def test_odd_names_hold_a_run_and_its_pictures(trained, times, promise, tmp_path):
+def test_odd_names_hold_a_run_and_its_images(trained, times, promise, tmp_path):
     names = ["with spaces", "🚦 ampel", "ünïcode", "a" * 200, "quote'\"s", "semi;colon & more", "-dash", "new\nline"]
     names = names[: times(len(names), 3)]
     survived = 0

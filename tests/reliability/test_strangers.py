@@ -21,12 +21,12 @@ from PIL import Image
 from scenescope.checkpoints.convert import convert
 from scenescope.checkpoints.foreign import read_checkpoint
 from scenescope.checkpoints.model_directory import load_model, read_tensors, save_model
-from scenescope.data.class_file import read_class_file
+from scenescope.data.classes_yaml import read_class_file
 from scenescope.errors import CheckpointError, RecipeError, ScenescopeError
 from scenescope.files import CHECKSUMS, sha256
 from scenescope.inference.batch import predict_files
 from scenescope.inference.exported import load_exported
-from scenescope.inference.inputs import find_pictures
+from scenescope.inference.inputs import find_images
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
@@ -249,7 +249,7 @@ def below(folder):
 
 
 def test_nothing_is_written_outside_the_output(promise, tmp_path, monkeypatch):
-    """Odd names of pictures, links that lead out, and outputs that point upwards."""
+    """Odd names of images, links that lead out, and outputs that point upwards."""
     segmenter = Segmenter(create_model("fcn", backbone="test_resnet", num_classes=3, output_stride=32), CLASSES)
     outside, photos = tmp_path / "outside", tmp_path / "work" / "photos"
     outside.mkdir()
@@ -280,15 +280,15 @@ def test_nothing_is_written_outside_the_output(promise, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
     output = Path("out")
     before = {path: path.stat().st_mtime_ns for path in below(tmp_path)}
-    result = predict_files(segmenter, find_pictures(["photos"], output), output)
+    result = predict_files(segmenter, find_images(["photos"], output), output)
     new = [path for path in below(tmp_path) if path not in before]
-    shown = [name for name in names if not name.startswith(".")]  # hidden pictures are passed over
+    shown = [name for name in names if not name.startswith(".")]  # hidden images are passed over
     assert len(result.done) == len(shown) + 1
     assert not result.failed
     assert all((tmp_path / "work" / "out") in (path, *path.parents) for path in new)
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     promise(
-        "pictures with odd names, links and loops: nothing is written outside the output",
+        "images with odd names, links and loops: nothing is written outside the output",
         len(names) + 3,
         len(names) + 3,
     )

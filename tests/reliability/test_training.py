@@ -44,14 +44,14 @@ def outcome(place):
     return final_weights(place), rows, [(place / model / CHECKSUMS).read_text() for model in ("best", "last")]
 
 
-def end_in_validation(directory, number, picture):
-    """Get a signal at a picture of the validations, counted over all of them; leave as the command line would."""
+def end_in_validation(directory, number, image):
+    """Get a signal at an image of the validations, counted over all of them; leave as the command line would."""
     torch.set_num_threads(1)
     predict, seen = Segmenter.labels, []
 
     def counted(*arguments, **options):
         seen.append(1)
-        if len(seen) == picture:
+        if len(seen) == image:
             os.kill(os.getpid(), number)
         return predict(*arguments, **options)
 
@@ -66,16 +66,14 @@ def test_ended_within_a_validation(undisturbed, times, promise, tmp_path):
     generator = random.Random(0)
     for turn in range(tried):
         place, number = tmp_path / str(turn), (signal.SIGKILL, signal.SIGTERM)[turn % 2]
-        # Four validations of seven pictures; the last is that of the last step.
-        picture = generator.randrange(1, 4 * 7 + 1)
-        code = run(end_in_validation, place, number, picture)
-        at_once = number == signal.SIGKILL or int((place / "seen").read_text()) == picture
+        # Four validations of seven images; the last is that of the last step.
+        image = generator.randrange(1, 4 * 7 + 1)
+        code = run(end_in_validation, place, number, image)
+        at_once = number == signal.SIGKILL or int((place / "seen").read_text()) == image
         assert run(train, place, **OFTEN) == 0
         ended = code == (-number if number == signal.SIGKILL else 128 + number)
         survived += ended and at_once and outcome(place) == outcome(undisturbed) and not strays(place)
-    promise(
-        "killed or told to end within a validation: out at the next picture, resumed bit-identical", tried, survived
-    )
+    promise("killed or told to end within a validation: out at the next image, resumed bit-identical", tried, survived)
 
 
 def fail_saving(directory, number, how):
@@ -128,14 +126,16 @@ class Spoilt(Few):
         if self.left < 0:
             if self.how == "killed":
                 die()
-            raise ImageError(f"Cannot read {self.name(index)}: the picture is damaged; copy it again.")
+            raise ImageError(f"Cannot read {self.name(index)}: the image is damaged; copy it again.")
         return super().__getitem__(index)
 
 
-def train_spoilt(directory, after, how, workers):
+def train_spoilt(directory, after, how, num_workers):
     multiprocessing.set_start_method("fork", force=True)  # a fork server of its own would have to load torch
     torch.set_num_threads(1)
-    training: Training = tiny_training(directory, num_workers=workers, **(SETTINGS | OFTEN | {"checkpoint_every": 100}))
+    training: Training = tiny_training(
+        directory, num_workers=num_workers, **(SETTINGS | OFTEN | {"checkpoint_every": 100})
+    )
     training.train_set = Spoilt(after, how)
     try:
         training.run()
@@ -145,21 +145,21 @@ def train_spoilt(directory, after, how, workers):
 
 
 @pytest.mark.parametrize("how", ["unreadable", "killed"])
-def test_pictures_that_go_bad_under_a_training(how, undisturbed, times, promise, tmp_path):
+def test_images_that_go_bad_under_a_training(how, undisturbed, times, promise, tmp_path):
     tried, survived = times(20, 1), 0
     generator = random.Random(1)
     for turn in range(tried):
-        place, workers = tmp_path / str(turn), 1 if how == "killed" else turn % 2
-        # Two parts of two pictures a step; a worker reads one part ahead.
+        place, num_workers = tmp_path / str(turn), 1 if how == "killed" else turn % 2
+        # Two parts of two images a step; a worker reads one part ahead.
         after = generator.randrange(4, 4 * STEPS - 4)
-        code = run(train_spoilt, place, after, how, workers)
+        code = run(train_spoilt, place, after, how, num_workers)
         said = (place / "said").read_text()
         steps = [int(path.name[5:]) for path in (place / "checkpoints").iterdir()]
         assert run(train, place, **OFTEN) == 0
         survived += (
             code == 2 and "\n" not in said and max(steps) == after // 4 and outcome(place) == outcome(undisturbed)
         )
-    what = "a picture that goes bad" if how == "unreadable" else "a reading process killed (-9)"
+    what = "an image that goes bad" if how == "unreadable" else "a reading process killed (-9)"
     promise(f"{what}: one line, every step done is saved, resumed bit-identical", tried, survived)
 
 
@@ -226,7 +226,7 @@ def write_data(root, generator):
 def change_data(root, generator):
     """Change the data in some way that changes what is learned."""
     split = generator.choice(["train", "val"])
-    how = generator.choice(["add", "remove", "picture", "label", "order", "name", "value", "class"])
+    how = generator.choice(["add", "remove", "image", "label", "order", "name", "value", "class"])
     first = sorted((root / "images" / split).iterdir())[0]
     mask = root / "masks" / split / f"{first.stem}.bmp"
     if how == "add":
@@ -235,8 +235,8 @@ def change_data(root, generator):
     elif how == "remove":
         first.unlink()
         mask.unlink()
-    elif how in ("picture", "label"):
-        path = first if how == "picture" else mask
+    elif how in ("image", "label"):
+        path = first if how == "image" else mask
         state, content = path.stat(), np.array(Image.open(path))
         content[generator.randrange(20), generator.randrange(24)] += 1
         Image.fromarray(content).save(path)

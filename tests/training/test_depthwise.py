@@ -56,7 +56,7 @@ def test_what_is_not_meant_is_left_alone() -> None:
             nn.Conv2d(6, 6, 7, groups=6, bias=False),
             nn.Conv2d(6, 6, (3, 5), groups=6, bias=False),
             nn.Conv2d(6, 6, 5, groups=6, bias=False, padding="same"),
-            nn.Conv2d(6, 6, 3, groups=6, bias=False, dilation=2),  # makes the picture smaller
+            nn.Conv2d(6, 6, 3, groups=6, bias=False, dilation=2),  # makes the image smaller
             nn.Conv2d(6, 6, 3, groups=6, bias=False, stride=2, padding=3),  # wider than the kernel reaches
         ):
             assert not uses_own_gradient(layer(features))
@@ -74,6 +74,6 @@ def test_under_autocast_they_are_in_its_format_and_gradients_in_that_of_the_weig
     assert features.grad is not None
     assert layer.weight.grad is not None
     assert (features.grad.dtype, layer.weight.grad.dtype) == (torch.float32, torch.float32)
-    # Of a sum, the gradient of a weight is the sum of what it meets: all of the picture for the one in the middle.
+    # Of a sum, the gradient of a weight is the sum of what it meets: all of the image for the one in the middle.
     middle = layer.weight.grad[:, 0, 2, 2]
     torch.testing.assert_close(middle, features.detach().sum(dim=(0, 2, 3)), atol=0.1, rtol=0.02)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training.test_distributed import Notes
 
 from scenescope.checkpoints.model_directory import load_model, read_tensors
 from scenescope.data import loading
@@ -24,7 +25,6 @@ from scenescope.training.log import read_log
 from scenescope.training.loop import Training
 from scenescope.training.step import Stepper
 from tests.silent import Silent
-from tests.training.test_processes import Notes
 
 Build = Callable[..., Training]
 
@@ -34,7 +34,7 @@ def weights(training: Training) -> dict[str, torch.Tensor]:
 
 
 def test_accumulation_changes_nothing(tiny: Build, tmp_path: Path) -> None:
-    """Norms are frozen as their statistics are those of a part; half of one picture is ignored."""
+    """Norms are frozen as their statistics are those of a part; half of one image is ignored."""
     results = []
     for accumulation in (1, 4):
         training = tiny(
@@ -102,21 +102,21 @@ def test_the_log_and_the_models(tiny: Build, tmp_path: Path) -> None:
 def test_what_is_not_finite_stops_before_it_reaches_the_weights(tiny: Build, tmp_path: Path, what: str) -> None:
     training = tiny(tmp_path, seed=5, checkpoint_every=1)
     if what == "loss":
-        normaliser = training.loss.normaliser
-        training.loss.normaliser = lambda labels: normaliser(labels) * (math.nan if training.step == 2 else 1)  # type: ignore[method-assign]
+        normalizer = training.loss.normalizer
+        training.loss.normalizer = lambda labels: normalizer(labels) * (math.nan if training.step == 2 else 1)  # type: ignore[method-assign]
     else:
         bias = training.network.head.classifier[1].bias
         bias.register_hook(lambda gradient: gradient * (math.nan if training.step == 2 else 1))
-    with pytest.raises(TrainingError, match=rf"The {what} of step 3 is nan \(seed 5; pictures: train-.*\)"):
+    with pytest.raises(TrainingError, match=rf"The {what} of step 3 is nan \(seed 5; images: train-.*\)"):
         training.run()
     checkpoints = sorted((tmp_path / "checkpoints").iterdir())
     assert [path.name for path in checkpoints] == ["step-00000001", "step-00000002"]
     assert all(value.isfinite().all() for value in read_tensors(checkpoints[-1] / TENSORS).values())
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_label_outside_the_classes_is_a_python_error(tiny: Build, tmp_path: Path, workers: int) -> None:
-    training = tiny(tmp_path, num_workers=workers)
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_label_outside_the_classes_is_a_python_error(tiny: Build, tmp_path: Path, num_workers: int) -> None:
+    training = tiny(tmp_path, num_workers=num_workers)
     training.train_set = Refusing(training.train_set)  # type: ignore[assignment]
     with pytest.raises(LabelError, match=r"^scene-3: value 77$"):
         training.run()
@@ -141,7 +141,7 @@ def test_one_value_per_norm_names_the_way_out(tiny: Build, tmp_path: Path) -> No
     training = tiny(tmp_path / "batch", batch_size=1, steps=1)
     augment = replace(training.config.augment, crop=(32, 32))
     training.config = replace(training.config, augment=augment)
-    with pytest.raises(TrainingError, match=r"one value per channel \(1 picture of 32 x 32\).*train.norm=frozen"):
+    with pytest.raises(TrainingError, match=r"one value per channel \(1 image of 32 x 32\).*train.norm=frozen"):
         training.run()
     frozen = tiny(tmp_path / "frozen", batch_size=1, steps=1, norm="frozen")
     frozen.config = replace(frozen.config, augment=augment)
@@ -192,17 +192,17 @@ def test_more_memory_than_there_is_names_the_settings(
         tiny(tmp_path).run()
 
 
-def test_validation_takes_one_picture_at_a_time(tiny: Build, tmp_path: Path) -> None:
+def test_validation_takes_one_image_at_a_time(tiny: Build, tmp_path: Path) -> None:
     training = tiny(tmp_path, steps=1)
-    pictures: list[int] = []
+    images: list[int] = []
 
     def count(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if not network.training:
-            pictures.append(len(inputs[0]))
+            images.append(len(inputs[0]))
 
     training.network.backbone.register_forward_pre_hook(count)
     training.run()
-    assert pictures == [1] * len(training.val_set)
+    assert images == [1] * len(training.val_set)
 
 
 def test_tensorboard_shows_the_log_and_no_step_twice(tiny: Build, tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_tensorboard_shows_the_log_and_no_step_twice(tiny: Build, tmp_path: Path
     assert [event.value for event in shown] == pytest.approx(list(logged.values()))
 
 
-def test_a_slow_format_is_told_and_obeyed(processor: Callable[..., None], tiny: Build, tmp_path: Path) -> None:
-    processor("avx2")
+def test_a_slow_format_is_told_and_obeyed(cpu_with: Callable[..., None], tiny: Build, tmp_path: Path) -> None:
+    cpu_with("avx2")
     notes = Notes()
     assert tiny(tmp_path, progress=notes, precision="bfloat16").stepper.precision == "bfloat16"
     assert notes.notes == ["cpu has no bfloat16 arithmetic; train.precision=float32 is faster."]
@@ -231,11 +231,11 @@ def test_a_slow_format_is_told_and_obeyed(processor: Callable[..., None], tiny: 
 
 
 def test_a_resumed_run_keeps_its_format_on_another_processor(
-    processor: Callable[..., None], tiny: Build, tmp_path: Path
+    cpu_with: Callable[..., None], tiny: Build, tmp_path: Path
 ) -> None:
-    processor("avx512_bf16")
+    cpu_with("avx512_bf16")
     tiny(tmp_path, steps=2, precision="auto").run()
-    processor("avx2")
+    cpu_with("avx2")
     resumed = tiny(tmp_path, steps=2, precision="auto")
     resumed.resume(tmp_path / "checkpoints" / "step-00000002")
     assert resumed.stepper.precision == "bfloat16"

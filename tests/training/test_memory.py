@@ -15,12 +15,12 @@ from scenescope.training.memory import MemoryEstimate, estimate_memory
 
 def test_logits_of_many_classes_count() -> None:
     few, many = estimate(), estimate(num_classes=150)
-    # The loss keeps log-probabilities at the size of the picture: 146 more of them for each of two pictures.
+    # The loss keeps log-probabilities at the size of the image: 146 more of them for each of two images.
     assert many.activations - few.activations > 0.99 * 2 * 146 * 64 * 96 * 4
 
 
 def estimate(num_classes: int = 4, **changes: object) -> MemoryEstimate:
-    arguments = {"pictures": 2, "height": 64, "width": 96, "moments": 1, "average": False, "mixed_precision": False}
+    arguments = {"batch_size": 2, "height": 64, "width": 96, "moments": 1, "ema": False, "mixed_precision": False}
     return estimate_memory(
         lambda: create_model("fcn", num_classes=num_classes, backbone="resnet18"),
         **(arguments | changes),  # type: ignore[arg-type]
@@ -28,22 +28,22 @@ def estimate(num_classes: int = 4, **changes: object) -> MemoryEstimate:
 
 
 def test_parts_by_hand() -> None:
-    plain = estimate(moments=2, average=True)
+    plain = estimate(moments=2, ema=True)
     network = create_model("fcn", num_classes=4, backbone="resnet18")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert plain.gradients == 4 * parameters
-    assert plain.optimiser == 8 * parameters
-    assert plain.weights == plain.average == sum(value.nbytes for value in network.state_dict().values())
+    assert plain.optimizer == 8 * parameters
+    assert plain.weights == plain.ema == sum(value.nbytes for value in network.state_dict().values())
     assert plain.total == plain.weights * 2 + plain.gradients * 3 + plain.activations
 
 
-def test_activations_grow_with_the_pictures_and_shrink_with_their_format() -> None:
-    one, two = estimate(pictures=1), estimate(pictures=2)
+def test_activations_grow_with_the_images_and_shrink_with_their_format() -> None:
+    one, two = estimate(batch_size=1), estimate(batch_size=2)
     assert 1.9 < two.activations / one.activations < 2.1
-    # Mixed precision also keeps a copy of the weights, so the pictures have to be large to gain.
-    large = {"pictures": 4, "height": 256, "width": 256}
+    # Mixed precision also keeps a copy of the weights, so the images have to be large to gain.
+    large = {"batch_size": 4, "height": 256, "width": 256}
     assert estimate(mixed_precision=True, **large).activations < 0.8 * estimate(**large).activations
-    # The stem's first convolution alone keeps its input and its output: 3 x 64 x 96 and 64 x 32 x 48 floats a picture.
+    # The stem's first convolution alone keeps its input and its output: 3 x 64 x 96 and 64 x 32 x 48 floats an image.
     assert one.activations > 4 * (3 * 64 * 96 + 64 * 32 * 48)
 
 
@@ -62,18 +62,18 @@ def test_losses_of_regions_keep_as_many_copies_of_the_logits_as_is_said(regions:
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-            loss(SegmentationOutput(logits, {}), labels, loss.normaliser(labels))
+            loss(SegmentationOutput(logits, {}), labels, loss.normalizer(labels))
         kept.append(sum(tensor.untyped_storage().nbytes() for tensor in saved.values()))
     # Beside them only truth values, a quarter of a copy.
     assert copies * logits.nbytes < kept[1] - kept[0] < (copies + 0.4) * logits.nbytes
     assert estimate(copies=copies).activations == estimate().activations + copies * 2 * 4 * 64 * 96 * 4
 
 
-def test_logits_of_whole_pictures_weigh_nothing() -> None:
+def test_logits_of_whole_images_weigh_nothing() -> None:
     def sanet(categorical: str) -> MemoryEstimate:
         return estimate_memory(
             lambda: create_model("sanet", num_classes=4, backbone="resnet18", categorical=categorical),
-            pictures=2, height=64, width=96, moments=1, average=False, mixed_precision=False,
+            batch_size=2, height=64, width=96, moments=1, ema=False, mixed_precision=False,
         )  # fmt: skip
 
     assert sanet("none").activations <= sanet("dense").activations < 1.01 * sanet("none").activations

@@ -1,4 +1,4 @@
-"""Synchronised and frozen norms."""
+"""Synchronized and frozen norms."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from scenescope.training.norms import prepare_norms
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "tf_efficientnet_lite0"])
-def test_synchronised_norms_replace_all_others_and_keep_their_values(backbone: str) -> None:
+def test_synchronized_norms_replace_all_others_and_keep_their_values(backbone: str) -> None:
     network = create_model("danet", num_classes=3, backbone=backbone, output_stride=16).eval()
     images = torch.randn(1, 3, 32, 32)
     before, keys = network(images).logits, list(network.state_dict())

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training.test_distributed import Notes
 
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, sha256
 from scenescope.training import checkpoint, validation
 from scenescope.training.checkpoint import STATE, TENSORS, find_checkpoint, read_state
 from tests.silent import Silent
-from tests.training.test_processes import Notes
 from tests.training.tiny import tiny_training
 
 THREADS = 1
@@ -38,7 +38,7 @@ class KillAt(Silent):
             die()
 
 
-def train_and_die(directory: Path, workers: int, when: int | str) -> None:
+def train_and_die(directory: Path, num_workers: int, when: int | str) -> None:
     """Die after a step, halfway through the second checkpoint, or in the second validation."""
     torch.set_num_threads(THREADS)
     write, validate = checkpoint.write_tensors, validation.evaluate
@@ -59,7 +59,7 @@ def train_and_die(directory: Path, workers: int, when: int | str) -> None:
     if when == "validation":
         validation.evaluate = validate_once
     step = when if isinstance(when, int) else -1
-    tiny_training(directory, progress=KillAt(step), num_workers=workers, steps=7).run()
+    tiny_training(directory, progress=KillAt(step), num_workers=num_workers, steps=7).run()
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +73,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    ("workers", "when", "resumed_at"),
+    ("num_workers", "when", "resumed_at"),
     [(0, 5, 4), (1, 1, None), (4, 3, 2), (1, "checkpoint", 2), (0, "validation", 6)],
 )
 def test_killed_and_resumed_ends_bit_identical(
-    whole: str, tmp_path: Path, workers: int, when: int | str, resumed_at: int | None
+    whole: str, tmp_path: Path, num_workers: int, when: int | str, resumed_at: int | None
 ) -> None:
-    child = multiprocessing.get_context("spawn").Process(target=train_and_die, args=(tmp_path, workers, when))
+    child = multiprocessing.get_context("spawn").Process(target=train_and_die, args=(tmp_path, num_workers, when))
     child.start()
     child.join(timeout=240)
     assert child.exitcode == -signal.SIGKILL
@@ -87,7 +87,7 @@ def test_killed_and_resumed_ends_bit_identical(
     assert notes == []
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)
-    resumed = tiny_training(tmp_path, num_workers=workers, steps=7)
+    resumed = tiny_training(tmp_path, num_workers=num_workers, steps=7)
     assert (found.name if found else None) == (f"step-{resumed_at:08d}" if resumed_at else None)
     if found is not None:
         resumed.resume(found)

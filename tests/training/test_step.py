@@ -18,8 +18,8 @@ from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
 from scenescope.training import step as module
 from scenescope.training.checkpoint import TENSORS
+from scenescope.training.distributed import Processes
 from scenescope.training.loop import Training
-from scenescope.training.processes import Processes
 from scenescope.training.step import Stepper
 from tests.fake_cuda import Kernels, fake_cuda
 
@@ -59,12 +59,12 @@ def test_a_step_on_a_gpu_looks_at_no_number(precision: Any, monkeypatch: pytest.
     assert started.total() < 3000, started.most_common(20)
 
 
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_the_kernels_of_a_gpu_take_the_same_steps(
-    tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str, ema_decay: float | None
+    tiny: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, ema_decay: float | None
 ) -> None:
-    changes = {"optimizer": optimiser, "ema_decay": ema_decay, "dropout": 0.0, "steps": 3, "log_every": 2}
+    changes = {"optimizer": optimizer, "ema_decay": ema_decay, "dropout": 0.0, "steps": 3, "log_every": 2}
     ordinary = tiny(tmp_path / "cpu", **changes)
     ordinary.run()
     monkeypatch.setattr(module, "traits", lambda _: traits("cuda"))
@@ -75,13 +75,13 @@ def test_the_kernels_of_a_gpu_take_the_same_steps(
 
 
 @pytest.mark.usefixtures("queued")
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_step_that_is_not_finite_changes_nothing_though_nobody_looks(
-    tiny: Build, tmp_path: Path, optimiser: str
+    tiny: Build, tmp_path: Path, optimizer: str
 ) -> None:
     """Step 3 is not finite, and is told of at step 5, before anything is kept."""
     changes = {
-        "optimizer": optimiser,
+        "optimizer": optimizer,
         "seed": 5,
         "steps": 5,
         "log_every": 5,
@@ -89,15 +89,15 @@ def test_a_step_that_is_not_finite_changes_nothing_though_nobody_looks(
         "validate_every": 5,
     }
     training = tiny(tmp_path, **changes)
-    normaliser, before = training.loss.normaliser, {}
+    normalizer, before = training.loss.normalizer, {}
 
     def spoilt(labels: torch.Tensor) -> torch.Tensor:
         if training.step == 2:
             before.update({key: value.clone() for key, value in training.network.named_parameters()})
-        return normaliser(labels) * (math.nan if training.step == 2 else 1)
+        return normalizer(labels) * (math.nan if training.step == 2 else 1)
 
-    training.loss.normaliser = spoilt  # type: ignore[method-assign]
-    with pytest.raises(TrainingError, match=r"The loss of step 3 is nan \(seed 5; pictures: train-.*\)"):
+    training.loss.normalizer = spoilt  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=r"The loss of step 3 is nan \(seed 5; images: train-.*\)"):
         training.run()
     assert training.step == 4  # its checkpoint is the first to look
     for key, value in training.network.named_parameters():
@@ -143,11 +143,11 @@ def test_float16_leaves_out_steps_that_overflow_and_lowers_the_scale(tiny: Build
 
 
 @pytest.mark.usefixtures("queued")
-@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
-def test_what_is_resumed_has_the_layout_of_the_weights(tiny: Build, tmp_path: Path, optimiser: str) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_what_is_resumed_has_the_layout_of_the_weights(tiny: Build, tmp_path: Path, optimizer: str) -> None:
     """Files hold no layout, and a fused kernel takes no two."""
-    tiny(tmp_path, steps=2, channels_last=True, optimizer=optimiser).run()
-    resumed = tiny(tmp_path, steps=3, channels_last=True, optimizer=optimiser)
+    tiny(tmp_path, steps=2, channels_last=True, optimizer=optimizer).run()
+    resumed = tiny(tmp_path, steps=3, channels_last=True, optimizer=optimizer)
     resumed.resume(tmp_path / "checkpoints" / "step-00000002")
     for parameter, state in resumed.stepper.optimizer.state.items():
         assert {value.stride() for value in state.values() if value.shape == parameter.shape} == {parameter.stride()}

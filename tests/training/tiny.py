@@ -10,8 +10,8 @@ from scenescope.device import resolve_device
 from scenescope.lab.scenes import ScenesDataset
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import create_model
+from scenescope.training.distributed import join_processes
 from scenescope.training.loop import Training
-from scenescope.training.processes import join_processes
 from scenescope.training.progress import Progress
 from tests.silent import Silent
 

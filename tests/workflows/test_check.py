@@ -15,7 +15,7 @@ from scenescope.data.catalog import open_dataset
 from scenescope.data.label_counts import count_pixels
 from scenescope.errors import DataError
 from scenescope.losses import median_frequency_weights
-from scenescope.workflows.check import MOST_TOLD, THUMBNAILS, check_dataset, write_contact_sheet
+from scenescope.workflows.check import MAX_TOLD, THUMBNAILS, check_dataset, write_contact_sheet
 
 SCENES = 4
 
@@ -59,20 +59,20 @@ def test_a_whole_folder_is_fit_and_its_numbers_are_those_of_a_loop(folder: Path)
 def test_all_faulty_scenes_are_counted_and_the_first_told(folder: Path) -> None:
     for number in range(SCENES):
         save(folder / "masks" / "train" / f"{number}.png", np.full((4, 6), 7))
-    (folder / "images" / "val" / "1.png").write_bytes(b"no picture")
+    (folder / "images" / "val" / "1.png").write_bytes(b"no image")
     save(folder / "masks" / "val" / "2.png", np.zeros((3, 3)))
     found = check_dataset("folder", str(folder))
     train, val = found.splits
     assert not found.fit
     assert train.faulty == {"unknown label": SCENES}
     assert [sentence.partition(":")[0] for sentence in train.faults["unknown label"]] == [
-        str(folder / "masks" / "train" / f"{number}.png") for number in range(MOST_TOLD)
+        str(folder / "masks" / "train" / f"{number}.png") for number in range(MAX_TOLD)
     ]
     assert val.faulty == {"image unreadable": 1, "mask of another size": 1}
     assert found.class_weights is None
     assert found.proposals == [
         "The masks hold 4 values for 2 names, 7 (54.2%), 0 (35.0%), 1 (9.0%), 255 (1.7%): `names: [background, low, "
-        "high]`, `values: [0, 1, 7]`; a class for what is nothing else is missing (where nobody labelled it, leave it "
+        "high]`, `values: [0, 1, 7]`; a class for what is nothing else is missing (where nobody labeled it, leave it "
         "out and ignore it)."
     ]
     assert found.to_json()["fit"] is False
@@ -126,7 +126,7 @@ def test_splits_without_labels_are_unfit_unless_it_is_test(folder: Path) -> None
     save(folder / "images" / "test" / "0.png", np.ones((4, 6, 3)))
     save(folder / "masks" / "test" / "0.png", np.full((4, 6), 255))
     found = check_dataset("folder", str(folder))
-    assert (found.fit, found.unteachable, found.splits[2].unlabelled) == (True, [], 1)
+    assert (found.fit, found.unteachable, found.splits[2].unlabeled) == (True, [], 1)
     assert not check_dataset("folder", str(folder), ["test"]).fit
     for number in range(SCENES):
         save(folder / "masks" / "val" / f"{number}.png", np.full((4, 6), 255))
@@ -143,7 +143,7 @@ def test_a_name_without_a_pixel_is_unfit_where_the_user_gave_it(folder: Path) ->
     found = check_dataset("folder", str(folder))
     assert found.unteachable == [
         "No mask of train, val has a pixel of never, none: take the name out of classes.yaml, or correct the values or "
-        "colours of the class."
+        "colors of the class."
     ]
     assert "`names: [low, high]`" in found.proposals[0]
     # One that only val has is told and no more.
@@ -153,8 +153,8 @@ def test_a_name_without_a_pixel_is_unfit_where_the_user_gave_it(folder: Path) ->
 
 
 def test_identical_images_of_two_splits_are_found_whatever_their_format(folder: Path) -> None:
-    with Image.open(folder / "images" / "train" / "2.png") as picture:
-        picture.save(folder / "images" / "val" / "0.bmp")
+    with Image.open(folder / "images" / "train" / "2.png") as image:
+        image.save(folder / "images" / "val" / "0.bmp")
     (folder / "images" / "val" / "0.png").unlink()
     # Two of one split are no reason to doubt a score.
     save(folder / "images" / "train" / "1.png", np.asarray(Image.open(folder / "images" / "train" / "0.png")))

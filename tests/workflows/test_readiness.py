@@ -43,9 +43,7 @@ def test_a_network_that_takes_other_sizes_only_is_told_before_the_first_validati
         made.head = Square()
         return made
 
-    with pytest.raises(
-        ModelError, match=r"fcn with resnet10t cannot look at the pictures of 192 x 128 pixels to score"
-    ):
+    with pytest.raises(ModelError, match=r"fcn with resnet10t cannot look at the images of 192 x 128 pixels to score"):
         require_ready(broken, *few(), AugmentSettings(crop=(64, 64)), TrainSettings())
 
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from scenescope.errors import StorageError
-from scenescope.workflows.report import Picture, Section, Table, write_report
+from scenescope.workflows.report import Figure, Section, Table, write_report
 
 VOID = {"meta", "img", "br", "link", "input"}
-PICTURE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+IMAGE = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
 
 
 class Outline(HTMLParser):
@@ -46,22 +46,22 @@ def written(path: Path, **changes: object) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_pictures_of_every_kind_are_inside_the_file(tmp_path: Path) -> None:
-    Image.fromarray(PICTURE).save(tmp_path / "picture.png")
-    kinds = (PICTURE, Image.fromarray(PICTURE), tmp_path / "picture.png")
-    pictures = [Picture(image, "caption") for image in kinds]
-    page = written(tmp_path / "report.html", sections=[Section("Look", pictures=pictures)])
+def test_images_of_every_kind_are_inside_the_file(tmp_path: Path) -> None:
+    Image.fromarray(IMAGE).save(tmp_path / "image.png")
+    kinds = (IMAGE, Image.fromarray(IMAGE), tmp_path / "image.png")
+    figures = [Figure(image, "caption") for image in kinds]
+    page = written(tmp_path / "report.html", sections=[Section("Look", figures=figures)])
     sources = [attributes["src"] for tag, attributes in Outline(page).tags if tag == "img"]
     assert len(sources) == 3
     for source in sources:
         assert source is not None
         head, _, data = source.partition(",")
         assert head == "data:image/png;base64"
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), PICTURE)
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(data)))), IMAGE)
 
 
 def test_page_refers_to_nothing_outside(tmp_path: Path) -> None:
-    page = written(tmp_path / "report.html", sections=[Section("Look", pictures=[Picture(PICTURE, "one")])])
+    page = written(tmp_path / "report.html", sections=[Section("Look", figures=[Figure(IMAGE, "one")])])
     outline = Outline(page)
     assert not {tag for tag, _ in outline.tags} & {"script", "link", "iframe", "object", "base"}
     for _, attributes in outline.tags:
@@ -72,7 +72,7 @@ def test_page_refers_to_nothing_outside(tmp_path: Path) -> None:
 
 def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     evil = '<script>alert("1")</script> & $title'
-    section = Section(evil, evil, Table([evil], [[evil]]), [Picture(PICTURE, evil)])
+    section = Section(evil, evil, Table([evil], [[evil]]), [Figure(IMAGE, evil)])
     page = written(tmp_path / "report.html", title=evil, lead=evil, facts=[(evil, evil)], sections=[section])
     outline = Outline(page)
     assert "script" not in {tag for tag, _ in outline.tags}

@@ -15,7 +15,7 @@ The gradients need S once more. It is not kept but formed again, block by block:
     dE_ji = s_ji (dP_ji - sum_i s_ji dP_ji)
     dQ = K dE^T                   dK = Q dE
 
-Both directions are operators of torch, ``scenescope::attend`` and ``scenescope::attend_backward``, so that compilation,
+Both directions are operators of torch, ``scenescope::blockwise_attention`` and its ``_backward``, so that compilation,
 export and distributed training see one node and not a loop. The transforms of ``torch.func`` and forward-mode
 derivatives do not see into operators, and some silently: they get the same blocks as plain arithmetic.
 
@@ -42,7 +42,7 @@ def block_rows(num_positions: int, device: torch.device | str) -> int:
     return max(min(good.attention_buffer // num_positions, good.attention_rows, num_positions), 1)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) -> Tensor:
+def blockwise_attention(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) -> Tensor:
     """Return softmax(Q^T K) applied to the values, in O(N) memory, forwards and backwards.
 
     Energies, softmax and their gradients are computed in float32 (float64 for float64), also under autocast; products
@@ -66,14 +66,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, block: int | None = None) 
     if block is None and fuses_attention(value):
         with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):  # the others form S
             return fused(query, key, value)
-    attended: Tensor = torch.ops.scenescope.attend(query, key, value, block or 0)
+    attended: Tensor = torch.ops.scenescope.blockwise_attention(query, key, value, block or 0)
     return attended
 
 
 def fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Return the same by ``scaled_dot_product_attention``, all in the format of the values.
 
-    Its kernel forms energies and softmax in float32 within. Arguments as of ``attend``.
+    Its kernel forms energies and softmax in float32 within. Arguments as of ``blockwise_attention``.
     """
     multiple = 16 // value.element_size()  # bytes that the kernel reads at once
     with torch.autocast(value.device.type, enabled=False):
@@ -105,7 +105,7 @@ def _plainly(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
     return torch.cat(attended, dim=2)
 
 
-@torch.library.custom_op("scenescope::attend", mutates_args=())
+@torch.library.custom_op("scenescope::blockwise_attention", mutates_args=())
 def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
     # Chosen here and not before, so that a compiled or exported network does not hold a choice for one size.
     block = block or block_rows(key.shape[2], key.device)
@@ -120,7 +120,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
     return attended
 
 
-@torch.library.custom_op("scenescope::attend_backward", mutates_args=())
+@torch.library.custom_op("scenescope::blockwise_attention_backward", mutates_args=())
 def _attend_backward(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, block: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,7 +197,7 @@ def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, int], output: Tensor) 
 
 
 def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-    return *torch.ops.scenescope.attend_backward(gradient, *ctx.saved_tensors, ctx.block), None
+    return *torch.ops.scenescope.blockwise_attention_backward(gradient, *ctx.saved_tensors, ctx.block), None
 
 
 def _refuse(ctx: Any, *gradients: Tensor) -> None:
@@ -210,5 +210,5 @@ def _refuse(ctx: Any, *gradients: Tensor) -> None:
 _attend.register_autograd(_differentiate, setup_context=_keep)
 _attend_backward.register_autograd(_refuse)
 
-OPERATOR = torch.ops.scenescope.attend
-"""What a compiled or exported network holds in the place of ``attend``."""
+OPERATOR = torch.ops.scenescope.blockwise_attention
+"""What a compiled or exported network holds in the place of ``blockwise_attention``."""

@@ -1,4 +1,4 @@
-"""Compact position attention: every position attends to a few centres gathered from the picture.
+"""Compact position attention: every position attends to a few centers gathered from the image.
 
 Fu et al., "Scene Segmentation With Dual Relation-Aware Attention Network", IEEE Transactions on Neural Networks and
 Learning Systems 32(6), 2021, its compact position attention module, as the released code computes it.
@@ -13,20 +13,20 @@ from scenescope.attention.position import attention_map
 from scenescope.attention.shapes import require_batch
 
 SIZES = (1, 2, 3, 6)
-"""Sides of the grids that centres are gathered on: 1 + 4 + 9 + 36 = 50 centres."""
+"""Sides of the grids that centers are gathered on: 1 + 4 + 9 + 36 = 50 centers."""
 
 
 class CompactPositionAttention(nn.Module):
-    """Add to each position the values of M = 50 centres, weighted by how its query matches their keys.
+    """Add to each position the values of M = 50 centers, weighted by how its query matches their keys.
 
-    With B x C x N features X (N = H*W) and centres Y, the means of the cells of four grids, each grid with a
+    With B x C x N features X (N = H*W) and centers Y, the means of the cells of four grids, each grid with a
     1 x 1 convolution, norm and ReLU of its own:
 
         s_jm = exp(q_j . k_m) / sum_m exp(q_j . k_m)        q of X, k of Y; no 1/sqrt(d)
         E_j  = alpha * sum_m s_jm v_m + X_j                 v of Y; alpha learned, starts at 0
 
     The map is N x 50 and not N x N. Energies and softmax are computed in float32 whatever the number format around
-    them. In training the 1 x 1 grid needs two pictures for its norm.
+    them. In training the 1 x 1 grid needs two images for its norm.
 
     Args:
         channels: C, the width of input and output.
@@ -52,20 +52,20 @@ class CompactPositionAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features of the same shape, B x C x H x W."""
-        centres = self.centres(features)
-        value: Tensor = self.value(centres)  # B x M x C
-        attended: Tensor = self._map(features, centres).to(value.dtype) @ value  # B x N x C
+        centers = self.centers(features)
+        value: Tensor = self.value(centers)  # B x M x C
+        attended: Tensor = self._map(features, centers).to(value.dtype) @ value  # B x N x C
         return self.alpha.to(attended.dtype) * attended.transpose(1, 2).reshape(features.shape) + features
 
-    def centres(self, features: Tensor) -> Tensor:
+    def centers(self, features: Tensor) -> Tensor:
         """Return Y, B x 50 x C: the cells of the 1 x 1 grid, then those of 2 x 2, 3 x 3 and 6 x 6, row by row."""
         require_batch(features)
         return torch.cat([grid(features).flatten(2) for grid in self.grids], dim=2).transpose(1, 2)
 
     def map(self, features: Tensor) -> Tensor:
         """Return the B x N x 50 attention map S in float32; every row sums to 1."""
-        return self._map(features, self.centres(features))
+        return self._map(features, self.centers(features))
 
-    def _map(self, features: Tensor, centres: Tensor) -> Tensor:
+    def _map(self, features: Tensor, centers: Tensor) -> Tensor:
         query = self.query(features).flatten(2).transpose(1, 2)  # B x N x C/4
-        return attention_map(query, self.key(centres).transpose(1, 2))
+        return attention_map(query, self.key(centers).transpose(1, 2))

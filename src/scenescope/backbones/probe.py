@@ -32,12 +32,12 @@ REFUSALS = (
 
 @dataclass(frozen=True)
 class Probed:
-    """How to build a network of timm, and which pictures it takes.
+    """How to build a network of timm, and which images it takes.
 
     Attributes:
         keywords: arguments of ``timm.create_model`` beyond those for features.
         padded: whether ``pad_valid_layers`` has to be called.
-        multiple: sides of pictures are to be multiples of this.
+        multiple: sides of images are to be multiples of this.
         only_multiples: whether a multiple plus 1, as ``align_corners`` wants it, is no side for it.
     """
 
@@ -55,7 +55,7 @@ def probe(name: str, output_stride: int) -> Probed:
         ModelError: it cannot; says why.
     """
     reason = "it gives other features than it promises"
-    # The stride that is its own needs no keyword, and some take pictures of any size only when told to.
+    # The stride that is its own needs no keyword, and some take images of any size only when told to.
     for keywords in ({"output_stride": output_stride}, {}, {"strict_img_size": False}):
         try:
             with torch.device("meta"):
@@ -78,7 +78,7 @@ def probe(name: str, output_stride: int) -> Probed:
                 except REFUSALS as error:
                     reason = first_line(error)
     raise ModelError(
-        f"Backbone {name!r} does not take pictures of any size ({reason}); choose another, such as resnet50,"
+        f"Backbone {name!r} does not take images of any size ({reason}); choose another, such as resnet50,"
         " convnext_tiny or swin_tiny_patch4_window7_224."
     )
 
@@ -119,7 +119,7 @@ def _require_strides(name: str, strides: Sequence[int], output_stride: int) -> N
 
 
 def _gives_promised(stages: nn.Module, multiple: int, more: int) -> bool:
-    """Whether pictures of ``multiple + more`` by three times that give features of the promised widths and sizes."""
+    """Whether images of ``multiple + more`` by three times that give features of the promised widths and sizes."""
     information = cast(Any, stages).feature_info
     height, width = multiple, 3 * multiple
     with torch.no_grad():

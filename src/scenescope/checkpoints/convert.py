@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from scenescope.checkpoints.converters import mmseg, official, tramac
-from scenescope.checkpoints.converters.source import Source, find_backbone
+from scenescope.checkpoints.converters.format import CheckpointFormat, find_backbone
 from scenescope.checkpoints.foreign import read_checkpoint
 from scenescope.checkpoints.model_directory import first_few, save_model, state_differences
-from scenescope.data.class_file import read_class_file
+from scenescope.data.classes_yaml import read_class_file
 from scenescope.data.known_classes import KNOWN, classes_by_count
 from scenescope.errors import CheckpointError, DataError, ModelError, StorageError
 from scenescope.labels import Classes
@@ -23,9 +23,9 @@ from scenescope.models.network import SegmentationNetwork
 from scenescope.models.options import PRESETS
 
 SOURCES = (*official.SOURCES, *tramac.SOURCES, *mmseg.SOURCES)
-LEFT_OPEN = ("output_stride", "multi_grid", "align_corners", "channel_form")
+UNDETERMINED = ("output_stride", "multi_grid", "align_corners", "channel_form")
 """Options that leave no trace in names and shapes of weights."""
-FOUND = ("name", "preset", "num_classes", "pretrained")
+INFERRED = ("name", "preset", "num_classes", "pretrained")
 """What is no option of a conversion."""
 
 
@@ -39,7 +39,7 @@ class Conversion:
         parameters: number of learned parameters.
         preset: the preset that options which the file does not tell were taken from.
         assumed: these options.
-        classes: names and colours.
+        classes: names and colors.
         classes_from: where these come from.
         left_out: what of the file is not in the model.
         filled_in: what of the model was not in the file.
@@ -69,7 +69,7 @@ def convert(
     Source, depth, stem and number of classes are found in the file, and nothing in it is executed.
 
     Args:
-        file: what ``torch.save`` wrote there, with or without optimiser.
+        file: what ``torch.save`` wrote there, with or without optimizer.
         directory: the model directory to write; must not exist.
         preset: where options that the file does not tell come from, in place of the preset of its source.
         options: options of the network to replace single options, such as ``align_corners=True``.
@@ -100,7 +100,7 @@ def convert(
         **source.found_sizes(state, path),
     }
     given = options or {}
-    for name in given.keys() & set(FOUND):
+    for name in given.keys() & set(INFERRED):
         raise ModelError(f"{name} cannot be set in a conversion; leave it out.")
     settings = {**PRESETS[source.model][chosen], **told, **own, **given}
     with torch.device("meta"):  # names and shapes, no memory
@@ -130,7 +130,9 @@ def convert(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         preset=chosen,
         assumed={
-            key: network.config[key] for key in LEFT_OPEN if key in network.config.keys() - told.keys() - given.keys()
+            key: network.config[key]
+            for key in UNDETERMINED
+            if key in network.config.keys() - told.keys() - given.keys()
         },
         classes=meaning,
         classes_from=classes_from,
@@ -139,7 +141,7 @@ def convert(
     )
 
 
-def _source(state: Mapping[str, Tensor], path: Path) -> Source:
+def _source(state: Mapping[str, Tensor], path: Path) -> CheckpointFormat:
     source = next((source for source in SOURCES if source.fits(state)), None)
     if source is None:
         keys = ", ".join(list(state)[:3])
@@ -150,7 +152,7 @@ def _source(state: Mapping[str, Tensor], path: Path) -> Source:
     return source
 
 
-def _translate(source: Source, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:
+def _translate(source: CheckpointFormat, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str], list[str]]:
     """The weights by our keys, the keys that are not known, and what is not needed."""
     translated, unused, dropped = {}, [], []
     for foreign, value in state.items():
@@ -168,7 +170,7 @@ def _translate(source: Source, state: Mapping[str, Tensor]) -> tuple[dict[str, T
     return translated, unused, dropped
 
 
-def _fill(network: SegmentationNetwork, source: Source, translated: dict[str, Tensor]) -> list[str]:
+def _fill(network: SegmentationNetwork, source: CheckpointFormat, translated: dict[str, Tensor]) -> list[str]:
     """Add what a file may lack, and say so."""
     own = network.state_dict()
     missing = [key for key in own if key not in translated]

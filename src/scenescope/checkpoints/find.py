@@ -53,7 +53,7 @@ def models_in_box() -> dict[str, Path]:
 
 
 @functools.cache
-def _tell_licence() -> None:
+def _tell_license() -> None:
     """Say once what the models in the box may be used for."""
     print(importlib.import_module(BOX_PACKAGE).NOTICE, file=sys.stderr)
 
@@ -65,14 +65,14 @@ def _first_in_box() -> Path:
             "No model was named and no models are installed. Name one with --model DIR (RUN/best of a training), make"
             f" one with scenescope demo, or install those in the box: {HOW_TO_GET_THE_BOX}."
         )
-    _tell_licence()
+    _tell_license()
     return next(iter(models.values()))
 
 
 def _in_box(word: str) -> Path:
     models = models_in_box()
     if word in models:
-        _tell_licence()
+        _tell_license()
         return models[word]
     installed = f"installed: {', '.join(models)}" if models else f"not installed; {HOW_TO_GET_THE_BOX}"
     folder = f" For the folder of that name, write ./{word}" if Path(word).exists() else ""
@@ -83,7 +83,7 @@ def _in_box(word: str) -> Path:
 
 def _from_hub(repository: str) -> Path:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise CheckpointError(f"hub:{repository} is not a hub model; the form is hub:organisation/name.")
+        raise CheckpointError(f"hub:{repository} is not a hub model; the form is hub:organization/name.")
     import huggingface_hub
 
     try:
@@ -94,7 +94,7 @@ def _from_hub(repository: str) -> Path:
         # The hub's client has many kinds of errors for one outcome: the model is not here.
         reason = (str(error).strip().splitlines() or [""])[0][:160]
         raise CheckpointError(
-            f"The model hub:{repository} could not be had ({type(error).__name__}: {reason})."
+            f"The model hub:{repository} could not be downloaded ({type(error).__name__}: {reason})."
             " Check the name and the network, or name a model directory on this machine."
         ) from error
     return Path(directory)

@@ -22,7 +22,7 @@ from torch import Tensor
 from scenescope.checkpoints.model_directory import read_tensors
 from scenescope.errors import CheckpointError
 
-STAND_INS = (
+PLACEHOLDERS = (
     "numpy.dtype",
     "numpy.ndarray",
     "numpy.core.multiarray.scalar",
@@ -60,10 +60,10 @@ COUNTERS = ("steps", "n_averaged")
 """What averaging counts beside the weights."""
 
 
-class _StandIn:
+class _Placeholder:
     """Takes whatever the pickle hands over and forgets it."""
 
-    def __new__(cls, *_: object, **__: object) -> _StandIn:
+    def __new__(cls, *_: object, **__: object) -> _Placeholder:
         return super().__new__(cls)
 
     def __init__(self, *_: object, **__: object) -> None: ...
@@ -151,7 +151,10 @@ def _load(path: Path) -> Any:
         with (
             warnings.catch_warnings(action="ignore"),
             torch.serialization.safe_globals(
-                [*((_StandIn, name) for name in STAND_INS), *((OrderedDict, name) for name in PLAIN_DICTIONARIES)]
+                [
+                    *((_Placeholder, name) for name in PLACEHOLDERS),
+                    *((OrderedDict, name) for name in PLAIN_DICTIONARIES),
+                ]
             ),
         ):
             # Files from before torch 1.6 are no archives, and only archives can be mapped.

@@ -21,7 +21,7 @@ from scenescope.files import CHECKSUMS, damaged_file, sha256, write_directory
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.models.network import SegmentationNetwork
-from scenescope.old_names import renamed_model
+from scenescope.old_names import renamed_model, renamed_tensors
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -43,7 +43,7 @@ class LoadedModel:
 
     Attributes:
         network: the network, on the device asked for.
-        classes: names and colours of its K classes.
+        classes: names and colors of its K classes.
         training: what is known of its training (recipe, step, scores); may be empty.
         directory: where it was loaded from.
         digest: what is the same only for the same files.
@@ -103,7 +103,7 @@ def _require_loadable(network: nn.Module, state: dict[str, Tensor], classes: Cla
     config = getattr(network, "config", None)
     if not isinstance(network, SegmentationNetwork) or not config:
         raise ModelError(
-            f"A {type(network).__name__} is no network of scenescope.create_model; give one, and of a wrapper what it"
+            f"A {type(network).__name__} is not a network of scenescope.create_model; give one, and of a wrapper what it"
             " wraps, such as network.module."
         )
     if network.num_classes != len(classes):
@@ -113,7 +113,7 @@ def _require_loadable(network: nn.Module, state: dict[str, Tensor], classes: Cla
     if differences:
         raise ModelError(
             f"The network is not as create_model built it, and could not be loaded again: {'; '.join(differences)}."
-            " Save it before it is optimised or changed."
+            " Save it before it is optimized or changed."
         )
 
 
@@ -214,7 +214,7 @@ def read_model_directory(directory: Path) -> tuple[dict[str, Any], dict[str, Ten
 
 def write_tensors(state: dict[str, Tensor], path: Path) -> None:
     """Write named tensors as safetensors."""
-    # Serialised first and written by us, so that a full disk is an ordinary OSError.
+    # Serialized first and written by us, so that a full disk is an ordinary OSError.
     path.write_bytes(safetensors.torch.save(state))
 
 
@@ -225,7 +225,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         CheckpointError: the file is no safetensors file or is cut short.
     """
     try:
-        return safetensors.torch.load_file(path)
+        return renamed_tensors(safetensors.torch.load_file(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a whole safetensors file ({error}). Copy it again; scenescope loads no pickled weights."

@@ -23,7 +23,7 @@ def attend(
             metavar="IMAGE...", help="Files, folders or patterns; or one data set KIND:ROOT, for its truth."
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the pictures.", parser=output_path)],
+    output: Annotated[Path, typer.Option(help="Folder for the images.", parser=output_path)],
     model: ModelOption = None,
     point: Annotated[
         list[str] | None,
@@ -46,7 +46,7 @@ def attend(
     received: Annotated[bool, typer.Option("--received", help="Also show who attends to each point.")] = False,
     truth: Annotated[
         Path | None,
-        typer.Option(help="Mask of a single picture: class numbers of the model, 255 ignored.", show_default="none"),
+        typer.Option(help="Mask of a single image: class numbers of the model, 255 ignored.", show_default="none"),
     ] = None,
     against: Annotated[
         list[str] | None,
@@ -62,15 +62,21 @@ def attend(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Draw what chosen pixels of pictures attend to, channels and heads, beside the prediction.
+    """Draw what chosen pixels of images attend to, channels and heads, beside the prediction.
 
-    Goes on past pictures that cannot be read and lists them at the end (exit code 1).
+    Goes on past images that cannot be read and lists them at the end (exit code 1).
     """
     from scenescope.drawing.panels import FORMATS
     from scenescope.explore.attention_figure import HEADS
     from scenescope.files import output_directory
     from scenescope.inference.segmenter import Segmenter
-    from scenescope.workflows.attention import Wish, draw_attention, find_subjects, require_free, require_same_classes
+    from scenescope.workflows.attention import (
+        FigureOptions,
+        draw_attention,
+        find_inputs,
+        require_free,
+        require_same_classes,
+    )
 
     if form not in FORMATS:
         raise ScenescopeError(f"--format {form!r} is not known.{nearest(form, FORMATS)} Known: {', '.join(FORMATS)}.")
@@ -78,8 +84,8 @@ def attend(
     segmenter = Segmenter.load(model, device, precision)
     others = {shown: Segmenter.load(name, device, precision) for name, shown in _short_names(against or []).items()}
     require_same_classes(segmenter, others)
-    subjects = find_subjects(images, output, segmenter, split=split, scenes=scene or [], truth=truth)
-    wish = Wish(points, channel or (), head or HEADS, received, form, arrays, others)
+    subjects = find_inputs(images, output, segmenter, split=split, scenes=scene or [], truth=truth)
+    wish = FigureOptions(points, channel or (), head or HEADS, received, form, arrays, others)
     require_free(subjects, wish, output)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     failed = []
@@ -96,7 +102,7 @@ def attend(
                 console.print(visible(f"{subject.name}:"))
             for line in lines:
                 console.print(visible(line))
-        console.print(visible(f"Pictures are in {output}."))
+        console.print(visible(f"Images are in {output}."))
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     for reason in failed:
         errors.print("failed:", visible(" ".join(reason.split())))

@@ -1,4 +1,4 @@
-"""scenescope benchmark: what a picture costs on this machine."""
+"""scenescope benchmark: what an image costs on this machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def benchmark(
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="HEIGHT,WIDTH", help="Of the picture; may be given several times.", show_default="512,512"
-        ),
+        typer.Option(metavar="HEIGHT,WIDTH", help="Of the image; may be given several times.", show_default="512,512"),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Calls that count, of each form.")] = 5,
     device: DeviceOption = "auto",
@@ -53,8 +51,8 @@ def benchmark(
         segmenter = Segmenter(create_model(network, num_classes=len(classes), **options).eval(), classes, device)
     built = segmenter.network
     listing = Table(box=None)
-    for column in ("picture", "form", "s", "time", "MB"):
-        listing.add_column(column, justify="left" if column in ("picture", "form") else "right")
+    for column in ("image", "form", "s", "time", "MB"):
+        listing.add_column(column, justify="left" if column in ("image", "form") else "right")
     for height, width in sizes:
         costs = measure(segmenter, height, width, repeats=repeats)
         for cost in costs:

@@ -37,7 +37,7 @@ def check(
         str | None,
         typer.Option(help="Where the kind leaves a choice, data.classes: 60, voc, ...", show_default="its first"),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read.", show_default="all cores")] = None,
+    num_workers: Annotated[int | None, typer.Option(min=0, help="Threads that read.", show_default="all cores")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,7 +60,7 @@ def check(
                 kind,
                 root,
                 split or (),
-                workers=workers,
+                num_workers=num_workers,
                 progress=progress,
                 val_fraction=val_fraction,
                 val_seed=val_seed,
@@ -89,8 +89,8 @@ def _print(console: Console, findings: Findings) -> None:
             effect = "cannot be learned" if found is findings.splits[0] else "are not scored there"
             absent = f"{len(found.absent)} of {len(found.pixels)} classes absent, which {effect}"
             say(f"note: {found.split}: {absent}: {', '.join(found.absent)}.")
-        if found.unlabelled:
-            say(f"{found.split}: no labelled pixel in {found.unlabelled} of {found.num_scenes} scenes.")
+        if found.unlabeled:
+            say(f"{found.split}: no labeled pixel in {found.unlabeled} of {found.num_scenes} scenes.")
     for note in dict.fromkeys(note for found in findings.splits for note in found.notes):
         say(note)
     if findings.num_identical:
@@ -117,13 +117,13 @@ def _print(console: Console, findings: Findings) -> None:
 
 def _table_of_splits(splits: list[SplitFindings]) -> Table:
     table = Table()
-    for column in ("split", "scenes", "sizes", "width x height", "labelled", "faults"):
+    for column in ("split", "scenes", "sizes", "width x height", "labeled", "faults"):
         table.add_column(column, justify="left" if column == "split" else "right")
     for found in splits:
         total = int(found.counts.sum())
-        labelled = f"{sum(found.pixels) / total:.1%}" if total else "none"
+        labeled = f"{sum(found.pixels) / total:.1%}" if total else "none"
         numbers = str(found.num_scenes), str(len(found.sizes)), _sizes(found.sizes)
-        table.add_row(Text(found.split), *numbers, labelled, str(sum(found.faulty.values())))
+        table.add_row(Text(found.split), *numbers, labeled, str(sum(found.faulty.values())))
     return table
 
 
@@ -138,7 +138,7 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> str:
 
 
 def _table_of_classes(splits: list[SplitFindings]) -> Table:
-    """The share of every class in the labelled pixels of every split."""
+    """The share of every class in the labeled pixels of every split."""
     table = Table()
     table.add_column("class", overflow="fold")
     for found in splits:

@@ -17,7 +17,7 @@ class Console(rich.console.Console):
     r"""rich's console, but for control characters in what is printed: they are written out, such as ``\x1b``."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield the segments of text; rich adds colours to them later and moves the cursor by segments of control."""
+        """Yield the segments of text; rich adds colors to them later and moves the cursor by segments of control."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 

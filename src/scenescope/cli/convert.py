@@ -59,6 +59,6 @@ def _options(settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise ModelError(f"--set {setting!r} is no option; write KEY=VALUE, such as align_corners=true.")
+            raise ModelError(f"--set {setting!r} is not an option; write KEY=VALUE, such as align_corners=true.")
         options[key] = parse_yaml(text, f"--set {key}", ModelError)
     return options

@@ -63,7 +63,7 @@ def evaluate(
         bool, typer.Option("--boundary", help="Also score boundaries: Boundary IoU and boundary F.")
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
-    workers: Annotated[
+    num_workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read images.", show_default="0; with a GPU by its cores")
     ] = None,
     output: Annotated[
@@ -73,7 +73,7 @@ def evaluate(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for report.html: numbers, charts, and the best and worst pictures looked into.",
+            help="Folder for report.html: numbers, charts, and the best and worst images looked into.",
             show_default="none",
             parser=output_path,
         ),
@@ -87,19 +87,19 @@ def evaluate(
     from scenescope.drawing.charts import draw_confusion
     from scenescope.evaluation.boundary import BoundaryCounts
     from scenescope.evaluation.boundary_scores import BoundaryScores
+    from scenescope.evaluation.distributed import joined_processes
     from scenescope.evaluation.evaluator import evaluate as evaluate_network
-    from scenescope.evaluation.processes import joined_processes
     from scenescope.evaluation.scores import Scores
     from scenescope.files import output_directory, write_text
     from scenescope.inference.segmenter import Segmenter
     from scenescope.training.memory import keep_freed_memory
-    from scenescope.workflows.evaluation_report import PictureScores, write_evaluation_report
+    from scenescope.workflows.evaluation_report import ImageScores, write_evaluation_report
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
-    pictures = None if report is None else PictureScores(dataset.classes.names)
-    if pictures is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ScenescopeError("--report looks at every picture in one process; run it without torchrun.")
+    images = None if report is None else ImageScores(dataset.classes.names)
+    if images is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ScenescopeError("--report looks at every image in one process; run it without torchrun.")
     along = BoundaryCounts(len(dataset.classes)) if boundary else None
     keep_freed_memory()
     segmenter = Segmenter.load(model, device, precision, settings=settings)
@@ -118,12 +118,12 @@ def evaluate(
                     segmenter,
                     dataset,
                     batch_size=batch_size,
-                    workers=workers,
+                    num_workers=num_workers,
                     rank=rank,
                     world_size=world_size,
                     progress=None if show is None else partial(show, "evaluating"),
                     boundary=along,
-                    each=None if pictures is None else pictures.see,
+                    each=None if images is None else images.see,
                 )
         if rank != 0:
             return
@@ -147,8 +147,8 @@ def evaluate(
                 stored["boundary"] = boundary_scores.to_json()
             write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
             draw_confusion(confusion.counts(), names, output / "confusion.png")
-        if report is not None and pictures is not None:
-            page = write_evaluation_report(report, segmenter, dataset, scores, pictures, f"{source}, {split}")
+        if report is not None and images is not None:
+            page = write_evaluation_report(report, segmenter, dataset, scores, images, f"{source}, {split}")
             console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 

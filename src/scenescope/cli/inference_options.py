@@ -30,18 +30,18 @@ ProtocolOption = Annotated[
     str | None,
     typer.Option(
         help="Test as published: official, official-ms, mmseg or mmseg-ms. The options below replace single values.",
-        show_default="the whole picture in its own size",
+        show_default="the whole image in its own size",
     ),
 ]
 ScalesOption = Annotated[
-    str | None, typer.Option(help="Look at each picture at these sizes, such as 0.75,1,1.25.", show_default="1")
+    str | None, typer.Option(help="Look at each image at these sizes, such as 0.75,1,1.25.", show_default="1")
 ]
 FlipOption = Annotated[
-    bool | None, typer.Option("--flip/--no-flip", help="Look at the mirrored picture as well.", show_default="no-flip")
+    bool | None, typer.Option("--flip/--no-flip", help="Look at the mirrored image as well.", show_default="no-flip")
 ]
 WindowOption = Annotated[
     int | None,
-    typer.Option(help="Slide a square window of this many pixels over each picture.", show_default="the whole picture"),
+    typer.Option(help="Slide a square window of this many pixels over each image.", show_default="the whole image"),
 ]
 StrideOption = Annotated[
     float | None,
@@ -53,7 +53,7 @@ BaseSizeOption = Annotated[
     str | None,
     typer.Option(
         metavar="LONG[,SHORT]",
-        help="Long side of each picture at scale 1, or the largest long and short side.",
+        help="Long side of each image at scale 1, or the largest long and short side.",
         show_default="its own size",
     ),
 ]
@@ -83,8 +83,7 @@ def inference_settings(
     Raises:
         ScenescopeError: an unknown protocol, or numbers that cannot be read or are not possible.
     """
-    from scenescope.inference.protocols import PROTOCOLS
-    from scenescope.inference.settings import InferenceSettings
+    from scenescope.inference.settings import PROTOCOLS, InferenceSettings
 
     if protocol is not None and protocol not in PROTOCOLS:
         raise ScenescopeError(
@@ -109,7 +108,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     matched = re.fullmatch(r"(\d+),(\d+)", text)
     if matched is None or 0 in (int(matched[1]), int(matched[2])):
-        raise ScenescopeError(f"--size {text!r} is no size; write height and width in pixels, such as 480,480.")
+        raise ScenescopeError(f"--size {text!r} is not a size; write height and width in pixels, such as 480,480.")
     return int(matched[1]), int(matched[2])
 
 
@@ -124,5 +123,5 @@ def _parse_base_size(text: str) -> int | tuple[int, ...]:
     try:
         sides = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ScenescopeError(f"--base-size {text!r} is no size; write it like 2048,1024 or 2048.") from None
+        raise ScenescopeError(f"--base-size {text!r} is not a size; write it like 2048,1024 or 2048.") from None
     return sides[0] if len(sides) == 1 else sides

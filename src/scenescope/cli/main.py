@@ -139,7 +139,7 @@ def _told(error: Exception) -> str | None:
     if isinstance(error, RecursionError):
         return "A file that was given is nested too deeply to be read; give the one that scenescope wrote."
     if isinstance(error, MemoryError) or "allocate memory" in str(error) or type(error).__name__ == "OutOfMemoryError":
-        return "This needs more memory than there is; give smaller files or pictures, or stop other programs."
+        return "This needs more memory than there is; give smaller files or images, or stop other programs."
     return None
 
 

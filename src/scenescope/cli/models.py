@@ -1,4 +1,4 @@
-"""scenescope models: the catalogue of networks."""
+"""scenescope models: the catalog of networks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def models(
         str | None, typer.Option(help="Any timm network with four stages.", show_default="each network's own")
     ] = None,
     num_classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 19,
-    size: Annotated[str, typer.Option(metavar="HEIGHT,WIDTH", help="Of the picture, in pixels.")] = "480,480",
+    size: Annotated[str, typer.Option(metavar="HEIGHT,WIDTH", help="Of the image, in pixels.")] = "480,480",
     output_stride: Annotated[int, typer.Option(help="8, 16 or 32.")] = 8,
     published: Annotated[bool, typer.Option("--published", help="Print the papers' tables as Markdown.")] = False,
 ) -> None:
-    """List the networks with parameters, multiplications of one picture, and published scores."""
+    """List the networks with parameters, multiplications of one image, and published scores."""
     if published:
         typer.echo(from_lab("published_page")(table), nl=False)
         return
@@ -34,7 +34,7 @@ def models(
         )
     height, width = parse_size(size)
     from scenescope.models.catalog import MODELS, create_model
-    from scenescope.models.count import count
+    from scenescope.models.complexity import complexity
 
     published_scores = from_lab("published_scores")
     listing = Table("network", box=None)
@@ -45,13 +45,13 @@ def models(
     if backbone is not None:
         options["backbone"] = backbone
     for name in MODELS:
-        counted = count(partial(create_model, name, **options), height, width)
-        macs, as_published = (f"{number / 1e9:,.1f}" for number in (counted.macs, counted.macs_as_published))
-        listing.add_row(name, f"{counted.parameters:,}", macs, as_published, published_scores(name))
+        cost = complexity(partial(create_model, name, **options), height, width)
+        macs, as_published = (f"{number / 1e9:,.1f}" for number in (cost.macs, cost.macs_as_published))
+        listing.add_row(name, f"{cost.parameters:,}", macs, as_published, published_scores(name))
     console = Console()
     console.print(listing, highlight=False)
     console.print(
-        f"One picture of {height} x {width}, {num_classes} classes, output stride {output_stride}. GMACs are"
+        f"One image of {height} x {width}, {num_classes} classes, output stride {output_stride}. GMACs are"
         " those of a prediction, attention included; beside them the convention of the papers' tables, which counts"
         " layers, also those of training, and no products of attention.",
         highlight=False,

@@ -1,4 +1,4 @@
-"""scenescope predict: label maps and overlays of pictures."""
+"""scenescope predict: label maps and overlays of images."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def predict(
         bool, typer.Option("--probabilities", help="Also write the probability of every class as .npz.")
     ] = False,
     overlay: Annotated[
-        bool, typer.Option("--overlay/--no-overlay", help="Write the picture with the classes' colours and a legend.")
+        bool, typer.Option("--overlay/--no-overlay", help="Write the image with the classes' colors and a legend.")
     ] = True,
     max_pixels: Annotated[
         int | None,
-        typer.Option(min=1, help="Refuse larger pictures before decoding them.", show_default="200 million"),
+        typer.Option(min=1, help="Refuse larger images before decoding them.", show_default="200 million"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Leave out pictures that are done: unchanged, by this model and settings.")
+        bool, typer.Option("--resume", help="Leave out images that are done: unchanged, by this model and settings.")
     ] = False,
     protocol: ProtocolOption = None,
     scales: ScalesOption = None,
@@ -50,22 +50,22 @@ def predict(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Segment pictures. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
+    """Segment images. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
     from scenescope.data.images import MAX_PIXELS
     from scenescope.files import output_directory
     from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
-    from scenescope.inference.inputs import find_pictures
+    from scenescope.inference.inputs import find_images
     from scenescope.inference.segmenter import Segmenter
     from scenescope.training.memory import keep_freed_memory
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
-    pictures = find_pictures(images, output)
-    require_free(pictures, output, wanted_endings(probabilities, overlay))
+    files = find_images(images, output)
+    require_free(files, output, wanted_endings(probabilities, overlay))
     keep_freed_memory()
     segmenter = Segmenter.load(model, device, precision, settings=settings)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
-    shown = track(pictures, "predicting", console=console, transient=True) if console.is_terminal else pictures
+    shown = track(files, "predicting", console=console, transient=True) if console.is_terminal else files
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     with output_directory(output):
         result = predict_files(
@@ -77,7 +77,7 @@ def predict(
             max_pixels=limit,
             resume=resume,
         )
-    console.print(f"{len(result.done)} of {len(pictures)} pictures predicted; see {output / SUMMARY}.")
+    console.print(f"{len(result.done)} of {len(files)} images predicted; see {output / SUMMARY}.")
     for note in result.notes:
         errors.print("note:", note)
     for _, reason in result.failed:

@@ -18,7 +18,7 @@ def recipes(
     from scenescope.recipes.reader import list_ablations, list_recipes, recipe_text
 
     if name is not None:
-        # Redirected into a file the text has to stay as it is, so rich may neither wrap nor colour it.
+        # Redirected into a file the text has to stay as it is, so rich may neither wrap nor color it.
         typer.echo(recipe_text(name), nl=False)
         return
     console = Console()

@@ -90,8 +90,8 @@ def _print_plan(console: Console, config: Config, output: Path | None, device: s
     console.print(
         f"Memory: at least {(estimate.total + RUNTIME) / 2**20:,.0f} MiB for one process (torch itself about"
         f" {RUNTIME / 2**20:,.0f}, weights {estimate.weights / 2**20:,.0f}, gradients"
-        f" {estimate.gradients / 2**20:,.0f}, optimiser {estimate.optimiser / 2**20:,.0f}, average"
-        f" {estimate.average / 2**20:,.0f}, activations {estimate.activations / 2**20:,.0f}), workspace and validation"
+        f" {estimate.gradients / 2**20:,.0f}, optimizer {estimate.optimizer / 2**20:,.0f}, EMA"
+        f" {estimate.ema / 2**20:,.0f}, activations {estimate.activations / 2**20:,.0f}), workspace and validation"
         " apart.",
         soft_wrap=True,
         highlight=False,

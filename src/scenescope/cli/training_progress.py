@@ -67,11 +67,11 @@ class TerminalProgress:
         if self.bar is not None:
             self.task = self.bar.add_task("training", total=steps, completed=step, status="")
 
-    def stepped(self, step: int, loss: float | None, rate: float) -> None:
+    def stepped(self, step: int, loss: float | None, lr: float) -> None:
         """Move the bar, or print a line if the last one is long ago."""
         self.step = step
         self.loss = loss if loss is not None else self.loss
-        status = f"rate {rate:.2g}" if self.loss is None else f"loss {self.loss:.3f}  rate {rate:.2g}"
+        status = f"lr {lr:.2g}" if self.loss is None else f"loss {self.loss:.3f}  lr {lr:.2g}"
         if self.bar is not None:
             self.bar.update(self.task, completed=step, status=status)
         elif time.monotonic() - self.told > SECONDS_BETWEEN_LINES:

@@ -1,1 +1,1 @@
-"""Data sets, reading of pictures, the label guard and transforms."""
+"""Data sets, reading of images, the label guard and transforms."""

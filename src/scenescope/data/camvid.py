@@ -1,7 +1,7 @@
 """CamVid in the SegNet split: road scenes of Cambridge, 480 x 360, 11 classes; 367 train, 101 val, 233 test.
 
 Two layouts are read: ``SPLIT/images`` with ``SPLIT/masks``, and SegNet's own ``SPLIT`` with ``SPLITannot``. Masks hold
-0 to 10 for the classes and 11 for unlabelled, which is not scored.
+0 to 10 for the classes and 11 for unlabeled, which is not scored.
 
 Brostow, Fauqueur, Cipolla, "Semantic object classes in video", Pattern Recognition Letters 30(2), 2009;
 Badrinarayanan, Kendall, Cipolla, "SegNet", PAMI 2017 (the split).
@@ -14,12 +14,12 @@ import re
 from pathlib import Path
 
 from scenescope.data.dataset import FileDataset, Pair
+from scenescope.data.file_pairs import format_names, pair_directories, require_directory
 from scenescope.data.masks import LabelTable
-from scenescope.data.pairs import listed, pair_directories, require_directory
 from scenescope.errors import SplitError, nearest
-from scenescope.labels import Classes, Colour
+from scenescope.labels import Classes, Color
 
-_CLASSES: dict[str, Colour] = {
+_CLASSES: dict[str, Color] = {
     "Sky": (128, 128, 128),
     "Building": (128, 0, 0),
     "Pole": (192, 192, 128),
@@ -33,7 +33,7 @@ _CLASSES: dict[str, Colour] = {
     "Bicyclist": (0, 128, 192),
 }
 CLASSES = Classes(tuple(_CLASSES), tuple(_CLASSES.values()))
-UNLABELLED = 11
+UNLABELED = 11
 COUNTS = {"train": 367, "val": 101, "trainval": 468, "test": 233}
 """Number of scenes in each split as published."""
 _FOLD = re.compile(r"(?P<whole>.+)-(?P<side>only|without)-(?P<sequence>[^-]+)")
@@ -55,12 +55,12 @@ def open_camvid(root: str, split: str) -> FileDataset:
     whole = fold["whole"] if fold else split
     parts = ["train", "val"] if whole == "trainval" else [whole]
     if not layouts.keys() >= set(parts):
-        found = f"it has {', '.join(sorted(layouts))}" if layouts else f"it holds {listed(_names(folder))}"
+        found = f"it has {', '.join(sorted(layouts))}" if layouts else f"it holds {format_names(_names(folder))}"
         raise SplitError(
             f"No split {whole!r} of CamVid in {folder}; {found}. A split is SPLIT/images with SPLIT/masks, "
             "or SPLIT with SPLITannot."
         )
-    table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [UNLABELLED])
+    table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [UNLABELED])
     published = (COUNTS[split],) if split in COUNTS else ()
     pairs = tuple(pair for part in parts for pair in pair_directories(*layouts[part]))
     if fold:
@@ -73,7 +73,7 @@ def _of_sequence(pairs: tuple[Pair, ...], sequence: str, only: bool, split: str)
     sequences = [image.name.partition("_")[0] for image, _ in pairs]
     if sequence not in sequences:
         raise SplitError(
-            f"No sequence {sequence!r} for the split {split!r} of CamVid; it has {listed(set(sequences))}."
+            f"No sequence {sequence!r} for the split {split!r} of CamVid; it has {format_names(set(sequences))}."
             f"{nearest(sequence, set(sequences))} A sequence is what stands before the first _ of a file's name."
         )
     return tuple(pair for pair, of in zip(pairs, sequences, strict=True) if (of == sequence) == only)

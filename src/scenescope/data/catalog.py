@@ -9,7 +9,7 @@ from scenescope.data.camvid import open_camvid
 from scenescope.data.cityscapes import open_cityscapes
 from scenescope.data.coco_stuff import CHOICES as COCO_STUFF_CHOICES
 from scenescope.data.coco_stuff import open_coco_stuff
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.data.folder import open_folder
 from scenescope.data.pascal_context import CHOICES as PASCAL_CONTEXT_CHOICES
 from scenescope.data.pascal_context import open_pascal_context
@@ -18,12 +18,12 @@ from scenescope.errors import DataError, nearest
 from scenescope.lab_names import from_lab
 
 
-def _open_scenes(root: str, split: str) -> SceneDataset:
-    dataset: SceneDataset = from_lab("open_scenes")(root, split)
+def _open_scenes(root: str, split: str) -> SegmentationDataset:
+    dataset: SegmentationDataset = from_lab("open_scenes")(root, split)
     return dataset
 
 
-DATASETS: dict[str, Callable[[str, str], SceneDataset]] = {
+DATASETS: dict[str, Callable[[str, str], SegmentationDataset]] = {
     "scenes": _open_scenes,
     "folder": open_folder,
     "camvid": open_camvid,
@@ -67,7 +67,7 @@ def open_dataset(
     val_fraction: float | None = None,
     val_seed: int = 0,
     classes: str | int | None = None,
-) -> SceneDataset:
+) -> SegmentationDataset:
     """Open a split of a data set.
 
     Args:

@@ -13,12 +13,12 @@ import os
 from pathlib import Path
 
 from scenescope.data.dataset import FileDataset, Pair
+from scenescope.data.file_pairs import format_names, require_directory
 from scenescope.data.masks import LabelTable
-from scenescope.data.pairs import listed, require_directory
 from scenescope.errors import DataError, SplitError
-from scenescope.labels import Classes, Colour
+from scenescope.labels import Classes, Color
 
-_CLASSES: dict[str, tuple[int, Colour]] = {
+_CLASSES: dict[str, tuple[int, Color]] = {
     "road": (7, (128, 64, 128)),
     "sidewalk": (8, (244, 35, 232)),
     "building": (11, (70, 70, 70)),
@@ -39,10 +39,10 @@ _CLASSES: dict[str, tuple[int, Colour]] = {
     "motorcycle": (32, (0, 0, 230)),
     "bicycle": (33, (119, 11, 32)),
 }
-CLASSES = Classes.named(tuple(_CLASSES), [colour for _, colour in _CLASSES.values()])
+CLASSES = Classes.named(tuple(_CLASSES), [color for _, color in _CLASSES.values()])
 ORIGINAL_IDS = tuple(number for number, _ in _CLASSES.values())
 """Train id to original id: what the server of the benchmark expects in a submission."""
-# 255 is -1, a licence plate, in 8 bit.
+# 255 is -1, a license plate, in 8 bit.
 IGNORED_IDS = tuple(number for number in (*range(34), 255) if number not in ORIGINAL_IDS)
 COUNTS = {"train": 2975, "val": 500, "test": 1525}
 """Number of scenes in each split as published."""
@@ -59,29 +59,29 @@ def open_cityscapes(root: str, split: str) -> FileDataset:
     folder = require_directory(Path(os.path.expanduser(root)))
     images = require_directory(folder / "leftImg8bit")
     if not (images / split).is_dir():
-        known = listed(entry.name for entry in images.iterdir())
+        known = format_names(entry.name for entry in images.iterdir())
         raise SplitError(f"No split {split!r} of Cityscapes: {images / split} does not exist; {images} holds {known}.")
     table = LabelTable.of_values([[number] for number in ORIGINAL_IDS], IGNORED_IDS)
     remarks = () if split != "test" else ("The labels of Cityscapes' test split are not public: it can be predicted.",)
     published = (COUNTS[split],) if split in COUNTS else ()
-    pairs = _pairs(images / split, folder / "gtFine" / split, labelled=split != "test")
+    pairs = _pairs(images / split, folder / "gtFine" / split, labeled=split != "test")
     return FileDataset(CLASSES, split, root, pairs, table, published=published, remarks=remarks)
 
 
-def _pairs(images: Path, masks: Path, labelled: bool) -> tuple[Pair, ...]:
+def _pairs(images: Path, masks: Path, labeled: bool) -> tuple[Pair, ...]:
     """The pairs of all cities, sorted by city and name."""
-    if labelled:
+    if labeled:
         require_directory(masks)
     found = sorted(images.glob(f"*/*{_IMAGE}"))
     expected = [masks / path.parent.name / (path.name.removesuffix(_IMAGE) + _MASK) for path in found]
     missing = [path for path in expected if not path.is_file()]
-    if labelled and missing:
+    if labeled and missing:
         raise DataError(
             f"{missing[0]} does not exist, but its image does ({len(found)} images, {len(missing)} without mask); "
             "unpack gtFine_trainvaltest.zip again."
         )
     unused = set(masks.glob(f"*/*{_MASK}")) - set(expected)
-    if labelled and unused:
+    if labeled and unused:
         raise DataError(
             f"{min(unused)} has no image in {images} ({len(unused)} masks without image); unpack "
             "leftImg8bit_trainvaltest.zip again."

@@ -1,4 +1,4 @@
-"""COCO-Stuff: everyday photographs with every pixel labelled, 80 things and 91 kinds of stuff, 171 classes.
+"""COCO-Stuff: everyday photographs with every pixel labeled, 80 things and 91 kinds of stuff, 171 classes.
 
 Two editions, told apart by their folders:
 
@@ -6,10 +6,10 @@ Two editions, told apart by their folders:
     {images,annotations}/{train,val}2017/*.{jpg,png}                    164k: 118,287 train, 5000 val
 
 The original ids run from 1 to 182, eleven of them unused; the train id is the rank among those used. The 10k edition
-stores the id and 0 for unlabelled, the 164k edition the id less 1 and 255. Unlabelled pixels are not scored.
+stores the id and 0 for unlabeled, the 164k edition the id less 1 and 255. Unlabeled pixels are not scored.
 
 With ``classes="voc"`` the labels are those of PASCAL VOC, in its order: its 20 classes are among the things, and all
-else, unlabelled pixels too, is background. That is what networks for VOC are trained on beforehand.
+else, unlabeled pixels too, is background. That is what networks for VOC are trained on beforehand.
 
 Caesar, Uijlings, Ferrari, "COCO-Stuff: thing and stuff classes in context", CVPR 2018.
 """
@@ -20,10 +20,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from scenescope.data.class_names import read_numbered_names
 from scenescope.data.dataset import FileDataset, Pair
+from scenescope.data.file_pairs import format_names, pair_directories, pair_listed, require_directory, require_list
 from scenescope.data.masks import LabelTable
-from scenescope.data.names import read_numbered_names
-from scenescope.data.pairs import listed, pair_directories, pair_listed, require_directory, require_list
 from scenescope.data.voc2012 import CLASSES as VOC_CLASSES
 from scenescope.errors import DataError, SplitError
 from scenescope.labels import Classes
@@ -58,17 +58,17 @@ def open_coco_stuff(root: str, split: str, *, classes: str = "171") -> FileDatas
     if (folder / "imageLists").is_dir():
         pairs = _pairs_10k(folder, split)
         published = COUNTS_10K.get(split)
-        table = _table(classes, stored=lambda number: number, unlabelled=0)
+        table = _table(classes, stored=lambda number: number, unlabeled=0)
     else:
         if not (images / f"{split}2017").is_dir():
-            held = listed(entry.name for entry in images.iterdir())
+            held = format_names(entry.name for entry in images.iterdir())
             raise SplitError(
                 f"No split {split!r} of COCO-Stuff: neither {images / f'{split}2017'} (164k) nor "
                 f"{folder / 'imageLists'} (10k) exists; {images} holds {held}."
             )
         pairs = pair_directories(images / f"{split}2017", masks / f"{split}2017")
         published = COUNTS_164K.get(split)
-        table = _table(classes, stored=lambda number: number - 1, unlabelled=255)
+        table = _table(classes, stored=lambda number: number - 1, unlabeled=255)
     return FileDataset(
         VOC_CLASSES if classes == "voc" else CLASSES,
         split,
@@ -87,8 +87,8 @@ def _pairs_10k(folder: Path, split: str) -> tuple[Pair, ...]:
     )
 
 
-def _table(classes: str, stored: Callable[[int], int], unlabelled: int) -> LabelTable:
+def _table(classes: str, stored: Callable[[int], int], unlabeled: int) -> LabelTable:
     if classes == "171":
-        return LabelTable.of_values([[stored(number)] for number in IDS], [unlabelled])
+        return LabelTable.of_values([[stored(number)] for number in IDS], [unlabeled])
     background = [stored(number) for number in IDS if number not in VOC_IDS]
-    return LabelTable.of_values([[*background, unlabelled], *([stored(number)] for number in VOC_IDS)])
+    return LabelTable.of_values([[*background, unlabeled], *([stored(number)] for number in VOC_IDS)])

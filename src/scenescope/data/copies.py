@@ -1,22 +1,22 @@
-"""Pictures that are copies of one frame by their names, as tools that augment a data set write them."""
+"""Images that are copies of one frame by their names, as tools that augment a data set write them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 
 _COPY = re.compile(r"(\.rf\.[0-9a-zA-Z]+|[._ -]aug(mented)?[._ -]?\d*|[._ -]+copy[._ -]?\d*)$", re.IGNORECASE)
 """Roboflow's ``frame_jpg.rf.0123abcd``, ``frame_aug3`` and ``frame - Copy``."""
 
 
 def frame_of(stem: str) -> str:
-    """Return the stem of the frame that a picture is a copy of by its name, or its own."""
+    """Return the stem of the frame that an image is a copy of by its name, or its own."""
     return _COPY.sub("", stem) or stem
 
 
-def copies_remark(train: SceneDataset, val: SceneDataset) -> str | None:
+def copies_remark(train: SegmentationDataset, val: SegmentationDataset) -> str | None:
     """Say how many scenes to score are copies, by their names, of frames that are trained on; None if none is."""
     learned = [_stem(train, index) for index in range(len(train))]
     scored = [_stem(val, index) for index in range(len(val))]
@@ -31,6 +31,6 @@ def copies_remark(train: SceneDataset, val: SceneDataset) -> str | None:
     )
 
 
-def _stem(dataset: SceneDataset, index: int) -> str:
+def _stem(dataset: SegmentationDataset, index: int) -> str:
     files = dataset.files(index)
     return Path(files[0]).stem if files else dataset.name(index)

@@ -21,8 +21,8 @@ Pair = tuple[Path, Path | None]
 
 
 @dataclass(frozen=True)
-class Scene:
-    """One sample: a picture and what it shows.
+class LabeledImage:
+    """One sample: an image and what it shows.
 
     Attributes:
         image: H x W x 3 uint8 RGB, as displayed.
@@ -35,7 +35,7 @@ class Scene:
     name: str
 
 
-class SceneDataset(Protocol):
+class SegmentationDataset(Protocol):
     """One split of a data set; picklable, so that worker processes of any kind can read it."""
 
     @property
@@ -52,7 +52,7 @@ class SceneDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Scene: ...
+    def __getitem__(self, index: int, /) -> LabeledImage: ...
 
     def name(self, index: int, /) -> str:
         """Return the name of a scene without reading it."""
@@ -68,7 +68,7 @@ class FileDataset:
     Attributes:
         pairs: the files, in the order of the scenes. A scene without a mask has all its labels ignored.
         table: what the values of the masks mean.
-        max_pixels: larger pictures are refused before they are decoded.
+        max_pixels: larger images are refused before they are decoded.
         published: the numbers of scenes that the whole split is known to have; empty when there is none.
         remarks: what a user should know of this split, one sentence each.
 
@@ -105,7 +105,7 @@ class FileDataset:
         image, mask = self.pairs[index]
         return (image,) if mask is None else (image, mask)
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> LabeledImage:
         """Read a scene.
 
         Raises:
@@ -116,14 +116,14 @@ class FileDataset:
         image_path, mask_path = self.pairs[index]
         image = read_image(image_path, self.max_pixels)
         if mask_path is None:
-            return Scene(image, np.full(image.shape[:2], IGNORE, dtype=np.uint8), self.name(index))
+            return LabeledImage(image, np.full(image.shape[:2], IGNORE, dtype=np.uint8), self.name(index))
         labels = decode(mask_path, self.table, self.max_pixels)
         if labels.shape != image.shape[:2]:
             raise size_error(image_path, mask_path, image, labels)
-        return Scene(image, labels, self.name(index))
+        return LabeledImage(image, labels, self.name(index))
 
 
-def read_labels(dataset: SceneDataset, index: int) -> np.ndarray:
+def read_labels(dataset: SegmentationDataset, index: int) -> np.ndarray:
     """Return the labels of a scene, H x W uint8; of one that is read from files, the mask alone is read."""
     if not isinstance(dataset, FileDataset):
         return dataset[index].labels
@@ -147,7 +147,7 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
     return [name if count[name.casefold()] == 1 else f"{name}_{index}" for index, name in enumerate(names)]
 
 
-def notes(dataset: SceneDataset) -> list[str]:
+def notes(dataset: SegmentationDataset) -> list[str]:
     """Return what a user should know of a split, a sentence each: another number of scenes than published, remarks."""
     if not isinstance(dataset, FileDataset):
         return []
@@ -163,13 +163,13 @@ def notes(dataset: SceneDataset) -> list[str]:
 
 
 def size_error(image_path: Path, mask_path: Path, image: np.ndarray, mask: np.ndarray) -> DataError:
-    """Say that a mask has another size than its image, and whether it fits the picture before its EXIF rotation."""
+    """Say that a mask has another size than its image, and whether it fits the image before its EXIF rotation."""
     # The image has been decoded: its size is within the limit.
     width, height = read_header(image_path, image.size).stored_size
     if _size(mask) == f"{width} x {height}":
         return DataError(
-            f"{mask_path} fits only the unrotated picture: mask and stored pixels of {image_path} are {_size(mask)}, "
-            f"but its EXIF rotation displays it as {_size(image)}; turn the mask likewise, or remove the picture's "
+            f"{mask_path} fits only the unrotated image: mask and stored pixels of {image_path} are {_size(mask)}, "
+            f"but its EXIF rotation displays it as {_size(image)}; turn the mask likewise, or remove the image's "
             "EXIF tag."
         )
     return DataError(

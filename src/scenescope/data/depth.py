@@ -1,6 +1,6 @@
-"""Pictures of more than 8 bit: scaled by the range of their type, and refused where they do not use it.
+"""Images of more than 8 bit: scaled by the range of their type, and refused where they do not use it.
 
-What 4095, 0.3 or -25 dB look like a file does not say, and a range guessed for each picture shows equal things unequal.
+What 4095, 0.3 or -25 dB look like a file does not say, and a range guessed for each image shows equal things unequal.
 So there is one rule: 16 bit are 0 to 65535, numbers with a fraction are 0 to 1, and nothing is guessed.
 """
 
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 
 FEWEST_LEVELS = 24
-"""A picture that 8 bit leave fewer levels, of more than twice as many numbers, is refused: 12 bit in 16 have 16."""
+"""An image that 8 bit leave fewer levels, of more than twice as many numbers, is refused: 12 bit in 16 have 16."""
 
-MOST_FRAMES = 1000
+MAX_FRAMES = 1000
 """Further pages of a TIFF are not counted."""
 
 
 class UnfitError(ValueError):
-    """A whole picture that is not read; says what it is and what to do."""
+    """A whole image that is not read; says what it is and what to do."""
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a picture of more than 8 bit holds.
+    """What an image of more than 8 bit holds.
 
     Attributes:
-        bands: of grey or colour.
+        bands: of gray or color.
         type: of the numbers in the file, such as uint16.
         low, high: the least and the largest that are finite; 0 without any.
     """
@@ -42,7 +42,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Stored:
-    """A decoded and upright picture before it is made 8 bit, and what was done to it.
+    """A decoded and upright image before it is made 8 bit, and what was done to it.
 
     Attributes:
         array: H x W x 3 uint8 RGB, or H x W or H x W x 3 of another type.
@@ -50,7 +50,7 @@ class Stored:
         white: the number that is white: 255, 4095, 65535 or 1.
         inverted: whether that is black, and 0 is white.
         mode: Pillow's name of what the file has.
-        frames: how many there are in the file, of which this is the first; of a TIFF no more than MOST_FRAMES.
+        frames: how many there are in the file, of which this is the first; of a TIFF no more than MAX_FRAMES.
         orientation: the EXIF orientation 1..8 that it was turned by.
         transparent: whether it was not opaque everywhere; that is dropped.
     """
@@ -66,7 +66,7 @@ class Stored:
 
     @property
     def numbers(self) -> Numbers | None:
-        """What the picture holds; None for 8 bit."""
+        """What the image holds; None for 8 bit."""
         if self.type == "uint8":
             return None
         finite = self.array[np.isfinite(self.array)]
@@ -74,9 +74,9 @@ class Stored:
         return Numbers(1 if self.array.ndim == 2 else self.array.shape[2], self.type, low, high)
 
     def conversions(self) -> list[str]:
-        """Return in words what makes this picture another than an upright 8-bit RGB of one frame."""
+        """Return in words what makes this image another than an upright 8-bit RGB of one frame."""
         told = {
-            f"the first of {self.frames}{' or more' * (self.frames == MOST_FRAMES)} frames": self.frames > 1,
+            f"the first of {self.frames}{' or more' * (self.frames == MAX_FRAMES)} frames": self.frames > 1,
             f"{self.mode} made RGB": self.mode != "RGB",
             "16 bit made 8 bit": self.mode == "RGB" and self.type == "uint16",
             "turned as its EXIF says": self.orientation != 1,
@@ -108,7 +108,7 @@ class Stored:
         return np.repeat(scaled[:, :, None], 3, axis=2) if scaled.ndim == 2 else scaled
 
     def _scaled(self) -> np.ndarray:
-        """0..white as 0..255, rounded; of colours the high byte, as everything that reads by Pillow sees them."""
+        """0..white as 0..255, rounded; of colors the high byte, as everything that reads by Pillow sees them."""
         if self.array.ndim == 3:
             high: np.ndarray = (self.array >> 8).astype(np.uint8)
             return high

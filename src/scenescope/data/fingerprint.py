@@ -1,7 +1,7 @@
 """What a training learns from, in short: so that a run that goes on can tell whether its data are still the same.
 
 The meaning of the labels is in it, and for each scene in order its name and a checksum: of the whole mask, since that
-is what is learned, and of the size and both ends of the picture, which costs little and changes nearly always. Where
+is what is learned, and of the size and both ends of the image, which costs little and changes nearly always. Where
 the files lie, and when they were written, is not: data may be moved and copied.
 """
 
@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.errors import DataError
 
 END = 4096
-"""Bytes at each end of a picture that count."""
+"""Bytes at each end of an image that count."""
 
 
-def fingerprint(*splits: SceneDataset) -> dict[str, Any]:
+def fingerprint(*splits: SegmentationDataset) -> dict[str, Any]:
     """Return classes, meaning of labels and scenes of the splits of a data set, as JSON holds them.
 
     Raises:
@@ -62,7 +62,7 @@ def _difference_of_scenes(before: list[str], now: list[str]) -> str:
     return ", ".join(told) or "another order"
 
 
-def _scene(dataset: SceneDataset, index: int) -> str:
+def _scene(dataset: SegmentationDataset, index: int) -> str:
     """Name and checksum of a scene; generated ones depend on what their data set was opened with."""
     files = dataset.files(index)
     checksum = 0 if files else zlib.crc32(dataset.root.encode())

@@ -20,16 +20,16 @@ import os
 import re
 from pathlib import Path
 
-from scenescope.data.class_file import read_class_file
+from scenescope.data.classes_yaml import read_class_file
 from scenescope.data.copies import frame_of
 from scenescope.data.dataset import FileDataset, Pair
-from scenescope.data.pairs import (
+from scenescope.data.file_pairs import (
+    format_names,
+    images_by_stem,
+    images_in,
     is_hidden,
-    listed,
     missing_partner,
     pair_stems,
-    pictures_by_stem,
-    pictures_in,
     require_directory,
 )
 from scenescope.errors import DataError, SplitError
@@ -92,7 +92,7 @@ def _pairs(folder: Path, place: str, split: str) -> tuple[Pair, ...]:
     images, masks = _directories(folder, place)
     found = _splits(folder)
     if not images.is_dir() and (found or _directories(folder, "")[0].is_dir()):
-        there = f"there are {listed(found)}" if found else "there are no splits"
+        there = f"there are {format_names(found)}" if found else "there are no splits"
         raise SplitError(
             f"{folder} has no split {split!r}: {there}; put the images into images/{split} and masks/{split}, list "
             f"them in {split}.txt, draw train and val with data.val_fraction=0.2 (evaluate: --val-fraction 0.2), or "
@@ -104,9 +104,9 @@ def _pairs(folder: Path, place: str, split: str) -> tuple[Pair, ...]:
                 raise DataError(seen)
             require_directory(directory.parent)
             require_directory(directory)
-    image_of, mask_of = pictures_by_stem(images, deep=True), pictures_by_stem(masks, deep=True)
-    lonely = image_of.keys() != mask_of.keys()
-    if lonely and (seen := from_lab("explain_unpaired")(folder, split, image_of, mask_of)):
+    image_of, mask_of = images_by_stem(images, deep=True), images_by_stem(masks, deep=True)
+    unpaired = image_of.keys() != mask_of.keys()
+    if unpaired and (seen := from_lab("explain_unpaired")(folder, split, image_of, mask_of)):
         raise DataError(seen)
     return pair_stems(image_of, mask_of, images, masks)
 
@@ -119,19 +119,20 @@ def _splits(folder: Path) -> list[str]:
 
 
 def _refuse_splits(folder: Path, split: str) -> None:
-    """Refuse to draw where splits are there; folders of other names just hold pictures."""
+    """Refuse to draw where splits are there; folders of other names just hold images."""
     found = _splits(folder)
     if any(_SPLIT.search(name) for name in found) or f"{split}.txt" in found:
         raise DataError(
-            f"{folder} has splits of its own ({listed(found)}) and val_fraction is given too; remove one of the two."
+            f"{folder} has splits of its own ({format_names(found)}) and val_fraction is given too;"
+            " remove one of the two."
         )
 
 
 def _left_out(folder: Path, split: str) -> tuple[str, ...]:
-    """Tell of pictures that lie beside the directories of splits."""
+    """Tell of images that lie beside the directories of splits."""
     above = _directories(folder, split)[0].parent
-    left = sum(1 for _ in pictures_in(above, deep=False)) if above != folder and above.name != split else 0
-    return (f"{left} pictures directly in {above} belong to no split.",) if left else ()
+    left = sum(1 for _ in images_in(above, deep=False)) if above != folder and above.name != split else 0
+    return (f"{left} images directly in {above} belong to no split.",) if left else ()
 
 
 def _draw(pairs: tuple[Pair, ...], folder: Path, split: str, fraction: float, seed: int) -> tuple[Pair, ...]:
@@ -198,7 +199,7 @@ class _ListedPairs:
         # images/a/b.jpg belongs to masks/a/b.png.
         below = image.parent.relative_to(self.images) if image.is_relative_to(self.images) else Path()
         directory = require_directory(self.masks / below)
-        masks = self._pictures(directory)
+        masks = self._images(directory)
         return (image, masks[image.stem]) if image.stem in masks else missing_partner(image, masks, directory, "mask")
 
     def _both(self, entry: str) -> Pair | str:
@@ -221,9 +222,9 @@ class _ListedPairs:
             if os.path.isfile(path):
                 return path
         by_stem = directory / entry
-        return self._pictures(by_stem.parent).get(by_stem.name) if os.path.isdir(by_stem.parent) else None
+        return self._images(by_stem.parent).get(by_stem.name) if os.path.isdir(by_stem.parent) else None
 
-    def _pictures(self, directory: Path) -> dict[str, Path]:
+    def _images(self, directory: Path) -> dict[str, Path]:
         if directory not in self._directories:
-            self._directories[directory] = pictures_by_stem(directory)
+            self._directories[directory] = images_by_stem(directory)
         return self._directories[directory]

@@ -1,4 +1,4 @@
-"""Reading pictures of any common kind as upright 8-bit RGB, with a limit on their size.
+"""Reading images of any common kind as upright 8-bit RGB, with a limit on their size.
 
 The formats are an explicit list: Pillow knows some forty, and its rare readers are where its faults are found.
 """
@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from scenescope.data import tiff
 from scenescope.data.decoding import file_content, orientation, rgb_array
 from scenescope.data.depth import UnfitError
-from scenescope.data.jpeg import MOST_SCANS, count_scans
+from scenescope.data.jpeg import MAX_SCANS, count_scans
 from scenescope.errors import ImageError, ScenescopeError
 
 # What Pillow says of damaged files beside its exceptions is in our own messages.
@@ -30,7 +30,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 tiff.silence_libtiff()
 
 MAX_PIXELS = 200_000_000
-"""The largest picture that is decoded, in pixels, unless the caller says otherwise."""
+"""The largest image that is decoded, in pixels, unless the caller says otherwise."""
 
 _AVIF = ("AVIF",) if importlib.util.find_spec("PIL._avif") is not None else ()
 
@@ -44,7 +44,7 @@ SUFFIXES = frozenset(
         *(name.lower() for name in _AVIF),
     )
 )
-"""The endings, in lower case, by which a folder is searched for pictures."""
+"""The endings, in lower case, by which a folder is searched for images."""
 
 UNREAD_SUFFIXES = frozenset(
     f".{name}"
@@ -53,7 +53,7 @@ UNREAD_SUFFIXES = frozenset(
         *("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "dcm"),
     )
 ).difference(SUFFIXES)
-"""The endings of pictures that are not read; where a folder has one, that is to be told."""
+"""The endings of images that are not read; where a folder has one, that is to be told."""
 
 _BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _NAMES = {
@@ -73,54 +73,54 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's header says: (width, height) as displayed, and as stored before the EXIF rotation."""
+    """What an image's header says: (width, height) as displayed, and as stored before the EXIF rotation."""
 
     size: tuple[int, int]
     stored_size: tuple[int, int]
 
 
 def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a picture as it is displayed: EXIF rotation applied, the first frame, transparency dropped.
+    """Read an image as it is displayed: EXIF rotation applied, the first frame, transparency dropped.
 
-    16-bit numbers are scaled from 0..65535 and numbers with a fraction from 0..1; a picture that does not use that
+    16-bit numbers are scaled from 0..65535 and numbers with a fraction from 0..1; an image that does not use that
     range is refused, since no other is known, see ``Stored.rgb``.
 
     Args:
         path: JPEG, MPO, PNG, WebP, TIFF, BMP, GIF, PPM, and AVIF where Pillow has it.
-        max_pixels: a larger picture is refused from its header, before anything is decoded.
+        max_pixels: a larger image is refused from its header, before anything is decoded.
 
     Returns:
         H x W x 3 uint8 RGB, 0..255.
 
     Raises:
-        ImageError: missing, not a picture, damaged, cut short, too large, or of a kind or range that is not read.
+        ImageError: missing, not an image, damaged, cut short, too large, or of a kind or range that is not read.
     """
-    with opened(Path(path), max_pixels) as picture:
-        return rgb_array(picture)
+    with opened(Path(path), max_pixels) as image:
+        return rgb_array(image)
 
 
 def read_header(path: Path | str, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read the size of a picture without decoding it (a PNG is decoded when its EXIF may follow the pixels).
+    """Read the size of an image without decoding it (a PNG is decoded when its EXIF may follow the pixels).
 
     Raises:
         ImageError: as ``read_image``, as far as the header shows it.
     """
-    with opened(Path(path), max_pixels) as picture:
-        width, height = picture.size
-        if orientation(picture) not in (5, 6, 7, 8):
+    with opened(Path(path), max_pixels) as image:
+        width, height = image.size
+        if orientation(image) not in (5, 6, 7, 8):
             return Header((width, height), (width, height))
         # Pillow reports a rotated TIFF, and only a TIFF, by its size as displayed.
-        if picture.format == "TIFF":
+        if image.format == "TIFF":
             return Header((width, height), (height, width))
         return Header((height, width), (width, height))
 
 
 @contextlib.contextmanager
 def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterator[Image.Image]:
-    """Open a picture of an accepted format and size; whatever goes wrong while it is open becomes an ImageError.
+    """Open an image of an accepted format and size; whatever goes wrong while it is open becomes an ImageError.
 
     Args:
-        content: the bytes of a picture that lies in an archive; then ``path`` is only its name there.
+        content: the bytes of an image that lies in an archive; then ``path`` is only its name there.
 
     Raises:
         ImageError: see ``read_image``. A ScenescopeError raised by the caller's own block passes unchanged.
@@ -130,18 +130,18 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
     source = path if content is None else io.BytesIO(content)
     try:
         start = _start(path) if content is None else content[:12]
-        with _without_pillow_limit(), _opened_as(source, start) as picture:
-            width, height = picture.size
+        with _without_pillow_limit(), _opened_as(source, start) as image:
+            width, height = image.size
             if width * height > max_pixels:
                 raise ImageError(
                     f"Cannot read {path}: {width} x {height} pixels are more than the limit of {max_pixels:,}; "
-                    "scale the picture down or raise the limit (--max-pixels, in Python max_pixels)."
+                    "scale the image down or raise the limit (--max-pixels, in Python max_pixels)."
                 )
-            if picture.format in ("JPEG", "MPO") and (scans := count_scans(file_content(picture))) > MOST_SCANS:
+            if image.format in ("JPEG", "MPO") and (scans := count_scans(file_content(image))) > MAX_SCANS:
                 raise UnfitError(
-                    f"a JPEG of {scans} scans, more than {MOST_SCANS}, would take long to decode; save it again"
+                    f"a JPEG of {scans} scans, more than {MAX_SCANS}, would take long to decode; save it again"
                 )
-            yield picture
+            yield image
     except ScenescopeError:
         raise
     except UnfitError as error:
@@ -149,7 +149,7 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
     except UnidentifiedImageError as error:
         raise ImageError(f"Cannot read {path}: {_unknown(start)}.") from error
     except MemoryError as error:
-        raise ImageError(f"Cannot read {path}: not enough memory to decode it; scale the picture down.") from error
+        raise ImageError(f"Cannot read {path}: not enough memory to decode it; scale the image down.") from error
     except PermissionError as error:
         raise ImageError(f"Cannot read {path}: {error.strerror}; check its permissions.") from error
     # Damaged files make Pillow's readers raise nearly anything: OSError, SyntaxError, ValueError, struct.error,
@@ -159,18 +159,18 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
 
 
 def _opened_as(source: Path | io.BytesIO, start: bytes) -> Image.Image:
-    return tiff.TiffPicture(source) if start.startswith(tiff.STARTS) else Image.open(source, formats=FORMATS)
+    return tiff.TiffImage(source) if start.startswith(tiff.STARTS) else Image.open(source, formats=FORMATS)
 
 
 def _not_a_file(path: Path) -> str:
-    """Why a path cannot be a picture, or an empty string."""
+    """Why a path cannot be an image, or an empty string."""
     try:
         if path.is_dir():
-            return "it is a directory; give a picture in it"
+            return "it is a directory; give an image in it"
         if not path.exists():
             return "no such file; check the path"
         if not path.is_file():
-            return "it is not a regular file; give a picture"
+            return "it is not a regular file; give an image"
         return "" if path.stat().st_size else "the file is empty; copy or export it again"
     except (OSError, ValueError) as error:
         return f"{getattr(error, 'strerror', None) or error}; check the path"
@@ -178,7 +178,7 @@ def _not_a_file(path: Path) -> str:
 
 def _damaged(path: Path, error: Exception) -> ImageError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    return ImageError(f"Cannot read {path}: the picture is damaged or cut short ({reason}); copy or export it again.")
+    return ImageError(f"Cannot read {path}: the image is damaged or cut short ({reason}); copy or export it again.")
 
 
 def _start(path: Path) -> bytes:
@@ -192,13 +192,13 @@ def _unknown(start: bytes) -> str:
     if start[4:8] == b"ftyp" and start[8:12] in _BRANDS:
         name = "HEIC"
     if name:
-        return f"{name} is not read; save the picture as JPEG or PNG"
+        return f"{name} is not read; save the image as JPEG or PNG"
     if start.startswith(b"\xff\xd8\xff"):
         return (
             "a JPEG that is damaged at its start or of a kind that is not read, such as 12 bit or lossless; "
             "copy or export it again"
         )
-    return f"not a picture, or damaged at its start; {', '.join(FORMATS)} are read"
+    return f"not an image, or damaged at its start; {', '.join(FORMATS)} are read"
 
 
 _limit_lock = threading.Lock()
@@ -208,7 +208,7 @@ _limit_saved: int | None = None
 
 @contextlib.contextmanager
 def _without_pillow_limit() -> Iterator[None]:
-    """Lift Pillow's global limit while one of our own pictures is open; the last to leave restores it.
+    """Lift Pillow's global limit while one of our own images is open; the last to leave restores it.
 
     Pillow's limit (179 million pixels) is below ours and cannot be set for one call.
     """

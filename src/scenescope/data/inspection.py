@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from scenescope.data.dataset import FileDataset, SceneDataset, size_error
+from scenescope.data.dataset import FileDataset, SegmentationDataset, size_error
 from scenescope.data.decoding import stored
 from scenescope.data.depth import Stored
 from scenescope.data.images import opened
-from scenescope.data.masks import LabelTable, count_codes, read_raw
+from scenescope.data.masks import LabelTable, count_raw_values, read_raw
 from scenescope.data.oddities import Oddities, find_oddities, mask_facts
 from scenescope.drawing.overlay import blend
 from scenescope.errors import DataError, ImageError, LabelError
@@ -23,13 +23,13 @@ from scenescope.labels import IGNORE
 FaultKind = Literal[
     "image unreadable", "mask unreadable", "mask of another size", "mask of another kind", "unknown label"
 ]
-"""What can be wrong with a scene; "another kind" is colours where numbers are expected, and the like."""
+"""What can be wrong with a scene; "another kind" is colors where numbers are expected, and the like."""
 
 THUMBNAIL_SIDE = 240
 """The longer side of an overlay for the contact sheet, in pixels."""
 
-MOST_UNKNOWN = 64
-"""As many unknown labels of one scene are kept, the most frequent: blurred colours have thousands."""
+MAX_UNKNOWN = 64
+"""As many unknown labels of one scene are kept, the most frequent: blurred colors have thousands."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Inspection:
         size: (width, height) of the image as displayed; None when it cannot be read.
         digest: the same for images of the same pixels; empty when it cannot be read.
         counts: number of pixels of each train id and of IGNORE, 256 in all.
-        codes: each raw value of the mask, or packed colour, with its number of pixels.
+        codes: each raw value of the mask, or packed color, with its number of pixels.
         lone: how many of these pixels differ from the one above and from the one to the left, as at smooth edges;
             empty where every code is known.
-        colours: whether the codes are colours.
+        colors: whether the codes are colors.
         faults: kind and sentence of each.
         oddities: what is odd, but no fault for sure.
-        thumbnail: image and labels as a small RGB picture, if asked for and possible.
+        thumbnail: image and labels as a small RGB image, if asked for and possible.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Inspection:
     counts: np.ndarray
     codes: dict[int, int]
     lone: dict[int, int]
-    colours: bool
+    colors: bool
     faults: tuple[tuple[FaultKind, str], ...]
     oddities: Oddities
     thumbnail: np.ndarray | None
 
 
-def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False) -> Inspection:
+def inspect_scene(dataset: SegmentationDataset, index: int, *, thumbnail: bool = False) -> Inspection:
     """Read a scene and tell everything that is wrong with it."""
     faults: list[tuple[FaultKind, str]] = []
     stored_image, facts = None, None
@@ -79,9 +79,9 @@ def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False)
         image, raw = scene.image, scene.labels
         table = LabelTable.of_values([[number] for number in range(len(dataset.classes))], [IGNORE])
     # A mask of another kind is counted, so that its meaning can be guessed, but has no labels.
-    readable = raw is not None and (raw.ndim == 3) == table.colours
-    meanings = table.meanings if readable else {}
-    codes = {} if raw is None else _shortened(count_codes(raw), meanings)
+    readable = raw is not None and (raw.ndim == 3) == table.colors
+    meanings = table.train_ids if readable else {}
+    codes = {} if raw is None else _shortened(count_raw_values(raw), meanings)
     counts = np.zeros(256, dtype=np.int64)
     for code, pixels in codes.items() if readable else ():
         counts[meanings.get(code, IGNORE)] += pixels
@@ -96,9 +96,9 @@ def inspect_scene(dataset: SceneDataset, index: int, *, thumbnail: bool = False)
         counts=counts,
         codes=codes,
         lone={} if raw is None or codes.keys() <= meanings.keys() else _lone(raw, codes),
-        colours=raw is not None and raw.ndim == 3,
+        colors=raw is not None and raw.ndim == 3,
         faults=tuple(faults),
-        oddities=find_oddities(stored_image, image, facts, () if table.colours else codes),
+        oddities=find_oddities(stored_image, image, facts, () if table.colors else codes),
         thumbnail=overlay,
     )
 
@@ -109,8 +109,8 @@ def _read_image(
     """The image as it is stored and as 8-bit RGB, as far as it can be read."""
     found = None
     try:
-        with opened(dataset.pairs[index][0], dataset.max_pixels) as picture:
-            found = stored(picture)
+        with opened(dataset.pairs[index][0], dataset.max_pixels) as image:
+            found = stored(image)
             return found, found.rgb()
     except ImageError as error:
         faults.append(("image unreadable", str(error)))
@@ -121,7 +121,7 @@ def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, s
     """The raw mask, also when it is of the other kind than the table's."""
     table = dataset.table
     try:
-        raw = read_raw(path, table.colours, dataset.max_pixels, table)
+        raw = read_raw(path, table.colors, dataset.max_pixels, table)
         table.to_labels(raw, path)
     except ImageError as error:
         faults.append(("mask unreadable", str(error)))
@@ -131,7 +131,7 @@ def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, s
     except DataError as error:
         faults.append(("mask of another kind", str(error)))
         try:
-            return read_raw(path, not table.colours, dataset.max_pixels)
+            return read_raw(path, not table.colors, dataset.max_pixels)
         except DataError:
             return None
     return raw
@@ -139,16 +139,16 @@ def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, s
 
 def _shortened(codes: dict[int, int], meanings: dict[int, int]) -> dict[int, int]:
     """All codes that are known and the most frequent ones that are not."""
-    unknown = sorted(codes.keys() - meanings.keys(), key=lambda code: -codes[code])[:MOST_UNKNOWN]
+    unknown = sorted(codes.keys() - meanings.keys(), key=lambda code: -codes[code])[:MAX_UNKNOWN]
     return {code: codes[code] for code in (*(codes.keys() & meanings.keys()), *unknown)}
 
 
 def _lone(raw: np.ndarray, codes: dict[int, int]) -> dict[int, int]:
-    """Of some codes, the pixels that differ from both neighbours before them; the first row and column are left out."""
+    """Of some codes, the pixels that differ from both neighbors before them; the first row and column are left out."""
     inner = raw[1:, 1:]
     above, left = inner != raw[:-1, 1:], inner != raw[1:, :-1]
     alone = above.any(-1) & left.any(-1) if raw.ndim == 3 else above & left
-    return {code: pixels for code, pixels in count_codes(inner[alone][None]).items() if code in codes}
+    return {code: pixels for code, pixels in count_raw_values(inner[alone][None]).items() if code in codes}
 
 
 def _digest(image: np.ndarray) -> str:
@@ -157,7 +157,7 @@ def _digest(image: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _thumbnail(image: np.ndarray, labels: np.ndarray | None, dataset: SceneDataset) -> np.ndarray:
+def _thumbnail(image: np.ndarray, labels: np.ndarray | None, dataset: SegmentationDataset) -> np.ndarray:
     height, width = image.shape[:2]
     scale = THUMBNAIL_SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,10 +1,10 @@
-"""How many scans a JPEG has: each costs the decoder a pass over the whole picture, and the file only a few bytes."""
+"""How many scans a JPEG has: each costs the decoder a pass over the whole image, and the file only a few bytes."""
 
 from __future__ import annotations
 
 import re
 
-MOST_SCANS = 100
+MAX_SCANS = 100
 """A progressive JPEG has about 10; standards and encoders have no use for more."""
 
 _START_OF_SCAN, _END = 0xDA, 0xD9
@@ -14,10 +14,10 @@ _BARE = frozenset((0x01, *range(0xD0, 0xD9)))
 
 
 def count_scans(content: bytes) -> int:
-    """Return the number of scans of the (first) picture in a file."""
-    # Thumbnails and whatever follows the picture count here as well, so this is enough for nearly all files.
+    """Return the number of scans of the (first) image in a file."""
+    # Thumbnails and whatever follows the image count here as well, so this is enough for nearly all files.
     most = content.count(b"\xff\xda")
-    if most <= MOST_SCANS:
+    if most <= MAX_SCANS:
         return most
     scans, place = 0, 0
     while (found := _MARKER.search(content, place)) is not None and (marker := found[1][0]) != _END:

@@ -1,4 +1,4 @@
-"""The labels of a data set without its pictures: how many there are, and whether there is one."""
+"""The labels of a data set without its images: how many there are, and whether there is one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import partial
 
 import numpy as np
 
-from scenescope.data.dataset import SceneDataset, read_labels
+from scenescope.data.dataset import SegmentationDataset, read_labels
 from scenescope.errors import DataError
 
 AT_ONCE = 256
 """Masks that are waited for together; those of the next follow."""
 
 
-def count_pixels(dataset: SceneDataset) -> np.ndarray:
+def count_pixels(dataset: SegmentationDataset) -> np.ndarray:
     """Return the number of pixels of each of the K classes in all scenes, int64, from the masks alone.
 
     Raises:
@@ -30,7 +30,7 @@ def count_pixels(dataset: SceneDataset) -> np.ndarray:
     return pixels[: len(dataset.classes)]
 
 
-def require_labels(dataset: SceneDataset) -> None:
+def require_labels(dataset: SegmentationDataset) -> None:
     """Refuse a split without a scored pixel; masks are read until one has it.
 
     Raises:
@@ -45,7 +45,7 @@ def require_labels(dataset: SceneDataset) -> None:
         )
 
 
-def _count(dataset: SceneDataset, index: int) -> np.ndarray:
+def _count(dataset: SegmentationDataset, index: int) -> np.ndarray:
     """The number of pixels of each label in a scene."""
     counts: np.ndarray = np.bincount(read_labels(dataset, index).ravel(), minlength=256)
     return counts

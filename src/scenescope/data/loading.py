@@ -18,10 +18,11 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ from scenescope.errors import DataError, ScenescopeError
 Sample = tuple[torch.Tensor, torch.Tensor, str]
 Batch = tuple[torch.Tensor, torch.Tensor, list[str]]
 StartMethod = Literal["fork", "spawn", "forkserver"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often the parent looks, while it waits for a batch, whether it is asked to end."""
@@ -40,7 +43,7 @@ SECONDS_BETWEEN_LOOKS = 0.5
 def load_batches(
     dataset: Dataset[Sample],
     batches: Iterable[list[Any]],
-    workers: int,
+    num_workers: int,
     start_method: StartMethod | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[Batch]:
@@ -51,16 +54,41 @@ def load_batches(
     Args:
         dataset: gives a sample for a key.
         batches: lists of keys; samples of one list have the same size.
-        workers: number of processes; 0 reads in this one.
+        num_workers: number of processes; 0 reads in this one.
         start_method: how workers start; Python's default when not given.
         stop: asked before each batch and while it is waited for; True ends the batches.
 
     Raises:
         ScenescopeError: the one raised while reading a sample, or a worker has died or cannot be started.
     """
-    reader = _read(dataset, batches, workers, start_method, stop)
+    reader = _read(dataset, batches, num_workers, start_method, stop)
     _open_readers.add(reader)
     return reader
+
+
+def read_ahead(
+    reader: Executor, read: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Yield each item when the reading of the next has begun.
+
+    Args:
+        reader: where ``read`` is called, of one thread.
+    """
+    remaining = iter(items)
+    held: tuple[Item, Future[Result]] | None = None
+    while True:
+        try:
+            item = next(remaining)
+        except BaseException as error:  # Ctrl-C as well: what is read already is worked on first
+            if held is not None:
+                yield held
+            if isinstance(error, StopIteration):
+                return
+            raise
+        ahead = item, reader.submit(read, item)
+        if held is not None:
+            yield held
+        held = ahead
 
 
 _told: dict[Any, Any] = {}
@@ -82,11 +110,11 @@ def _close_open_readers() -> None:
 def _read(
     dataset: Dataset[Sample],
     batches: Iterable[list[Any]],
-    workers: int,
+    num_workers: int,
     start_method: StartMethod | None,
     stop: Callable[[], bool] | None,
 ) -> Generator[Batch]:
-    if workers == 0:
+    if num_workers == 0:
         for keys in batches:
             if stop is not None and stop():
                 return
@@ -96,7 +124,7 @@ def _read(
     with contextlib.ExitStack() as stack:
         # Each has one batch, read or being read: so none is sent keys while it sends a batch.
         waited_for: deque[_Worker] = deque()
-        for worker, keys in zip(_start(dataset, workers, start_method, stack), remaining, strict=False):
+        for worker, keys in zip(_start(dataset, num_workers, start_method, stack), remaining, strict=False):
             worker.ask(keys)
             waited_for.append(worker)
         while waited_for:
@@ -152,8 +180,8 @@ class _Worker:
             code = self.process.exitcode
             how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
             raise ScenescopeError(
-                f"A process that reads pictures {how}, most often for want of memory; try again with fewer of them"
-                " (train.num_workers, --workers; 0 reads in the main process)."
+                f"A process that reads images {how}, most often for want of memory; try again with fewer of them"
+                " (train.num_workers, --num-workers; 0 reads in the main process)."
             ) from error
 
 
@@ -162,7 +190,7 @@ def _start(
 ) -> list[_Worker]:
     """Start processes that the stack ends."""
     context: Any = multiprocessing.get_context(start_method)
-    workers = []
+    started = []
     try:
         for _ in range(count):
             ours, theirs = context.Pipe()
@@ -170,20 +198,20 @@ def _start(
             with theirs:  # only the worker keeps its end, so that its death is the end of the pipe
                 process = context.Process(target=_work, args=(dataset, theirs, ours), daemon=True)
                 process.start()
-            workers.append(_Worker(process, ours))
-            stack.callback(workers[-1].end)
+            started.append(_Worker(process, ours))
+            stack.callback(started[-1].end)
     except OSError as error:
         raise ScenescopeError(
-            f"Cannot start {count} processes to read pictures ({error.strerror or error}); try again with fewer of them"
-            " (train.num_workers, --workers; 0 reads in the main process)."
+            f"Cannot start {count} processes to read images ({error.strerror or error}); try again with fewer of them"
+            " (train.num_workers, --num-workers; 0 reads in the main process)."
         ) from error
-    return workers
+    return started
 
 
 def _work(dataset: Dataset[Sample], pipe: Connection, parents_end: Connection) -> None:
     """Answer with batches until the parent ends this process."""
     parents_end.close()
-    _live_and_die_with_parent()
+    _init_worker()
     torch.set_num_threads(1)
     with contextlib.suppress(EOFError, ConnectionError):  # the parent has ended
         while True:
@@ -205,7 +233,7 @@ def _batch(dataset: Dataset[Sample], keys: list[Any]) -> Batch:
         # torch's allocator for the CPU raises a plain RuntimeError.
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
-        raise DataError("A picture needs more memory than there is to read it; scale it down or crop less.") from error
+        raise DataError("An image needs more memory than there is to read it; scale it down or crop less.") from error
     return _collate(samples)
 
 
@@ -230,7 +258,7 @@ def _unpacked(packed: Packed) -> Batch:
     return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels), names
 
 
-def _live_and_die_with_parent() -> None:
+def _init_worker() -> None:
     """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the parent, and end when it has ended.
 
     The end of the pipe does not tell: workers that were forked later hold copies of the parent's end. Nor does the

@@ -12,15 +12,15 @@ import numpy as np
 from scenescope.data.decoding import count_frames, is_transparent, orientation
 from scenescope.data.depth import Numbers, Stored
 from scenescope.data.images import opened
-from scenescope.labels import Colour
+from scenescope.labels import Color
 
 OddityKind = Literal[
-    "image with further pages", "image turned", "image transparent", "image of one colour",
+    "image with further pages", "image turned", "image transparent", "image of one color",
     "mask with further pages", "mask transparent",
 ]  # fmt: skip
 """What is no fault for sure, but may be one."""
 
-MOST_NAMED = 3
+MAX_NAMED = 3
 """As many scenes of a kind are named."""
 
 _SENTENCES: dict[OddityKind, str] = {
@@ -30,7 +30,7 @@ _SENTENCES: dict[OddityKind, str] = {
         "overlays (--output), and if they differ store the images upright"
     ),
     "image transparent": "the transparency of an image is dropped",
-    "image of one colour": "an image is of one colour throughout",
+    "image of one color": "an image is of one color throughout",
     "mask with further pages": "only the first page of a mask is read",
     "mask transparent": "a mask has transparent pixels, whose labels count like others",
 }
@@ -43,12 +43,12 @@ class Oddities:
     Attributes:
         kinds: each with a detail, or an empty one.
         numbers: what the image holds if that is not 8 bit.
-        palette: the colour that the mask's palette gives each number that occurs.
+        palette: the color that the mask's palette gives each number that occurs.
     """
 
     kinds: tuple[tuple[OddityKind, str], ...] = ()
     numbers: Numbers | None = None
-    palette: dict[int, Colour] = field(default_factory=dict)
+    palette: dict[int, Color] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def mask_facts(path: Path, max_pixels: int) -> MaskFacts:
     """
     if path.suffix.lower() == ".mat":
         return MaskFacts()
-    with opened(path, max_pixels) as picture:
-        frames, turn = count_frames(picture), orientation(picture)
-        picture.load()
-        palette = picture.getpalette("RGB") if picture.mode in ("P", "PA") else None
-        return MaskFacts(frames, turn, is_transparent(picture), tuple(palette or ()))
+    with opened(path, max_pixels) as image:
+        frames, turn = count_frames(image), orientation(image)
+        image.load()
+        palette = image.getpalette("RGB") if image.mode in ("P", "PA") else None
+        return MaskFacts(frames, turn, is_transparent(image), tuple(palette or ()))
 
 
 def find_oddities(
@@ -92,7 +92,7 @@ def find_oddities(
         stored: its image as it was decoded; None where it could not be, or came from no file.
         image: the same as 8-bit RGB; None where that is refused.
         mask: its mask; None where there is none, or it cannot be read.
-        values: the numbers in the mask; none where it holds colours.
+        values: the numbers in the mask; none where it holds colors.
     """
     has_mask = mask is not None
     stored, mask = stored or Stored(np.empty((0, 1, 3), np.uint8)), mask or MaskFacts()
@@ -105,13 +105,13 @@ def find_oddities(
             f"orientation {stored.orientation}",
         ),
         "image transparent": (stored.transparent, ""),
-        "image of one colour": (image is not None and bool((image == image[:1, :1]).all()), ""),
+        "image of one color": (image is not None and bool((image == image[:1, :1]).all()), ""),
         "mask with further pages": (mask.frames > 1, f"{mask.frames} pages"),
         "mask transparent": (mask.transparent, ""),
     }
     kinds = tuple((kind, detail) for kind, (is_so, detail) in found.items() if is_so)
-    colours = list(zip(mask.palette[::3], mask.palette[1::3], mask.palette[2::3], strict=False))
-    palette = {value: colours[value] for value in values if value < len(colours)}
+    colors = list(zip(mask.palette[::3], mask.palette[1::3], mask.palette[2::3], strict=False))
+    palette = {value: colors[value] for value in values if value < len(colors)}
     return Oddities(kinds, stored.numbers, palette)
 
 
@@ -122,12 +122,12 @@ class OddityCounts:
     Attributes:
         scenes: those of each kind, with the detail.
         numbers: what the images hold that are not of 8 bit, by bands and type.
-        colours: of each number of the masks, the colours that palettes give it, with the first scene of each.
+        colors: of each number of the masks, the colors that palettes give it, with the first scene of each.
     """
 
     scenes: dict[OddityKind, list[str]] = field(default_factory=dict)
     numbers: dict[tuple[int, str], list[Numbers]] = field(default_factory=dict)
-    colours: dict[int, dict[Colour, str]] = field(default_factory=dict)
+    colors: dict[int, dict[Color, str]] = field(default_factory=dict)
 
     def add(self, name: str, found: Oddities) -> None:
         """Take up what is odd in a scene."""
@@ -135,27 +135,27 @@ class OddityCounts:
             self.scenes.setdefault(kind, []).append(f"{name}, {detail}" if detail else name)
         if found.numbers is not None:
             self.numbers.setdefault((found.numbers.bands, found.numbers.type), []).append(found.numbers)
-        for value, colour in found.palette.items():
-            self.colours.setdefault(value, {}).setdefault(colour, name)
+        for value, color in found.palette.items():
+            self.colors.setdefault(value, {}).setdefault(color, name)
 
     @property
-    def contradictions(self) -> dict[int, dict[Colour, str]]:
-        """The numbers that palettes give several colours."""
-        return {value: colours for value, colours in sorted(self.colours.items()) if len(colours) > 1}
+    def contradictions(self) -> dict[int, dict[Color, str]]:
+        """The numbers that palettes give several colors."""
+        return {value: colors for value, colors in sorted(self.colors.items()) if len(colors) > 1}
 
     def sentences(self, split: str) -> list[str]:
         """Return what was odd in words, a sentence each."""
         told = []
         for kind, names in self.scenes.items():
-            first = "; ".join(names[:MOST_NAMED]) + "; ..." * (len(names) > MOST_NAMED)
+            first = "; ".join(names[:MAX_NAMED]) + "; ..." * (len(names) > MAX_NAMED)
             told.append(f"{split}: {_SENTENCES[kind]}; so in {len(names)} of the scenes ({first}).")
         for (bands, type_), numbers in self.numbers.items():
             told.append(f"{split}: images that are not of 8 bit: {len(numbers)} of {_joined(bands, type_, numbers)}.")
-        for value, colours in list(self.contradictions.items())[:MOST_NAMED]:
-            shown = ", ".join(f"{colour} in {name}" for colour, name in list(colours.items())[:MOST_NAMED])
+        for value, colors in list(self.contradictions.items())[:MAX_NAMED]:
+            shown = ", ".join(f"{color} in {name}" for color, name in list(colors.items())[:MAX_NAMED])
             told.append(
                 f"{split}: the palettes of the masks differ: {value} is {shown}"
-                f"{', ...' * (len(colours) > MOST_NAMED)}; labels are the numbers, whatever their colour, so see that "
+                f"{', ...' * (len(colors) > MAX_NAMED)}; labels are the numbers, whatever their color, so see that "
                 "they mean the same everywhere."
             )
         return told
@@ -164,19 +164,19 @@ class OddityCounts:
         """Return everything as an object that JSON can hold."""
         return {
             "oddities": [
-                {"kind": kind, "scenes": len(names), "first": names[:MOST_NAMED]} for kind, names in self.scenes.items()
+                {"kind": kind, "scenes": len(names), "first": names[:MAX_NAMED]} for kind, names in self.scenes.items()
             ],
             "not_8_bit": [
                 {**asdict(_joined(bands, type_, numbers)), "images": len(numbers)}
                 for (bands, type_), numbers in self.numbers.items()
             ],
             "palettes_differ": [
-                {"value": value, "colours": [{"colour": colour, "first": name} for colour, name in colours.items()]}
-                for value, colours in self.contradictions.items()
+                {"value": value, "colors": [{"color": color, "first": name} for color, name in colors.items()]}
+                for value, colors in self.contradictions.items()
             ],
         }
 
 
 def _joined(bands: int, type_: str, numbers: list[Numbers]) -> Numbers:
-    """What all of several pictures hold together."""
+    """What all of several images hold together."""
     return Numbers(bands, type_, min(each.low for each in numbers), max(each.high for each in numbers))

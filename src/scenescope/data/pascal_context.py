@@ -1,4 +1,4 @@
-"""PASCAL Context: the photographs of VOC 2010 with every pixel labelled, 59 classes; 4998 train, 5105 val.
+"""PASCAL Context: the photographs of VOC 2010 with every pixel labeled, 59 classes; 4998 train, 5105 val.
 
 Layout ``VOCdevkit/VOC2010/JPEGImages``, with masks of one of two kinds and lists of stems:
 
@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scenescope.data.class_names import read_names, read_numbered_names
 from scenescope.data.dataset import FileDataset
+from scenescope.data.file_pairs import find_directory, pair_listed, require_list
 from scenescope.data.masks import LabelTable
-from scenescope.data.names import read_names, read_numbered_names
-from scenescope.data.pairs import find_directory, pair_listed, require_list
 from scenescope.errors import DataError
-from scenescope.labels import Classes, voc_colour
+from scenescope.labels import Classes, voc_color
 
 IDS = read_numbered_names("pascal_context")
 """Original id to name of the 59 classes, in alphabetical order, which is also that of the ids."""
@@ -29,7 +29,7 @@ LISTED_NAMES = read_names("pascal_context_59_labels")
 """The 59 names in the order of the data set's own file ``59_labels.txt``."""
 NUM_ORIGINAL_IDS = 459
 CLASSES_59 = Classes.named(tuple(IDS.values()))
-CLASSES_60 = Classes.named(("background", *IDS.values()), [voc_colour(index) for index in range(60)])
+CLASSES_60 = Classes.named(("background", *IDS.values()), [voc_color(index) for index in range(60)])
 
 CHOICES = ("59", "60", "59_labels", "60_labels")
 """59 classes with the background ignored, or 60 with the background first; the ending: PNGs as in 59_labels.txt."""
@@ -108,6 +108,6 @@ def _order_remark(masks: Path, classes: str, listed_order: bool) -> str:
         read, other = other, read
     choice = classes.removesuffix("_labels") if listed_order else f"{classes}_labels"
     return (
-        f"The masks in {masks} are read {read}; if the names do not fit the pictures, they are {other}: "
+        f"The masks in {masks} are read {read}; if the names do not fit the images, they are {other}: "
         f"choose classes={choice}."
     )

@@ -1,4 +1,4 @@
-"""What a mask stores, where Pillow gives what it shows: grey of less than 8 bit is spread over 0..255."""
+"""What a mask stores, where Pillow gives what it shows: gray of less than 8 bit is spread over 0..255."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from scenescope.data import tiff
 from scenescope.data.decoding import file_content, maxval, raw_mode
 
 
-def is_lossy(picture: Image.Image) -> bool:
-    """Whether a picture, not decoded yet, is compressed in a way that changes values."""
-    if picture.format == "WEBP":
-        return not _is_lossless_webp(file_content(picture))
-    compression = picture.info.get("compression")
-    return picture.format in ("JPEG", "MPO", "AVIF") or compression in ("jpeg", "tiff_jpeg", "webp")
+def is_lossy(image: Image.Image) -> bool:
+    """Whether an image, not decoded yet, is compressed in a way that changes values."""
+    if image.format == "WEBP":
+        return not _is_lossless_webp(file_content(image))
+    compression = image.info.get("compression")
+    return image.format in ("JPEG", "MPO", "AVIF") or compression in ("jpeg", "tiff_jpeg", "webp")
 
 
-def is_inverted(picture: Image.Image) -> bool:
-    """Whether 0 is white in a picture that is not decoded yet: a PBM, or a TIFF with WhiteIsZero."""
-    tags = getattr(picture, "tag_v2", None)
+def is_inverted(image: Image.Image) -> bool:
+    """Whether 0 is white in an image that is not decoded yet: a PBM, or a TIFF with WhiteIsZero."""
+    tags = getattr(image, "tag_v2", None)
     if tags is not None:
         return tiff.white_is_zero(tags)
-    return picture.format == "PPM" and raw_mode(picture).startswith("1")
+    return image.format == "PPM" and raw_mode(image).startswith("1")
 
 
-def largest_sample(picture: Image.Image) -> int:
-    """Return the number that is stored for white in a grey picture that is not decoded yet; 0 if it is shown as it is.
+def largest_sample(image: Image.Image) -> int:
+    """Return the number that is stored for white in a gray image that is not decoded yet; 0 if it is shown as it is.
 
     1 bit has 1, 2 bit 3 and 4 bit 15; a PGM says it.
     """
-    raw, largest = raw_mode(picture), maxval(picture)
+    raw, largest = raw_mode(image), maxval(image)
     if largest:
         return 0 if largest in (255, 65535) else largest
     if raw.startswith("1"):

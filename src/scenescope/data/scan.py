@@ -7,19 +7,21 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.data.inspection import Inspection, inspect_scene
 
 
-def scan(dataset: SceneDataset, workers: int | None = None, thumbnails: Collection[int] = ()) -> Iterator[Inspection]:
+def scan(
+    dataset: SegmentationDataset, num_workers: int | None = None, thumbnails: Collection[int] = ()
+) -> Iterator[Inspection]:
     """Yield what is found in every scene, in order; no more than a few scenes are held at a time.
 
     Args:
         dataset: the split.
-        workers: number of threads; None takes as many as there are cores.
+        num_workers: number of threads; None takes as many as there are cores.
         thumbnails: the scenes that an overlay is wanted of.
     """
-    count = max(workers, 1) if workers is not None else os.cpu_count() or 1
+    count = max(num_workers, 1) if num_workers is not None else os.cpu_count() or 1
     with ThreadPoolExecutor(count) as pool:
         waiting: deque[Future[Inspection]] = deque()
         try:

@@ -1,4 +1,4 @@
-"""TIFF beyond Pillow's table of kinds: plain pictures in other words are read, the rest is named by its header."""
+"""TIFF beyond Pillow's table of kinds: plain images in other words are read, the rest is named by its header."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from PIL.TiffImagePlugin import (
     TILEOFFSETS,
 )
 
-from scenescope.data.depth import MOST_FRAMES, UnfitError
+from scenescope.data.depth import MAX_FRAMES, UnfitError
 
 STARTS = tuple(TiffImagePlugin.PREFIXES)
 """What a TIFF begins with."""
@@ -38,17 +38,17 @@ _PHOTOMETRIC = {
 _TYPES = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 _COMPRESSIONS = COMPRESSION_INFO | {34712: "JPEG 2000", 34887: "LERC", 50002: "JPEG XL", 52546: "JPEG XL"}
 
-_NEW_SUBFILE_TYPE, _MOST_BANDS = 254, 2000
+_NEW_SUBFILE_TYPE, _MAX_BANDS = 254, 2000
 _IN_NATIVE_ORDER = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 Tags = TiffImagePlugin.ImageFileDirectory_v2
 
 
-class TiffPicture(TiffImagePlugin.TiffImageFile):
-    """Pillow's reader, which also takes a single band that is stored band by band, and RGB marked as bands of grey.
+class TiffImage(TiffImagePlugin.TiffImageFile):
+    """Pillow's reader, which also takes a single band that is stored band by band, and RGB marked as bands of gray.
 
     Raises:
-        UnfitError: of a kind that is not read, with bands that are neither grey, colour nor alpha, or a preview.
+        UnfitError: of a kind that is not read, with bands that are neither gray, color nor alpha, or a preview.
     """
 
     def _setup(self) -> None:
@@ -70,10 +70,10 @@ class TiffPicture(TiffImagePlugin.TiffImageFile):
                 raise
             raise UnfitError(f"{kind} is not read; {_remedy(tags)}") from error
         if tags.get(_NEW_SUBFILE_TYPE, 0) & 1:
-            raise UnfitError(f"{kind} is but the preview of a picture further on in the file; save that alone")
+            raise UnfitError(f"{kind} is but the preview of an image further on in the file; save that alone")
         # Pillow drops them without a word.
         if bands > len(self.getbands()) and self.mode != "CMYK":
-            raise UnfitError(f"{kind} has bands that are neither grey, colour nor alpha; {_remedy(tags)}")
+            raise UnfitError(f"{kind} has bands that are neither gray, color nor alpha; {_remedy(tags)}")
         self._name_raw_modes()
 
     def _name_raw_modes(self) -> None:
@@ -115,7 +115,7 @@ def white_is_zero(tags: Tags) -> bool:
 
 
 def count_pages(file: IO[bytes]) -> int:
-    """Return the number of pages, up to MOST_FRAMES; in linear time, while Pillow's takes the square of it."""
+    """Return the number of pages, up to MAX_FRAMES; in linear time, while Pillow's takes the square of it."""
     back = file.tell()
     file.seek(0)
     start = file.read(16)
@@ -125,7 +125,7 @@ def count_pages(file: IO[bytes]) -> int:
     seen: set[int] = set()
     try:
         (place,) = struct.unpack_from(link, start, 8 if big else 4)
-        while place and place not in seen and len(seen) < MOST_FRAMES:
+        while place and place not in seen and len(seen) < MAX_FRAMES:
             seen.add(place)
             file.seek(place)
             (entries,) = struct.unpack(count, file.read(struct.calcsize(count)))
@@ -162,7 +162,7 @@ def _is_plausible(tags: Tags) -> bool:
         all(tags.get(tag, 1) in names for tag, names in known)
         and tags.get(SAMPLEFORMAT, (1,))[0] in _TYPES
         and bits in (1, 2, 4, 8, 10, 12, 14, 16, 24, 32, 64, 128)
-        and 1 <= _bands(tags) <= _MOST_BANDS
+        and 1 <= _bands(tags) <= _MAX_BANDS
     )
 
 
@@ -183,8 +183,8 @@ def _remedy(tags: Tags) -> str:
         return "save it as uint8 or uint16, in numpy array.astype(numpy.uint8), or with gdal_translate -ot Byte IN OUT"
     chosen = " -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB" if bands >= 3 else " -b 1"
     if kind == "uint8":
-        return f"save it as grey or RGB, such as gdal_translate{chosen} -co INTERLEAVE=PIXEL IN OUT"
+        return f"save it as gray or RGB, such as gdal_translate{chosen} -co INTERLEAVE=PIXEL IN OUT"
     return (
-        "save it as grey or RGB of 8 bit, with one range for all images, such as "
+        "save it as gray or RGB of 8 bit, with one range for all images, such as "
         f"gdal_translate{chosen} -ot Byte -scale LOW HIGH 0 255 -co INTERLEAVE=PIXEL IN OUT"
     )

@@ -1,4 +1,4 @@
-"""Training pictures: a random window of a scene, scaled, mirrored and recoloured, image and labels in step.
+"""Training images: a random window of a scene, scaled, mirrored and recolored, image and labels in step.
 
 The window is chosen in the source first and only it is resized, which costs a small part of resizing whole images. All
 that is random is drawn beforehand, as numbers, from a generator keyed by (seed, step, place in the batch): what a step
@@ -17,7 +17,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from scenescope.config import AugmentSettings
-from scenescope.data.dataset import Scene, SceneDataset
+from scenescope.data.dataset import LabeledImage, SegmentationDataset
 from scenescope.labels import IGNORE
 
 Sample = tuple[Tensor, Tensor, str]
@@ -28,7 +28,7 @@ TRIES = 10
 
 @dataclass(frozen=True)
 class CropParameters:
-    """How one training picture is made of a scene; plain numbers.
+    """How one training image is made of a scene; plain numbers.
 
     Attributes:
         top, left: corner of the window in the source, in pixels; negative where the source is smaller.
@@ -36,7 +36,7 @@ class CropParameters:
         size: height and width of the result.
         flip: whether it is mirrored left to right.
         brightness, contrast, saturation: factors; 1 changes nothing.
-        hue: turn of the colour circle, -0.5..0.5; 0 changes nothing.
+        hue: turn of the color circle, -0.5..0.5; 0 changes nothing.
     """
 
     top: int
@@ -53,7 +53,7 @@ class CropParameters:
 def draw_parameters(
     generator: np.random.Generator, height: int, width: int, settings: AugmentSettings
 ) -> CropParameters:
-    """Draw scale, window, mirroring and colours for a scene of ``height`` x ``width`` pixels."""
+    """Draw scale, window, mirroring and colors for a scene of ``height`` x ``width`` pixels."""
     scale = generator.uniform(*settings.scale)
     window = (max(round(settings.crop[0] / scale), 1), max(round(settings.crop[1] / scale), 1))
     return CropParameters(
@@ -99,8 +99,8 @@ def place_window(
     return parameters
 
 
-def apply_parameters(scene: Scene, parameters: CropParameters) -> tuple[Tensor, Tensor]:
-    """Make the training picture that the parameters describe.
+def apply_parameters(scene: LabeledImage, parameters: CropParameters) -> tuple[Tensor, Tensor]:
+    """Make the training image that the parameters describe.
 
     Returns:
         Image 3 x h x w uint8 and labels h x w uint8, where (h, w) is ``parameters.size``. Beyond the border of the
@@ -115,8 +115,8 @@ def apply_parameters(scene: Scene, parameters: CropParameters) -> tuple[Tensor, 
     seen = torch.from_numpy(scene.image[rows, columns]).contiguous().permute(2, 0, 1)
     seen = functional.resize(seen, seen_size, InterpolationMode.BILINEAR, antialias=True)
     seen_labels = torch.from_numpy(_nearest(scene.labels[rows, columns], *seen_size))
-    # Colours before padding: the black border must not count in the mean that contrast turns about.
-    seen = _recolour(seen, parameters)
+    # Colors before padding: the black border must not count in the mean that contrast turns about.
+    seen = _recolor(seen, parameters)
     if seen_size == list(parameters.size):
         image, labels = seen, seen_labels
     else:
@@ -129,20 +129,20 @@ def apply_parameters(scene: Scene, parameters: CropParameters) -> tuple[Tensor, 
     return image, labels
 
 
-def whole_sample(scene: Scene) -> Sample:
+def whole_sample(scene: LabeledImage) -> Sample:
     """Return a scene unchanged as tensors: image 3 x H x W uint8, labels H x W uint8, name."""
     image = torch.from_numpy(np.ascontiguousarray(scene.image)).permute(2, 0, 1)
     return image, torch.from_numpy(np.ascontiguousarray(scene.labels)), scene.name
 
 
-class TrainingView(Dataset[Sample]):
-    """Training pictures of a data set by (step, place, index): image 3 x h x w uint8, labels h x w uint8, name.
+class TrainDataset(Dataset[Sample]):
+    """Training images of a data set by (step, place, index): image 3 x h x w uint8, labels h x w uint8, name.
 
     The place is that in the batch of the step, over all processes and parts; the index is that of the scene. The same
-    seed, step, place and index give the same picture in every process.
+    seed, step, place and index give the same image in every process.
     """
 
-    def __init__(self, dataset: SceneDataset, settings: AugmentSettings, seed: int) -> None:
+    def __init__(self, dataset: SegmentationDataset, settings: AugmentSettings, seed: int) -> None:
         self.dataset = dataset
         self.settings = settings
         self.seed = seed
@@ -194,7 +194,7 @@ def _visible(start: int, window: int, length: int, size: int) -> tuple[slice, sl
 
 
 def _nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize labels: each new pixel takes the label under its centre, as bilinear resizing of the image does."""
+    """Resize labels: each new pixel takes the label under its center, as bilinear resizing of the image does."""
     rows, columns = (
         (2 * np.arange(size) + 1) * length // (2 * size)
         for size, length in zip((height, width), labels.shape, strict=True)
@@ -203,8 +203,8 @@ def _nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     return resized
 
 
-def _recolour(image: Tensor, parameters: CropParameters) -> Tensor:
-    """Image 3 x h x w uint8 with changed colours; neutral values cost nothing."""
+def _recolor(image: Tensor, parameters: CropParameters) -> Tensor:
+    """Image 3 x h x w uint8 with changed colors; neutral values cost nothing."""
     if parameters.brightness != 1:
         image = functional.adjust_brightness(image, parameters.brightness)
     if parameters.contrast != 1:

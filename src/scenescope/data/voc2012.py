@@ -5,9 +5,9 @@ or the folder above. Masks are palette PNGs, 0 to 20 for the classes and 255, ob
 
 The split ``trainaug`` is VOC's train with the masks of SBD added: (VOC train + SBD train + SBD val) without VOC val,
 10,582 in all. SBD is read from ``benchmark_RELEASE`` in, beside or one above VOC2012, or, converted, from the PNGs in
-``SegmentationClassAug``. SBD knows no borders; the pictures of VOC's train keep their own masks.
+``SegmentationClassAug``. SBD knows no borders; the images of VOC's train keep their own masks.
 
-The pictures of ``test`` and their list come in an archive of their own, without masks.
+The images of ``test`` and their list come in an archive of their own, without masks.
 
 Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010 and 2015;
 Hariharan et al., "Semantic contours from inverse detectors", ICCV 2011 (SBD).
@@ -18,18 +18,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from scenescope.data.dataset import FileDataset, Pair
-from scenescope.data.masks import LabelTable
-from scenescope.data.pairs import (
+from scenescope.data.file_pairs import (
     find_directory,
+    images_by_stem,
     listed_stems,
     pair_listed,
-    pictures_by_stem,
     require_directory,
     require_files,
     require_list,
 )
+from scenescope.data.masks import LabelTable
 from scenescope.errors import DataError, SplitError
-from scenescope.labels import Classes, voc_colour
+from scenescope.labels import Classes, voc_color
 
 NAMES = (
     "background",
@@ -54,7 +54,7 @@ NAMES = (
     "train",
     "tvmonitor",
 )
-CLASSES = Classes.named(NAMES, [voc_colour(index) for index in range(len(NAMES))])
+CLASSES = Classes.named(NAMES, [voc_color(index) for index in range(len(NAMES))])
 BORDER = 255
 COUNTS = {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10_582, "test": 1456}
 """Number of scenes in each split as published."""
@@ -74,7 +74,7 @@ def open_voc2012(root: str, split: str) -> FileDataset:
     if split == "trainaug":
         pairs = _augmented(folder)
     elif split == "test":
-        pairs = _unlabelled(folder, lists / "test.txt")
+        pairs = _unlabeled(folder, lists / "test.txt")
     else:
         pairs = _own(folder, require_list(lists, split, "VOC 2012"))
     table = LabelTable.of_values([[index] for index in range(len(CLASSES))], [BORDER])
@@ -88,11 +88,11 @@ def _own(folder: Path, list_file: Path) -> tuple[Pair, ...]:
     return pair_listed(list_file, lambda stem: images / f"{stem}.jpg", lambda stem: masks / f"{stem}.png")
 
 
-def _unlabelled(folder: Path, list_file: Path) -> tuple[Pair, ...]:
-    """The pictures of test."""
+def _unlabeled(folder: Path, list_file: Path) -> tuple[Pair, ...]:
+    """The images of test."""
     if not list_file.is_file():
         raise SplitError(
-            f"No split 'test' of VOC 2012: {list_file} does not exist; the list and the pictures come in "
+            f"No split 'test' of VOC 2012: {list_file} does not exist; the list and the images come in "
             f"VOC2012test.tar, from the evaluation server after registration; unpack it in {folder.parent.parent}."
         )
     return pair_listed(list_file, lambda stem: folder / "JPEGImages" / f"{stem}.jpg", lambda stem: None)
@@ -111,7 +111,7 @@ def _added(folder: Path) -> dict[str, Pair]:
     """The pairs of SBD by stem, those of VOC's val among them."""
     converted = folder / "SegmentationClassAug"
     if converted.is_dir():
-        masks = pictures_by_stem(converted)
+        masks = images_by_stem(converted)
         pairs = [(folder / "JPEGImages" / f"{stem}.jpg", mask) for stem, mask in masks.items()]
         return {image.stem: (image, mask) for image, mask in require_files(pairs, converted)}
     for place in (folder, folder.parent, folder.parent.parent):

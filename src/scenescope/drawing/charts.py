@@ -11,7 +11,7 @@ import numpy as np
 
 from scenescope.errors import visible
 from scenescope.files import write_atomically
-from scenescope.labels import Colour
+from scenescope.labels import Color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def _panel(axes: Axes, title: str, keys: Sequence[str], rows: Sequence[Mapping[s
 
 
 def _running_mean(values: np.ndarray, half: int) -> np.ndarray:
-    """Return the mean of each value and up to ``half`` neighbours on either side."""
+    """Return the mean of each value and up to ``half`` neighbors on either side."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     places = np.arange(len(values))
     first, last = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
@@ -82,9 +82,9 @@ def _running_mean(values: np.ndarray, half: int) -> np.ndarray:
 
 
 def draw_class_scores(
-    names: Sequence[str], scores: Sequence[float | None], colours: Sequence[Colour], path: Path
+    names: Sequence[str], scores: Sequence[float | None], colors: Sequence[Color], path: Path
 ) -> None:
-    """Draw the score of each class as a bar in its colour, the best on top, as PNG.
+    """Draw the score of each class as a bar in its color, the best on top, as PNG.
 
     Args:
         scores: 0 to 1; None for a class that never occurs, which has no bar.
@@ -96,7 +96,7 @@ def draw_class_scores(
     figure = new_figure(6.4, max(2.0, 0.26 * len(names) + 0.8))
     axes = figure.add_subplot()
     values = [100 * (scores[index] or 0.0) for index in order]
-    paints = [tuple(part / 255 for part in colours[index]) for index in order]
+    paints = [tuple(part / 255 for part in colors[index]) for index in order]
     axes.barh(range(len(order)), values, color=paints, edgecolor="0.35", linewidth=0.6)
     for place, index in enumerate(order):
         shown = "absent" if scores[index] is None else f"{values[place]:.1f}"
@@ -112,7 +112,7 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None
     """Draw a confusion matrix as PNG: of the pixels of each true class (row), the share given to each class (column).
 
     Args:
-        matrix: K x K counts, rows truth, columns prediction; the row of a class without pixels is grey.
+        matrix: K x K counts, rows truth, columns prediction; the row of a class without pixels is gray.
         names: the K class names.
 
     Raises:
@@ -125,8 +125,8 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None
     side = min(24.0, max(4.5, 0.55 * count + 1.8) if count <= NUMBERED else 0.22 * count + 3)
     figure = new_figure(side + 0.6, side)
     axes = figure.add_subplot()
-    colours = colormaps["Blues"].with_extremes(bad="0.85")
-    picture = axes.imshow(np.ma.masked_invalid(shares), cmap=colours, vmin=0, vmax=1)
+    colors = colormaps["Blues"].with_extremes(bad="0.85")
+    image = axes.imshow(np.ma.masked_invalid(shares), cmap=colors, vmin=0, vmax=1)
     small = 9 if count <= NUMBERED else 6
     axes.set_xticks(range(count), names, rotation=45 if count <= NUMBERED else 90, ha="right", fontsize=small)
     axes.set_yticks(range(count), names, fontsize=small)
@@ -136,9 +136,9 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None
     if count <= NUMBERED:
         for row, column in np.argwhere(shares >= 0.005):
             share = shares[row, column]
-            colour = "white" if share > 0.55 else "0.2"
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=colour)
-    figure.colorbar(picture, ax=axes, shrink=0.75, label="share of the true class")
+            color = "white" if share > 0.55 else "0.2"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=color)
+    figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true class")
     save_figure(figure, path)
 
 

@@ -1,4 +1,4 @@
-"""Many small pictures on one sheet, each with its name."""
+"""Many small images on one sheet, each with its name."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ COLUMNS = 4
 _GAP, _LINE = 8, 18
 
 
-def contact_sheet(pictures: Sequence[tuple[str, np.ndarray]], side: int = 240) -> np.ndarray:
-    """Lay pictures out in rows of four, names below.
+def contact_sheet(images: Sequence[tuple[str, np.ndarray]], side: int = 240) -> np.ndarray:
+    """Lay images out in rows of four, names below.
 
     Args:
-        pictures: name and H x W x 3 uint8 RGB of each, no side longer than ``side``; at least one.
+        images: name and H x W x 3 uint8 RGB of each, no side longer than ``side``; at least one.
         side: width and height of a place, in pixels.
 
     Returns:
-        H x W x 3 uint8 RGB, white between the pictures.
+        H x W x 3 uint8 RGB, white between the images.
     """
-    rows = [pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)]
-    heights = [max(picture.shape[0] for _, picture in row) + _LINE + _GAP for row in rows]
+    rows = [images[start : start + COLUMNS] for start in range(0, len(images), COLUMNS)]
+    heights = [max(image.shape[0] for _, image in row) + _LINE + _GAP for row in rows]
     sheet = Image.new("RGB", (len(rows[0]) * (side + _GAP) + _GAP, sum(heights) + _GAP), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(11)
     top = _GAP
     for row, height in zip(rows, heights, strict=True):
-        for column, (name, picture) in enumerate(row):
+        for column, (name, image) in enumerate(row):
             left = _GAP + column * (side + _GAP)
-            sheet.paste(Image.fromarray(picture), (left, top))
-            place = left, top + picture.shape[0] + _LINE // 2
+            sheet.paste(Image.fromarray(image), (left, top))
+            place = left, top + image.shape[0] + _LINE // 2
             draw.text(place, _fitting(name, font, side), fill=(20, 20, 20), font=font, anchor="lm")
         top += height
     return np.array(sheet)

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 
 Extent = tuple[float, float, float, float]
 """Left, upper, right and lower edge."""
-COLOURS = "inferno"
-"""matplotlib's name of the colours: perceptually even, from dark to bright also in print."""
+COLORS = "inferno"
+"""matplotlib's name of the colors: perceptually even, from dark to bright also in print."""
 
 
 def heat(values: np.ndarray, size: tuple[int, int], extent: Extent | None = None) -> np.ndarray:
@@ -30,15 +30,15 @@ def heat(values: np.ndarray, size: tuple[int, int], extent: Extent | None = None
     across, down = values.shape[1] / (right - left), values.shape[0] / (bottom - top)  # cells in a pixel
     seen = (-left * across, -top * down, (size[0] - left) * across, (size[1] - top) * down)
     smooth = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box=seen))
-    painted: np.ndarray = colour_table()[(np.clip(smooth, 0, 1) * 255).round().astype(np.uint8)]
+    painted: np.ndarray = color_table()[(np.clip(smooth, 0, 1) * 255).round().astype(np.uint8)]
     return painted
 
 
-def colour_table() -> np.ndarray:
-    """Return 256 x 3 uint8 RGB, from the colour of the smallest value to that of the largest."""
+def color_table() -> np.ndarray:
+    """Return 256 x 3 uint8 RGB, from the color of the smallest value to that of the largest."""
     import matplotlib
 
-    table: np.ndarray = (matplotlib.colormaps[COLOURS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+    table: np.ndarray = (matplotlib.colormaps[COLORS](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
     return table
 
 
@@ -56,15 +56,15 @@ def over(image: np.ndarray, values: np.ndarray, opacity: float = 0.6, extent: Ex
     return mixed.round().astype(np.uint8)
 
 
-def mark_points(picture: np.ndarray, points: Sequence[tuple[int, int]]) -> np.ndarray:
+def mark_points(image: np.ndarray, points: Sequence[tuple[int, int]]) -> np.ndarray:
     """Draw a ring with a dot around each point (x, y in pixels); H x W x 3 uint8 RGB in and out."""
-    page = Image.fromarray(picture)
+    page = Image.fromarray(image)
     draw = ImageDraw.Draw(page)
     radius = max(4, round(min(page.size) / 40))
     stroke = max(1, radius // 3)
     for x, y in points:
-        # White on black on whatever lies below is seen on every picture.
-        for reach, width, colour in ((radius + 1, stroke + 2, "black"), (radius, stroke, "white")):
-            draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=colour, width=width)
+        # White on black on whatever lies below is seen on every image.
+        for reach, width, color in ((radius + 1, stroke + 2, "black"), (radius, stroke, "white")):
+            draw.ellipse((x - reach, y - reach, x + reach, y + reach), outline=color, width=width)
         draw.ellipse((x - stroke, y - stroke, x + stroke, y + stroke), fill="white", outline="black")
     return np.asarray(page)

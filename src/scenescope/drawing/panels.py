@@ -1,4 +1,4 @@
-"""Panels in rows, as figures of papers have them: pictures, maps over pictures with their scale, bars, a legend."""
+"""Panels in rows, as figures of papers have them: images, maps over images with their scale, bars, a legend."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scenescope.drawing.charts import save_figure
-from scenescope.drawing.heatmap import COLOURS, Extent
-from scenescope.labels import Colour
+from scenescope.drawing.heatmap import COLORS, Extent
+from scenescope.labels import Color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 DOTS_PER_INCH = 200
-"""Of PNG files, and of the pictures within the others: what print shows at the size of the figure."""
+"""Of PNG files, and of the images within the others: what print shows at the size of the figure."""
 PANEL_WIDTH = 3.0
 """Inches."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a figure.
+    """One image of a figure.
 
     Attributes:
         title: stands above.
-        picture: H x W x 3 uint8 RGB.
-        values: h x w, painted over the picture with a scale below; None leaves the picture as it is.
-        points: (x, y) pixels of the picture to mark, each with its number.
-        extent: left, upper, right and lower edge of the values in pixels of the picture; None: those of the picture.
+        image: H x W x 3 uint8 RGB.
+        values: h x w, painted over the image with a scale below; None leaves the image as it is.
+        points: (x, y) pixels of the image to mark, each with its number.
+        extent: left, upper, right and lower edge of the values in pixels of the image; None: those of the image.
         first: the number of the first of them.
-        bars: numbers drawn as bars in place of a picture.
+        bars: numbers drawn as bars in place of an image.
     """
 
     title: str
-    picture: npt.NDArray[np.uint8] | None = None
+    image: npt.NDArray[np.uint8] | None = None
     values: npt.NDArray[np.float32] | None = None
     points: Sequence[tuple[int, int]] = ()
     first: int = 1
@@ -51,10 +51,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Legend:
-    """Names and colours of the classes to explain below a figure."""
+    """Names and colors of the classes to explain below a figure."""
 
     names: Sequence[str] = ()
-    colours: Sequence[Colour] = field(default=())
+    colors: Sequence[Color] = field(default=())
 
 
 def save_panels(rows: Sequence[Sequence[Panel]], path: Path, legend: Legend | None = None) -> None:
@@ -72,8 +72,8 @@ def draw_panels(rows: Sequence[Sequence[Panel]], legend: Legend | None = None) -
     from matplotlib.patches import Patch
 
     across = max(len(row) for row in rows)
-    pictures = [panel.picture for row in rows for panel in row if panel.picture is not None]
-    height, width = pictures[0].shape[:2] if pictures else (3, 4)
+    images = [panel.image for row in rows for panel in row if panel.image is not None]
+    height, width = images[0].shape[:2] if images else (3, 4)
     # Room for the title above and the scale below.
     row_height = PANEL_WIDTH * min(max(height / width, 0.2), 3.0) + 0.75
     figure = Figure(
@@ -85,7 +85,7 @@ def draw_panels(rows: Sequence[Sequence[Panel]], legend: Legend | None = None) -
     if legend:
         patches = [
             Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.35", label=name)
-            for name, (red, green, blue) in zip(legend.names, legend.colours, strict=True)
+            for name, (red, green, blue) in zip(legend.names, legend.colors, strict=True)
         ]
         columns = max(min(len(patches), 3 * across), 1)
         figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize=7, frameon=False)
@@ -101,16 +101,16 @@ def _draw(figure: Figure, axes: Axes, panel: Panel) -> None:
         return
     axes.set_xticks([])
     axes.set_yticks([])
-    assert panel.picture is not None
-    height, width = panel.picture.shape[:2]
+    assert panel.image is not None
+    height, width = panel.image.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(panel.picture, extent=extent)
-    # A picture without values has an unseen scale, so that all pictures of a row stand at one height.
+    axes.imshow(panel.image, extent=extent)
+    # An image without values has an unseen scale, so that all images of a row stand at one height.
     values = np.zeros((1, 1), np.float32) if panel.values is None else panel.values
     seen = panel.values is not None
     left, top, right, bottom = panel.extent or (0, 0, width, height)
     place = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
-    painted = axes.imshow(values, extent=place, cmap=COLOURS, interpolation="bilinear", alpha=0.7 * seen)
+    painted = axes.imshow(values, extent=place, cmap=COLORS, interpolation="bilinear", alpha=0.7 * seen)
     _scale(figure.colorbar(painted, ax=axes, orientation="horizontal", fraction=0.06, pad=0.02, aspect=40), seen)
     for number, (x, y) in enumerate(panel.points, start=panel.first):
         axes.plot(x, y, marker="o", markersize=8, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2.4)

@@ -1,4 +1,4 @@
-"""Pictures as PNG files."""
+"""Images as PNG files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from PIL import Image
 from scenescope.files import write_atomically
 
 
-def save_png(picture: Image.Image, path: Path) -> None:
+def save_png(image: Image.Image, path: Path) -> None:
     """Save a Pillow image as PNG, whole or not at all.
 
     Raises:
         StorageError: the place cannot be written.
     """
-    write_atomically(path, lambda temporary: picture.save(temporary, format="PNG"))
+    write_atomically(path, lambda temporary: image.save(temporary, format="PNG"))

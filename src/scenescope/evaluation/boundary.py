@@ -5,7 +5,7 @@ With G the pixels of a class in truth and P in the prediction, G_d and P_d those
     Boundary IoU = |G_d and P_d| / |G_d or P_d|
 
 Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021; d is 0.02 of the
-picture's diagonal, and as in the released code a diagonal step is one pixel and the picture's edge is outside.
+image's diagonal, and as in the released code a diagonal step is one pixel and the image's edge is outside.
 
 With c(G), c(P) the contours (pixels of the class that touch another, also at a corner), at a tolerance in pixels:
 
@@ -14,9 +14,9 @@ With c(G), c(P) the contours (pixels of the class that touch another, also at a 
 
 Csurka et al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013, with their tolerance of 0.0075
 of the diagonal. Distance is Euclidean and a share is rounded up as in DAVIS: Perazzi et al., "A Benchmark Dataset and
-Evaluation Methodology for Video Object Segmentation", CVPR 2016. The picture's edge is no contour.
+Evaluation Methodology for Video Object Segmentation", CVPR 2016. The image's edge is no contour.
 
-Counts are summed over all pictures before scores are formed, as for mIoU; Csurka et al. average over pictures.
+Counts are summed over all images before scores are formed, as for mIoU; Csurka et al. average over images.
 
 Ignored pixels: what is predicted there counts for nothing. In truth and prediction alike they take the class of the
 nearest scored pixel, as far as the tolerance of F reaches; further inside they are of no class, and next to them is no
@@ -35,7 +35,7 @@ from torch import Tensor
 from scenescope.errors import DataError, LabelError
 from scenescope.evaluation.confusion import refuse_beyond
 from scenescope.evaluation.contours import fill_unknown, near_edge, near_other_class, near_same_class
-from scenescope.evaluation.processes import summed
+from scenescope.evaluation.distributed import summed
 from scenescope.labels import IGNORE
 
 WIDTH = 0.02
@@ -54,12 +54,12 @@ COUNTED = (
 
 
 class BoundaryCounts:
-    """7 x K int64 counts of pixels, in the order of ``COUNTED``; the same for any order and split of the pictures.
+    """7 x K int64 counts of pixels, in the order of ``COUNTED``; the same for any order and split of the images.
 
     Args:
         num_classes: K.
         device: where the counts are kept.
-        width: d of Boundary IoU, below 1 as a share of the diagonal of each picture, else in pixels.
+        width: d of Boundary IoU, below 1 as a share of the diagonal of each image, else in pixels.
         tolerance: that of F, likewise.
 
     Raises:
@@ -77,7 +77,7 @@ class BoundaryCounts:
         for name, value in (("width", width), ("tolerance", tolerance)):
             if not (0 < value < 1 or (1 <= value < math.inf and value == int(value))):
                 raise DataError(
-                    f"Boundary {name} {value:g} is not possible; give a share of the picture's diagonal, such as 0.02,"
+                    f"Boundary {name} {value:g} is not possible; give a share of the image's diagonal, such as 0.02,"
                     " or a whole number of pixels."
                 )
         self.num_classes = num_classes
@@ -86,7 +86,7 @@ class BoundaryCounts:
         self.counts = torch.zeros(len(COUNTED), num_classes, dtype=torch.int64, device=device)
 
     def update(self, labels: Tensor, predictions: Tensor) -> None:
-        """Count the boundaries of some pictures of one size.
+        """Count the boundaries of some images of one size.
 
         Args:
             labels: B x H x W true classes 0..K-1 or IGNORE (255), of any integer type.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scenescope.device import traits
 from scenescope.errors import DataError, LabelError
-from scenescope.evaluation.processes import summed
+from scenescope.evaluation.distributed import summed
 from scenescope.labels import IGNORE, MAX_CLASSES
 
 _LABEL_VALUES = IGNORE + 1
@@ -33,7 +33,7 @@ class ConfusionMatrix:
         self._unseen: Tensor | None = None
 
     def update(self, labels: Tensor, predictions: Tensor) -> None:
-        """Count the pixels of some pictures.
+        """Count the pixels of some images.
 
         Args:
             labels: true classes 0..K-1 or IGNORE (255, not counted), of any shape and integer type.

@@ -10,16 +10,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from scenescope.checkpoints.model_directory import require_classes
-from scenescope.data.dataset import SceneDataset
-from scenescope.data.loading import Batch, Sample, load_batches
+from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.loading import Batch, Sample, load_batches, read_ahead
 from scenescope.data.transforms import whole_sample
 from scenescope.device import num_readers, traits
 from scenescope.errors import ImageError, ModelError
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
-from scenescope.inference.checks import require_network
-from scenescope.inference.memory import memory_errors
-from scenescope.inference.modes import evaluating
+from scenescope.inference.guards import eval_mode, memory_errors, require_network
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE
@@ -28,11 +26,11 @@ from scenescope.models.network import SegmentationNetwork
 
 def evaluate(
     model: Segmenter | SegmentationNetwork,
-    dataset: SceneDataset,
+    dataset: SegmentationDataset,
     settings: InferenceSettings | None = None,
     *,
     batch_size: int = 1,
-    workers: int | None = None,
+    num_workers: int | None = None,
     rank: int = 0,
     world_size: int = 1,
     progress: Callable[[int, int], None] | None = None,
@@ -48,8 +46,8 @@ def evaluate(
     Args:
         model: a network, where it is and as it is, or a Segmenter with a form and settings of its own.
         settings: of a network; a Segmenter has its own.
-        batch_size: at most so many images at once; only neighbours of one size share a batch.
-        workers: processes that read images; 0 reads in a thread of this one, as is done on a CPU when not given.
+        batch_size: at most so many images at once; only neighbors of one size share a batch.
+        num_workers: processes that read images; 0 reads in a thread of this one, as is done on a CPU when not given.
         rank: which of the processes this is; it takes every ``world_size``-th image, from ``rank`` on.
         progress: called with the number of images done and to do in this process.
         stop: asked between images; once it says True in a process, that one leaves out the rest of its images.
@@ -62,8 +60,8 @@ def evaluate(
     Raises:
         ModelError: settings beside those of a Segmenter; the network is none of scenescope's, has another class count
             than the data set, or answers what is no number.
-        DataError: a picture or mask is not fit; the message names the file.
-        ImageError: a picture needs more memory than there is.
+        DataError: an image or mask is not fit; the message names the file.
+        ImageError: an image needs more memory than there is.
     """
     source = f"the data set {dataset.root or dataset.split}"
     if not isinstance(model, Segmenter):
@@ -75,20 +73,22 @@ def evaluate(
     require_classes(model.form, dataset.classes, source)
     device = model.device
     confusion = ConfusionMatrix(len(model.classes), device)
-    if workers is None:
-        workers = num_readers(device) if traits(device).queued else 0
+    if num_workers is None:
+        num_workers = num_readers(device) if traits(device).queued else 0
     share = _Share(dataset, range(rank, len(dataset), world_size))
     if progress:
         progress(0, len(share))
     done = 0
-    with evaluating(model.form):
+    with ThreadPoolExecutor(1) as reader, eval_mode(model.form):
         # Sizes are known only once read, so images are read one by one and stacked afterwards.
-        singles = load_batches(share, [[position] for position in range(len(share))], workers, stop=stop)
-        for images, labels in _batches(_read_ahead(singles), batch_size):
+        singles = load_batches(share, [[position] for position in range(len(share))], num_workers, stop=stop)
+        ahead = read_ahead(reader, lambda _: next(singles, None), range(len(share)))
+        read = (single for _, future in ahead if (single := future.result()) is not None)  # fewer when told to stop
+        for images, labels in _batches(read, batch_size):
             if stop is not None and stop():
                 break
             height, width = images.shape[-2:]
-            what = f"A picture of {width} x {height} pixels"
+            what = f"An image of {width} x {height} pixels"
             with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
                 labels, predictions = labels.to(device), model.labels(images.to(device))
             confusion.update(labels, predictions)
@@ -107,21 +107,23 @@ def evaluate(
     return confusion
 
 
-def count_scored_pixels(dataset: SceneDataset, *, workers: int = 0, rank: int = 0, world_size: int = 1) -> int:
+def count_scored_pixels(
+    dataset: SegmentationDataset, *, num_workers: int = 0, rank: int = 0, world_size: int = 1
+) -> int:
     """Read every image of a process's share with its labels, as ``evaluate`` does, and count what would be scored.
 
     Raises:
-        DataError, ImageError: a picture or mask is not fit; the message names the file.
+        DataError, ImageError: an image or mask is not fit; the message names the file.
     """
     share = _Share(dataset, range(rank, len(dataset), world_size))
-    batches = load_batches(share, [[position] for position in range(len(share))], workers)
+    batches = load_batches(share, [[position] for position in range(len(share))], num_workers)
     return sum(int((labels != IGNORE).sum()) for _, labels, _ in batches)
 
 
 class _Share(Dataset[Sample]):
     """One process's images of a data set, as tensors."""
 
-    def __init__(self, dataset: SceneDataset, indices: range) -> None:
+    def __init__(self, dataset: SegmentationDataset, indices: range) -> None:
         self.dataset = dataset
         self.indices = indices
 
@@ -132,17 +134,8 @@ class _Share(Dataset[Sample]):
         return whole_sample(self.dataset[self.indices[position]])
 
 
-def _read_ahead(singles: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield images while a thread reads the next."""
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(next, singles, None)
-        while (single := ahead.result()) is not None:
-            ahead = reader.submit(next, singles, None)
-            yield single
-
-
 def _batches(singles: Iterable[Batch], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Join neighbours of one size, at most ``batch_size`` of them: B x 3 x H x W images and B x H x W labels."""
+    """Join neighbors of one size, at most ``batch_size`` of them: B x 3 x H x W images and B x H x W labels."""
     waiting: list[tuple[Tensor, Tensor]] = []
     for image, labels, _ in singles:
         if waiting and (len(waiting) == batch_size or image.shape != waiting[0][0].shape):

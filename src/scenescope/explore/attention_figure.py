@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from scenescope.drawing.overlay import blend, colourise
+from scenescope.drawing.overlay import blend, colorize
 from scenescope.drawing.panels import Panel
 from scenescope.errors import ModelError
 from scenescope.explore.points import Point
-from scenescope.explore.view import View
+from scenescope.explore.trace import AttentionTrace
 from scenescope.labels import Classes
 
 HEADS = (1, 4)
@@ -23,8 +23,8 @@ HEADS = (1, 4)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What to show of a picture.
+class FigureRequest:
+    """What to show of an image.
 
     Attributes:
         points: pixels to ask about.
@@ -44,7 +44,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AttentionFigure:
     """What is to be drawn and kept.
 
     Attributes:
@@ -56,8 +56,8 @@ class Answer:
     arrays: dict[str, npt.NDArray[np.generic]]
 
 
-def answer(view: View, classes: Classes, question: Question) -> Answer:
-    """Gather what the attention of a network says about some points of a picture.
+def build_figure(view: AttentionTrace, classes: Classes, question: FigureRequest) -> AttentionFigure:
+    """Gather what the attention of a network says about some points of an image.
 
     Raises:
         ModelError: the network has no attention, or not the channels or heads that are asked for.
@@ -97,12 +97,12 @@ def answer(view: View, classes: Classes, question: Question) -> Answer:
                 ]
             )
         arrays["between_classes"] = view.position.between_classes()
-    if "centres" in kinds:
-        maps, extent = view.position_centres.spread(points), view.extent(view.position_centres)
-        arrays |= {"centres": maps, "centre_weights": view.position_centres.weights(points)}
+    if "centers" in kinds:
+        maps, extent = view.position_centers.spread(points), view.extent(view.position_centers)
+        arrays |= {"centers": maps, "center_weights": view.position_centers.weights(points)}
         first += [
             Panel(
-                f"centres of {number}: {_name(view, classes, point)}", image, maps[number - 1], [point], number, extent
+                f"centers of {number}: {_name(view, classes, point)}", image, maps[number - 1], [point], number, extent
             )
             for number, point in enumerate(points, start=1)
         ]
@@ -124,15 +124,15 @@ def answer(view: View, classes: Classes, question: Question) -> Answer:
     last.append(Panel("prediction", blend(image, view.labels, palette)))
     last += [Panel(f"prediction of {name}", blend(image, labels, palette)) for name, labels in question.others.items()]
     if question.truth is not None:
-        last.append(Panel("truth", colourise(question.truth, palette)))
+        last.append(Panel("truth", colorize(question.truth, palette)))
         arrays["truth"] = question.truth
     if "heads" in kinds:
         first, last = first + last, []
     arrays |= {f"scale_{name}": np.array(value) for name, value in view.scales.items()}
-    return Answer(_wrapped([first, *rows, last]), arrays)
+    return AttentionFigure(_wrapped([first, *rows, last]), arrays)
 
 
-def describe(view: View, classes: Classes, point: Point) -> str:
+def describe(view: AttentionTrace, classes: Classes, point: Point) -> str:
     """Return the class of a pixel and its probability in words.
 
     Raises:
@@ -143,7 +143,7 @@ def describe(view: View, classes: Classes, point: Point) -> str:
 
 
 def _head_rows(
-    view: View, stage: int, points: Sequence[Point], arrays: dict[str, npt.NDArray[np.generic]]
+    view: AttentionTrace, stage: int, points: Sequence[Point], arrays: dict[str, npt.NDArray[np.generic]]
 ) -> list[list[Panel]]:
     """One row per point: how far attention is from that of the point, and the most active channels."""
     if not 1 <= stage <= len(view.heads):
@@ -163,16 +163,16 @@ def _head_rows(
     return rows
 
 
-def _responsive(view: View, points: Sequence[Point]) -> list[int]:
+def _responsive(view: AttentionTrace, points: Sequence[Point]) -> list[int]:
     for x, y in points:
         try:
             return view.channel.responsive(int(view.labels[y, x]))
         except ModelError:
-            continue  # the class fills the picture, or is smaller than a position
+            continue  # the class fills the image, or is smaller than a position
     return [0]
 
 
-def _name(view: View, classes: Classes, point: Point) -> str:
+def _name(view: AttentionTrace, classes: Classes, point: Point) -> str:
     return classes.names[int(view.labels[point[1], point[0]])]
 
 

@@ -21,13 +21,13 @@ Map = npt.NDArray[np.float32]
 
 
 @dataclass
-class ChannelView:
-    """Channel attention in one picture.
+class ChannelTrace:
+    """Channel attention in one image.
 
     Attributes:
         module: the attention.
         features: 1 x C x h x w, its input.
-        labels: h x w, the class under the centre of every position.
+        labels: h x w, the class under the center of every position.
     """
 
     module: ChannelAttention
@@ -58,9 +58,9 @@ class ChannelView:
         return np.ascontiguousarray(self._attended[list(channels)])
 
     def responses(self, label: int) -> Map:
-        """Return how each attended channel tells a class from the rest of the picture; C numbers.
+        """Return how each attended channel tells a class from the rest of the image; C numbers.
 
-        That is its mean inside the class less its mean outside, in units of its deviation over the picture.
+        That is its mean inside the class less its mean outside, in units of its deviation over the image.
 
         Raises:
             ModelError: the class is not in the prediction, or fills it.

@@ -1,7 +1,7 @@
 """The page: click on a pixel and see what it attends to. One file and five questions, for this machine only.
 
 It is written on the standard library: Gradio, the convention for such pages, brings a web framework and its packages,
-answers a click with whole encoded pictures, and its opacity slider asks the server; here a click costs a row of
+answers a click with whole encoded images, and its opacity slider asks the server; here a click costs a row of
 numbers, which the browser paints. No path is ever opened on behalf of a request, and the policy that the page is served
 with forbids the browser to ask anyone else.
 """
@@ -29,11 +29,11 @@ from scenescope.explore.timed import Timed
 HOST = "127.0.0.1"
 PORT = 7860
 MAX_UPLOAD = 32 * 2**20
-"""Bytes of a picture."""
+"""Bytes of an image."""
 MAX_QUESTION = 2**14
 """Bytes of any other question."""
 UPLOADS = 4
-"""Pictures that are received at a time; they are decoded one by one."""
+"""Images that are received at a time; they are decoded one by one."""
 CONNECTIONS = 256
 """At a time; further ones are closed."""
 _TIMEOUT = 60
@@ -78,7 +78,7 @@ class PageServer(ThreadingHTTPServer):
             raise StorageError(f"Port {port} cannot be used ({reason}); give another --port, or 0 for any.") from error
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, as long as there are not too many."""
+        """AttentionFigure in a thread of its own, as long as there are not too many."""
         if not self._connections.acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, page.replace("NONCE", nonce).encode(), "text/html; charset=utf-8", nonce)
 
     def do_POST(self) -> None:
-        """Answer one of the questions."""
+        """AttentionFigure one of the questions."""
         if not self._from_here():
             return
         answer = self._questions().get(self._asked_for())
@@ -172,16 +172,16 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         limit = MAX_UPLOAD if self._asked_for() == "open" else MAX_QUESTION
         if not lengths[0].isdecimal() or int(lengths[0]) > limit:
-            told = f"A picture may have {MAX_UPLOAD // 2**20} MB; scale it down."
+            told = f"An image may have {MAX_UPLOAD // 2**20} MB; scale it down."
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
             return None
         return int(lengths[0])
 
     @contextlib.contextmanager
     def _room(self) -> Iterator[None]:
-        """Wait until less than ``UPLOADS`` other pictures are received; what is sent meanwhile is not yet read."""
+        """Wait until less than ``UPLOADS`` other images are received; what is sent meanwhile is not yet read."""
         if not self.server.uploads.acquire(timeout=_TIMEOUT):
-            raise _BusyError(f"{UPLOADS} other pictures are being opened; open this one again in a moment.")
+            raise _BusyError(f"{UPLOADS} other images are being opened; open this one again in a moment.")
         try:
             self._sent.begin()
             yield
@@ -193,13 +193,14 @@ class _Handler(BaseHTTPRequestHandler):
         return {
             "start": lambda body: session.start(),
             "open": lambda body: session.open(body, unquote(self.headers.get("X-Name", ""))[:200]),
-            "look": lambda body: _asked(body, lambda q: session.look(q["picture"], q["model"], q.get("without", ""))),
-            "ask": lambda body: _asked(
-                body, lambda q: session.ask(q["picture"], q["model"], (int(q["x"]), int(q["y"])), q.get("map", ""))
+            "predict": lambda body: _asked(
+                body, lambda q: session.predict(q["image"], q["model"], q.get("without", ""))
             ),
-            "channel": lambda body: _asked(
-                body, lambda q: session.channel(q["picture"], q["model"], int(q["channel"]))
+            "query": lambda body: _asked(
+                body,
+                lambda q: session.query_pixel(q["image"], q["model"], (int(q["x"]), int(q["y"])), q.get("map", "")),
             ),
+            "channel": lambda body: _asked(body, lambda q: session.channel(q["image"], q["model"], int(q["channel"]))),
         }
 
     def _from_here(self) -> bool:
@@ -249,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of every question."""
+        """Do not log requests."""
 
 
 def _asked(body: bytes, answer: Callable[[Json], Json]) -> Json:

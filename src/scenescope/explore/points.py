@@ -1,4 +1,4 @@
-"""Pixels of a picture and cells of its features."""
+"""Pixels of an image and cells of its features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scenescope.cells import Cells
 from scenescope.errors import ImageError
 
 Point = tuple[int, int]
-"""x (to the right) and y (down) in pixels of the picture as displayed, from 0."""
+"""x (to the right) and y (down) in pixels of the image as displayed, from 0."""
 
 
 def require_inside(point: Point, width: int, height: int) -> None:
@@ -47,7 +47,7 @@ def cell_numbers(points: Sequence[Point], image_size: tuple[int, int], cells: Ce
 
 
 def cell_labels(labels: npt.NDArray[np.uint8], cells: Cells, counts: Sequence[int]) -> npt.NDArray[np.uint8]:
-    """Return the label under the centre of each of h x w cells, ``counts``, of an H x W label map."""
+    """Return the label under the center of each of h x w cells, ``counts``, of an H x W label map."""
     rows, columns = (
         ((np.arange(count) + offset) / scale).astype(int).clip(max=pixels - 1)
         for count, offset, scale, pixels in zip(counts, cells.offset, cells.scale, labels.shape, strict=True)
@@ -57,7 +57,7 @@ def cell_labels(labels: npt.NDArray[np.uint8], cells: Cells, counts: Sequence[in
 
 
 def chosen_points(labels: npt.NDArray[np.uint8], count: int) -> list[Point]:
-    """Choose a pixel in the midst of each of the classes that fill most of a picture, the largest first.
+    """Choose a pixel in the midst of each of the classes that fill most of an image, the largest first.
 
     Args:
         labels: H x W.

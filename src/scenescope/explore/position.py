@@ -23,16 +23,16 @@ Map = npt.NDArray[np.float32]
 
 
 @dataclass
-class PositionView:
-    """Position attention in one picture, with N = h * w positions.
+class PositionTrace:
+    """Position attention in one image, with N = h * w positions.
 
     Attributes:
         module: the attention.
         features: 1 x C x h x w, its input.
-        image_size: height and width of the picture.
+        image_size: height and width of the image.
         labels: H x W, the class of every pixel.
         num_classes: K.
-        cells: where the positions lie on the picture.
+        cells: where the positions lie on the image.
     """
 
     module: PositionAttention
@@ -69,13 +69,13 @@ class PositionView:
         with torch.inference_mode():
             query, key = self._query_and_key
             chosen = key[:, cell_numbers(points, self.image_size, self.cells, self.features)]  # D x P
-            columns = torch.exp(chosen.t() @ query - self._normalisers)
+            columns = torch.exp(chosen.t() @ query - self._normalizers)
         return self._shaped(columns)
 
     def between_classes(self) -> npt.NDArray[np.float64]:
         """Return the attention that the positions of a class pay to those of each class, on average.
 
-        The class of a position is that of the pixel under its centre, as predicted.
+        The class of a position is that of the pixel under its center, as predicted.
 
         Returns:
             K x K: row a, column b is the mean over the positions of class a of the weight that all positions of class b
@@ -103,7 +103,7 @@ class PositionView:
             return query[0].flatten(1).float(), key[0].flatten(1).float()
 
     @cached_property
-    def _normalisers(self) -> Tensor:
+    def _normalizers(self) -> Tensor:
         """The logarithm of the sum that divides each row of S, N."""
         return torch.cat([energies.logsumexp(dim=1) for _, energies in self._blocks()])
 

@@ -18,20 +18,20 @@ from torch import Tensor
 from scenescope.attention.squeeze import SqueezeAttention
 from scenescope.cells import Cells
 from scenescope.explore.points import Point, cell_numbers
-from scenescope.inference.modes import evaluating
+from scenescope.inference.guards import eval_mode
 
 Map = npt.NDArray[np.float32]
 Part = Literal["attention", "main", "output"]
 
 
 @dataclass
-class HeadView:
-    """One squeeze-and-attention head in one picture.
+class HeadTrace:
+    """One squeeze-and-attention head in one image.
 
     Attributes:
         module: the head's attention.
         features: 1 x C x h x w, its input.
-        image_size: height and width of the picture.
+        image_size: height and width of the image.
         cells: where the positions lie on it.
     """
 
@@ -59,7 +59,7 @@ class HeadView:
         return self._parts[part]
 
     def most_active(self, part: Part, count: int = 1, point: Point | None = None) -> list[int]:
-        """Return the channels of largest mean over the picture, or of largest value at a point, the largest first.
+        """Return the channels of largest mean over the image, or of largest value at a point, the largest first.
 
         Raises:
             ImageError: the point lies outside the image.
@@ -74,7 +74,7 @@ class HeadView:
 
     @cached_property
     def _parts(self) -> dict[Part, Map]:
-        with evaluating(self.module):
+        with eval_mode(self.module):
             parts: dict[Part, Tensor] = {
                 "attention": self.module.attention_channel(self.features),
                 "main": self.module.main(self.features),

@@ -1,6 +1,6 @@
-"""Predictions for many pictures, going on past those that fail, and a summary of them.
+"""Predictions for many images, going on past those that fail, and a summary of them.
 
-While one picture is segmented, the next is read and the last is written, each in a thread: decoding, encoding and
+While one image is segmented, the next is read and the last is written, each in a thread: decoding, encoding and
 hashing leave Python's lock alone.
 """
 
@@ -10,7 +10,7 @@ import csv
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scenescope.data.images import MAX_PIXELS, opened
+from scenescope.data.loading import read_ahead
 from scenescope.errors import ImageError, ScenescopeError, StorageError
 from scenescope.files import (
     held_directory,
@@ -30,16 +31,16 @@ from scenescope.files import (
     storage_errors,
     write_atomically,
 )
-from scenescope.inference.inputs import ENDINGS, LABELS, OVERLAY, PROBABILITIES, PictureFile
-from scenescope.inference.memory import memory_errors
+from scenescope.inference.guards import memory_errors
+from scenescope.inference.inputs import ENDINGS, LABELS, OVERLAY, PROBABILITIES, ImageFile
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.record import Entry, Record, content_of, fingerprint
-from scenescope.inference.segmenter import Segmenter, picture_array
+from scenescope.inference.segmenter import Segmenter, image_array
 
 SUMMARY = "summary.csv"
 
 READ_AHEAD = 2**24
-"""Pixels of a picture that may be held beside the one that is segmented; a larger one is treated alone."""
+"""Pixels of an image that may be held beside the one that is segmented; a larger one is treated alone."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Cells that begin like this are run by spreadsheets."""
@@ -47,18 +48,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 @dataclass
 class BatchResult:
-    """What became of many pictures: those predicted, those that failed with the reason, and what is to be said."""
+    """What became of many images: those predicted, those that failed with the reason, and what is to be said."""
 
-    done: list[PictureFile] = field(default_factory=list)
-    failed: list[tuple[PictureFile, str]] = field(default_factory=list)
+    done: list[ImageFile] = field(default_factory=list)
+    failed: list[tuple[ImageFile, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def require_free(pictures: Iterable[PictureFile], output: Path, endings: tuple[str, ...]) -> None:
-    """Refuse an output where something would be replaced that was not written about these very pictures.
+def require_free(files: Iterable[ImageFile], output: Path, endings: tuple[str, ...]) -> None:
+    """Refuse an output where something would be replaced that was not written about these very images.
 
     Args:
-        endings: of what will be written about each picture.
+        endings: of what will be written about each image.
 
     Raises:
         StorageError: a file is in the way.
@@ -69,19 +70,19 @@ def require_free(pictures: Iterable[PictureFile], output: Path, endings: tuple[s
             f"{output / SUMMARY} is in the way: it is not a file that predict has written; move it or choose another"
             " --output."
         )
-    for picture in pictures:
-        record.require_ours(picture, endings)
+    for file in files:
+        record.require_ours(file, endings)
 
 
 def wanted_endings(probabilities: bool, overlay: bool) -> tuple[str, ...]:
-    """Return the endings of the files that are written about each picture."""
+    """Return the endings of the files that are written about each image."""
     left_out = {PROBABILITIES: not probabilities, OVERLAY: not overlay}
     return tuple(ending for ending in ENDINGS if not left_out.get(ending))
 
 
 def predict_files(
     segmenter: Segmenter,
-    pictures: Iterable[PictureFile],
+    files: Iterable[ImageFile],
     output: Path,
     *,
     probabilities: bool = False,
@@ -89,17 +90,17 @@ def predict_files(
     max_pixels: int = MAX_PIXELS,
     resume: bool = False,
 ) -> BatchResult:
-    """Write the prediction of every picture under ``output``, and ``summary.csv`` with the class shares of each.
+    """Write the prediction of every image under ``output``, and ``summary.csv`` with the class shares of each.
 
-    Pictures that an earlier call has left there stay in the summary. It is also written when Ctrl-C or a full disk ends
+    Images that an earlier call has left there stay in the summary. It is also written when Ctrl-C or a full disk ends
     the work early.
 
     Args:
-        resume: leave out pictures that are unchanged since they were predicted by this model with these settings, and
+        resume: leave out images that are unchanged since they were predicted by this model with these settings, and
             whose files are as they were written.
 
     Raises:
-        StorageError: the output cannot be written, is in use, or holds what was not written about these pictures.
+        StorageError: the output cannot be written, is in use, or holds what was not written about these images.
     """
     endings = wanted_endings(probabilities, overlay)
     header = ["image", "labels", "width", "height", *segmenter.classes.names]
@@ -113,30 +114,30 @@ def predict_files(
             record.path.touch()
         work = _Work(segmenter, record, endings, max_pixels, resume, fingerprint(segmenter), _digest(header))
 
-        def keep(picture: PictureFile, written: Future[_Written]) -> None:
+        def keep(file: ImageFile, written: Future[_Written]) -> None:
             try:
                 entry, note = written.result()
             except ScenescopeError as error:
                 if _concerns_all(error):
                     raise
-                told = str(error) if str(picture.path) in str(error) else f"{picture.path}: {error}"
-                result.failed.append((picture, told))
+                told = str(error) if str(file.path) in str(error) else f"{file.path}: {error}"
+                result.failed.append((file, told))
             else:
-                result.done.append(picture)
+                result.done.append(file)
                 result.notes += [note] if note else []
-                rows[picture.name] = [str(picture.path), *entry.row[1:]]
+                rows[file.name] = [str(file.path), *entry.row[1:]]
 
         try:
-            work.predict(pictures, keep)
+            work.predict(files, keep)
         finally:
             if result.done or result.failed or not (output / SUMMARY).exists():
-                failed = {picture.name for picture, _ in result.failed}
+                failed = {file.name for file, _ in result.failed}
                 _write_csv(output / SUMMARY, [header, *work.older_rows({*rows, *failed}), *rows.values()])
     return result
 
 
 class _Read(NamedTuple):
-    """A picture that is done or read: its entry, else the SHA-256 of its file and, unless it is large, its pixels."""
+    """An image that is done or read: its entry, else the SHA-256 of its file and, unless it is large, its pixels."""
 
     entry: Entry | None
     content: str
@@ -151,7 +152,7 @@ class _Written(NamedTuple):
 
 @dataclass
 class _Work:
-    """What is the same for all pictures of a folder."""
+    """What is the same for all images of a folder."""
 
     segmenter: Segmenter
     record: Record
@@ -162,33 +163,33 @@ class _Work:
     header: str
     tidied: set[Path] = field(default_factory=set)
 
-    def predict(self, pictures: Iterable[PictureFile], keep: Callable[[PictureFile, Future[_Written]], None]) -> None:
-        """Predict pictures and have kept what became of each, in order; also of what is being written at the end."""
+    def predict(self, files: Iterable[ImageFile], keep: Callable[[ImageFile, Future[_Written]], None]) -> None:
+        """Predict images and have kept what became of each, in order; also of what is being written at the end."""
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            written: tuple[PictureFile, Future[_Written]] | None = None
+            written: tuple[ImageFile, Future[_Written]] | None = None
             try:
-                for picture, read in _read_ahead(reader, self._read, pictures):
-                    future = self._predicted(picture, read, writer)
+                for file, read in read_ahead(reader, self._read, files):
+                    future = self._predicted(file, read, writer)
                     # One is written at a time: more would have to be held.
-                    before, written = written, (picture, future)
+                    before, written = written, (file, future)
                     if before is not None:
                         keep(*before)
             finally:
                 if written is not None:
                     keep(*written)
 
-    def _predicted(self, picture: PictureFile, read: Future[_Read], writer: Executor) -> Future[_Written]:
+    def _predicted(self, file: ImageFile, read: Future[_Read], writer: Executor) -> Future[_Written]:
         failed: Future[_Written] = Future()
         try:
             found = read.result()
             if found.entry is not None:
                 return writer.submit(_Written, found.entry, found.note)
             asked = PROBABILITIES in self.endings
-            with self._memory_errors(picture):
+            with self._memory_errors(file):
                 # What is too large to be read ahead is read here.
-                image = picture.path if found.image is None else found.image
+                image = file.path if found.image is None else found.image
                 prediction = self.segmenter.predict(image, probabilities=asked, max_pixels=self.max_pixels)
-            future = writer.submit(self._write, picture, found, prediction)
+            future = writer.submit(self._write, file, found, prediction)
         except ScenescopeError as error:
             failed.set_exception(error)
             return failed
@@ -196,23 +197,23 @@ class _Work:
             wait([future])
         return future
 
-    def _read(self, picture: PictureFile) -> _Read:
-        """Find the entry of a picture that is done, or read it."""
-        if picture.problem is not None:
-            raise ImageError(picture.problem)
-        if self.resume and (entry := self.record.find_done(picture, self.made_by, self.endings)):
-            return _Read(entry, "", None, _note(picture.path, self.max_pixels)[0])
-        self.record.require_ours(picture, self.endings)
-        # Taken before it is read: a picture that changes in between will not pass for this one.
-        content = content_of(picture.path)
-        note, pixels = _note(picture.path, self.max_pixels)
-        with self._memory_errors(picture):
-            image = picture_array(picture.path, self.max_pixels) if pixels <= READ_AHEAD else None
+    def _read(self, file: ImageFile) -> _Read:
+        """Find the entry of an image that is done, or read it."""
+        if file.problem is not None:
+            raise ImageError(file.problem)
+        if self.resume and (entry := self.record.find_done(file, self.made_by, self.endings)):
+            return _Read(entry, "", None, _note(file.path, self.max_pixels)[0])
+        self.record.require_ours(file, self.endings)
+        # Taken before it is read: an image that changes in between will not pass for this one.
+        content = content_of(file.path)
+        note, pixels = _note(file.path, self.max_pixels)
+        with self._memory_errors(file):
+            image = image_array(file.path, self.max_pixels) if pixels <= READ_AHEAD else None
         return _Read(None, content, image, note)
 
-    def _memory_errors(self, picture: PictureFile) -> AbstractContextManager[None]:
-        """Whatever needs the memory, reading, predicting or writing, costs this picture alone."""
-        return memory_errors(ImageError, str(picture.path), "look at it through a window, such as --window 768")
+    def _memory_errors(self, file: ImageFile) -> AbstractContextManager[None]:
+        """Whatever needs the memory, reading, predicting or writing, costs this image alone."""
+        return memory_errors(ImageError, str(file.path), "look at it through a window, such as --window 768")
 
     def older_rows(self, without: set[str]) -> list[list[str]]:
         """Return the rows of what earlier calls have left, as far as it is there and of the same classes."""
@@ -224,62 +225,41 @@ class _Work:
             and (self.record.folder / f"{name}{LABELS}").is_file()
         ]
 
-    def _write(self, picture: PictureFile, found: _Read, prediction: Prediction) -> _Written:
-        """Write what is written about a picture."""
-        place = self.record.folder / picture.name
+    def _write(self, file: ImageFile, found: _Read, prediction: Prediction) -> _Written:
+        """Write what is written about an image."""
+        place = self.record.folder / file.name
         if place.parent not in self.tidied:
             remove_partial(place.parent)
             self.tidied.add(place.parent)
         height, width = prediction.labels.shape
         shares = [f"{share:.6f}" for share in prediction.shares().values()]
-        row = [str(picture.path), f"{picture.name}{LABELS}", str(width), str(height), *shares]
+        row = [str(file.path), f"{file.name}{LABELS}", str(width), str(height), *shares]
 
         def record(temporaries: Mapping[Path, Path]) -> None:
             files = {path.name.removeprefix(place.name): sha256(written) for path, written in temporaries.items()}
-            image = os.path.abspath(picture.path)
-            entry = Entry(picture.name, image, found.content, self.made_by, self.header, row, files)
+            image = os.path.abspath(file.path)
+            entry = Entry(file.name, image, found.content, self.made_by, self.header, row, files)
             self.record.add(entry)
             self.record.remove_others(entry, ENDINGS)
 
-        with self._memory_errors(picture):
+        with self._memory_errors(file):
             prediction.save(place.parent, place.name, overlay=OVERLAY in self.endings, before=record)
-        return _Written(self.record.entries[picture.name], found.note)
-
-
-def _read_ahead(
-    reader: Executor, read: Callable[[PictureFile], _Read], pictures: Iterable[PictureFile]
-) -> Iterator[tuple[PictureFile, Future[_Read]]]:
-    """Yield each picture when the reading of the next has begun."""
-    remaining = iter(pictures)
-    held: tuple[PictureFile, Future[_Read]] | None = None
-    while True:
-        try:
-            picture = next(remaining)
-        except BaseException as error:  # Ctrl-C as well: what is read already is predicted first
-            if held is not None:
-                yield held
-            if isinstance(error, StopIteration):
-                return
-            raise
-        ahead = picture, reader.submit(read, picture)
-        if held is not None:
-            yield held
-        held = ahead
+        return _Written(self.record.entries[file.name], found.note)
 
 
 def _concerns_all(error: ScenescopeError) -> bool:
-    """Tell whether an error is not of one picture alone: a full disk is not, a name that is too long is."""
+    """Tell whether an error is not of one image alone: a full disk is not, a name that is too long is."""
     return isinstance(error, StorageError) and getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
 
 
 def _note(path: Path, max_pixels: int) -> tuple[str, int]:
     """Say that a file holds further pages, as TIFF and GIF may, and return its pixels.
 
-    The second picture of a telephone's JPEG is no page.
+    The second image of a telephone's JPEG is no page.
     """
-    with opened(path, max_pixels) as picture:
-        several = getattr(picture, "is_animated", False) and picture.format != "MPO"
-        pixels = picture.width * picture.height
+    with opened(path, max_pixels) as file:
+        several = getattr(file, "is_animated", False) and file.format != "MPO"
+        pixels = file.width * file.height
     return (f"{path} holds several pages or frames; the first is predicted." if several else ""), pixels
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from scenescope.errors import CheckpointError, ModelError, ScenescopeError
-from scenescope.inference.memory import lacks_memory
+from scenescope.inference.guards import lacks_memory
 from scenescope.inference.onnx_file import refuse_more_than_layers, try_once
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
@@ -24,10 +24,10 @@ from scenescope.outputs import SegmentationOutput
 
 SUFFIX = ".onnx"
 FORMAT = 1
-LARGEST_FILE = 2**31
+MAX_FILE = 2**31
 """Bytes that a protocol buffer can have."""
 TRIAL = (64, 64)
-"""Height and width of the picture that a file is tried with when it is opened."""
+"""Height and width of the image that a file is tried with when it is opened."""
 INPUT, OUTPUT = "images", "logits"
 FACTS = ("scenescope", "model", "names", "palette", "mean", "std", "align_corners")
 """What a file must tell besides its weights, as JSON; "scenescope" is the version of this list."""
@@ -68,7 +68,7 @@ class ExportedModel:
         self.digest = digest
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalise uint8 RGB images B x 3 x H x W as ``SegmentationNetwork.prepare`` does."""
+        """Normalize uint8 RGB images B x 3 x H x W as ``SegmentationNetwork.prepare`` does."""
         mean, std = (torch.tensor(numbers, device=images.device).view(1, 3, 1, 1) for numbers in (self.mean, self.std))
         return (images.float() / 255 - mean) / std
 
@@ -84,19 +84,19 @@ class ExportedModel:
                 "An exported file draws its cells where they look and cannot stretch them, as --protocol official and"
                 " mmseg do; name the model directory that it was made of, or leave the protocol out."
             )
-        # The file runs on the processor, wherever the images are.
+        # The file runs on the CPU, wherever the images are.
         answer = self.run(images.cpu().contiguous().numpy())
         expected = (images.shape[0], self.num_classes, *images.shape[2:])
         if answer.shape != expected or answer.dtype != np.float32:
             raise CheckpointError(
-                f"The exported model answers {answer.dtype} {answer.shape} where its names and the pictures ask for "
+                f"The exported model answers {answer.dtype} {answer.shape} where its names and the images ask for "
                 f"float32 {expected}; export the model again."
             )
         return SegmentationOutput(torch.from_numpy(answer).to(images.device), {})
 
 
 def load_exported(path: Path) -> ExportedModel:
-    """Load a file that ``scenescope export`` has written; it runs on the processor.
+    """Load a file that ``scenescope export`` has written; it runs on the CPU.
 
     Args:
         path: the .onnx file.
@@ -107,7 +107,7 @@ def load_exported(path: Path) -> ExportedModel:
     """
     if not path.is_file():
         raise CheckpointError(f"There is no exported model {path}; make one with scenescope export MODEL {path}.")
-    if path.stat().st_size > LARGEST_FILE:
+    if path.stat().st_size > MAX_FILE:
         raise CheckpointError(f"{path} is larger than an ONNX file can be, 2 GiB; export the model again.")
     return open_exported(path.read_bytes(), path)
 
@@ -159,7 +159,7 @@ def _per_channel(numbers: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def facts_of(network: SegmentationNetwork, classes: Classes, written_by: str) -> dict[str, str]:
+def export_metadata(network: SegmentationNetwork, classes: Classes, written_by: str) -> dict[str, str]:
     """Return what an exported file tells besides its weights, as JSON by key."""
     facts: dict[str, Any] = {
         "scenescope": FORMAT,
@@ -218,7 +218,7 @@ class OpenedFile:
         """Map B x 3 x H x W prepared pixels to B x K x H x W logits.
 
         Raises:
-            CheckpointError: the file has no answer to pictures of this size.
+            CheckpointError: the file has no answer to images of this size.
             MemoryError: there is too little memory for it.
         """
         if self._process != os.getpid():  # forked: the runtime's threads stayed behind
@@ -230,7 +230,7 @@ class OpenedFile:
                 raise MemoryError from error
             reason = " ".join(str(error).split())[:160]
             raise CheckpointError(
-                f"{self._path} has no answer to {images.shape[0]} pictures of {images.shape[3]} x {images.shape[2]} "
+                f"{self._path} has no answer to {images.shape[0]} images of {images.shape[3]} x {images.shape[2]} "
                 f"({reason}); export the model again."
             ) from error
         return logits

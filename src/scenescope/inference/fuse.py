@@ -22,9 +22,9 @@ from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from scenescope.device import exact_float32, memory_format, multiplies_bfloat16
+from scenescope.device import exact_float32, memory_format, supports_bfloat16
 from scenescope.errors import ModelError
-from scenescope.inference.modes import evaluating
+from scenescope.inference.guards import eval_mode
 from scenescope.models.network import SegmentationNetwork
 
 MAX_DIFFERENCE = 1e-5
@@ -46,10 +46,10 @@ def optimize_for_inference(network: SegmentationNetwork, dtype: torch.dtype | No
     """
     device = next(network.parameters()).device
     if dtype is None:
-        dtype = torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
+        dtype = torch.bfloat16 if supports_bfloat16(device) else torch.float32
     if dtype not in (torch.float32, torch.bfloat16):
         reason = (
-            "a processor computes float16 hundreds of times slower than float32"
+            "a CPU computes float16 hundreds of times slower than float32"
             if device.type == "cpu"
             else "energies of attention overflow it"
         )
@@ -76,7 +76,7 @@ def optimize_for_inference(network: SegmentationNetwork, dtype: torch.dtype | No
 @contextlib.contextmanager
 def _exactly(network: nn.Module) -> Iterator[None]:
     """Look at a network without TF32, whose 10 bits no copy would agree in."""
-    with evaluating(network), exact_float32():
+    with eval_mode(network), exact_float32():
         yield
 
 

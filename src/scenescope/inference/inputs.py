@@ -1,4 +1,4 @@
-"""From files, folders and patterns to pictures, each with a name of its own for what is written about it."""
+"""From files, folders and patterns to images, each with a name of its own for what is written about it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scenescope.data.file_pairs import is_hidden
 from scenescope.data.images import SUFFIXES, UNREAD_SUFFIXES
-from scenescope.data.pairs import is_hidden
 from scenescope.errors import ImageError, StorageError
 from scenescope.inference.record import Record
 
 ENDINGS = LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
-"""What is written about a picture: its name with these."""
+"""What is written about an image: its name with these."""
 
 MAX_STEM = 255 - max(map(len, ENDINGS))
 """So many bytes of a name leave room for every ending within the 255 that file systems take."""
@@ -28,8 +28,8 @@ VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".m
 
 
 @dataclass(frozen=True)
-class PictureFile:
-    """A picture to read, and the name without ending, relative to the output, of what is written about it.
+class ImageFile:
+    """An image to read, and the name without ending, relative to the output, of what is written about it.
 
     Attributes:
         problem: why it cannot be read, where that is known already.
@@ -40,30 +40,30 @@ class PictureFile:
     problem: str | None = None
 
 
-def find_pictures(inputs: Sequence[str], output: Path) -> list[PictureFile]:
-    """Return every picture of some files, folders and patterns once, in order, no two with one name.
+def find_images(inputs: Sequence[str], output: Path) -> list[ImageFile]:
+    """Return every image of some files, folders and patterns once, in order, no two with one name.
 
     Folders are searched with their subfolders, which the names keep; what lies in ``output`` is left out, and so is
-    what is hidden or was written by predictions into another folder. Pictures in formats that are not read and folders
-    that cannot be searched are among what is returned, with their problem. Pictures that would share a name get their
+    what is hidden or was written by predictions into another folder. Images in formats that are not read and folders
+    that cannot be searched are among what is returned, with their problem. Images that would share a name get their
     ending (photo_jpg, photo_png) and if need be a number added. A name too long for what is added to it is cut, with a
     hash of the whole at its end.
 
     Raises:
-        ImageError: an input that does not exist, or a folder or pattern without a picture.
+        ImageError: an input that does not exist, or a folder or pattern without an image.
         StorageError: the output is one of the folders to search, or what is written would replace an input.
     """
-    found: dict[str, PictureFile] = {}
+    found: dict[str, ImageFile] = {}
     for text in inputs:
-        for picture in _pictures_of(text, output):
-            found.setdefault(os.path.abspath(picture.path), picture)
-    pictures = _with_unique_names(list(found.values()))
-    _refuse_overwriting(pictures, Path(output))
-    return pictures
+        for image in _images_of(text, output):
+            found.setdefault(os.path.abspath(image.path), image)
+    images = _with_unique_names(list(found.values()))
+    _refuse_overwriting(images, Path(output))
+    return images
 
 
 def refuse_address(text: str) -> None:
-    """Refuse the address of a picture elsewhere in the place of a path.
+    """Refuse the address of an image elsewhere in the place of a path.
 
     Raises:
         ImageError: it is one.
@@ -72,93 +72,93 @@ def refuse_address(text: str) -> None:
         raise ImageError(f"{text} is an address, and only files are read; download it and give the file's path.")
 
 
-def _pictures_of(text: str, output: Path) -> list[PictureFile]:
+def _images_of(text: str, output: Path) -> list[ImageFile]:
     if not text.strip():
-        raise ImageError("A picture without a name is given; give files, folders or patterns such as 'photos/*.jpg'.")
+        raise ImageError("An image without a name is given; give files, folders or patterns such as 'photos/*.jpg'.")
     refuse_address(text)
     path = Path(text)
     if path.is_dir():
-        pictures = _in_folder(path, output)
-        if not pictures:
-            raise ImageError(f"There is no picture in {path}; pictures end in {', '.join(sorted(SUFFIXES))}.")
-        return pictures
+        images = _in_folder(path, output)
+        if not images:
+            raise ImageError(f"There is not an image in {path}; images end in {', '.join(sorted(SUFFIXES))}.")
+        return images
     if path.exists():
         return [_named(path, path.stem)]
     if not glob.has_magic(text):
-        raise ImageError(f"There is no picture {path}; give files, folders or patterns such as 'photos/*.jpg'.")
-    pictures = []
+        raise ImageError(f"There is not an image {path}; give files, folders or patterns such as 'photos/*.jpg'.")
+    images = []
     for match in map(Path, sorted(glob.glob(text, recursive=True))):
         if match.is_dir():
-            pictures += [] if is_hidden(match.name) else _in_folder(match, output)
-        elif _is_picture(match.name):
-            pictures.append(_named(match, match.stem))
-    if not pictures:
-        raise ImageError(f"No picture matches {text!r}; give files, folders or patterns such as 'photos/*.jpg'.")
-    return pictures
+            images += [] if is_hidden(match.name) else _in_folder(match, output)
+        elif _is_image(match.name):
+            images.append(_named(match, match.stem))
+    if not images:
+        raise ImageError(f"No image matches {text!r}; give files, folders or patterns such as 'photos/*.jpg'.")
+    return images
 
 
-def _in_folder(folder: Path, output: Path) -> list[PictureFile]:
+def _in_folder(folder: Path, output: Path) -> list[ImageFile]:
     # Absolute without following links: a linked folder is named as the user sees it.
     excluded = os.path.realpath(output)
     if os.path.realpath(folder) == excluded:
-        raise StorageError(f"{output} is also a folder to read pictures from; choose another --output.")
-    pictures = []
+        raise StorageError(f"{output} is also a folder to read images from; choose another --output.")
+    images = []
     written: set[Path] = set()
 
     def unsearched(error: OSError) -> None:
         place = Path(error.filename)
         why = f"Cannot search {place}: {error.strerror}; check its permissions."
-        pictures.append(PictureFile(place, place.relative_to(folder).as_posix(), why))
+        images.append(ImageFile(place, place.relative_to(folder).as_posix(), why))
 
     for directory, subfolders, files in os.walk(folder, onerror=unsearched):
         subfolders[:] = sorted(
             name for name in subfolders if not is_hidden(name) and os.path.realpath(Path(directory, name)) != excluded
         )
         written |= Record(Path(directory)).files()
-        for path in sorted({Path(directory, name) for name in files if _is_picture(name)} - written):
-            pictures.append(_named(path, path.relative_to(folder).with_suffix("").as_posix()))
-    return pictures
+        for path in sorted({Path(directory, name) for name in files if _is_image(name)} - written):
+            images.append(_named(path, path.relative_to(folder).with_suffix("").as_posix()))
+    return images
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return not is_hidden(name) and Path(name).suffix.lower() in SUFFIXES | UNREAD_SUFFIXES
 
 
-def _named(path: Path, name: str) -> PictureFile:
-    """Return a picture by its name, with its problem if its ending tells that it cannot be read."""
+def _named(path: Path, name: str) -> ImageFile:
+    """Return an image by its name, with its problem if its ending tells that it cannot be read."""
     suffix, problem = path.suffix.lower(), None
     if suffix in UNREAD_SUFFIXES:
         problem = f"Cannot read {path}: {suffix.removeprefix('.').upper()} is not read; save it as JPEG or PNG."
     elif suffix in VIDEOS:
         problem = (
-            f"Cannot read {path}: it is a video; take pictures out of it, such as with"
+            f"Cannot read {path}: it is a video; take images out of it, such as with"
             f" ffmpeg -i {path.name} frames/%06d.png."
         )
-    return PictureFile(path, name, problem)
+    return ImageFile(path, name, problem)
 
 
-def _refuse_overwriting(pictures: list[PictureFile], output: Path) -> None:
-    inputs = {os.path.realpath(picture.path) for picture in pictures}
-    for picture in pictures:
+def _refuse_overwriting(images: list[ImageFile], output: Path) -> None:
+    inputs = {os.path.realpath(image.path) for image in images}
+    for image in images:
         for ending in ENDINGS:
-            target = output / f"{picture.name}{ending}"
+            target = output / f"{image.name}{ending}"
             if os.path.realpath(target) in inputs:
                 raise StorageError(
-                    f"What is written about {picture.path} would replace the input {target}; choose another --output."
+                    f"What is written about {image.path} would replace the input {target}; choose another --output."
                 )
 
 
-def _with_unique_names(pictures: list[PictureFile]) -> list[PictureFile]:
+def _with_unique_names(images: list[ImageFile]) -> list[ImageFile]:
     # Names differing only in case are one file on some systems. About what cannot be read nothing is written.
-    count = Counter(picture.name.casefold() for picture in pictures if picture.problem is None)
+    count = Counter(image.name.casefold() for image in images if image.problem is None)
     taken = set(count)
     named = []
-    for picture in pictures:
-        chosen = picture.name
-        if picture.problem is None and count[chosen.casefold()] > 1:
-            chosen = _free_name(f"{chosen}_{picture.path.suffix.removeprefix('.')}", taken)
+    for image in images:
+        chosen = image.name
+        if image.problem is None and count[chosen.casefold()] > 1:
+            chosen = _free_name(f"{chosen}_{image.path.suffix.removeprefix('.')}", taken)
             taken.add(chosen.casefold())
-        named.append(replace(picture, name=_fitting(chosen)))
+        named.append(replace(image, name=_fitting(chosen)))
     return named
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scenescope.errors import CheckpointError
 
 TRIAL_BYTES = 2**29
-"""What a file may make besides its weights to answer one picture of 64 x 64."""
+"""What a file may make besides its weights to answer one image of 64 x 64."""
 
 _Value = int | memoryview
 

@@ -1,4 +1,4 @@
-"""What a network says about one picture."""
+"""What a network says about one image."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scenescope.drawing.overlay import bands, label_picture, overlaid
+from scenescope.drawing.overlay import bands, label_image, overlaid
 from scenescope.errors import ImageError
 from scenescope.files import staged_files
+from scenescope.inference.guards import memory_errors
 from scenescope.inference.inputs import LABELS, OVERLAY, PROBABILITIES
-from scenescope.inference.memory import memory_errors
 from scenescope.labels import Classes
 
 _WITHOUT_OVERLAY = "the labels are written; leave the overlay out (--no-overlay, in Python overlay=False)"
@@ -23,13 +23,13 @@ _WITHOUT_OVERLAY = "the labels are written; leave the overlay out (--no-overlay,
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A label map and the picture it belongs to.
+    """A label map and the image it belongs to.
 
     Attributes:
-        labels: H x W uint8, a class 0..K-1 for every pixel of the picture as displayed; 255 for one that is to have
+        labels: H x W uint8, a class 0..K-1 for every pixel of the image as displayed; 255 for one that is to have
             none, as a threshold may make it.
-        image: H x W x 3 uint8 RGB, the picture as displayed.
-        classes: names and colours of the K classes.
+        image: H x W x 3 uint8 RGB, the image as displayed.
+        classes: names and colors of the K classes.
         probabilities: K x H x W float32 that sum to 1 over the classes, where they were asked for.
     """
 
@@ -46,16 +46,16 @@ class Prediction:
         return {name: int(count) / self.labels.size for name, count in zip(self.classes.names, counts, strict=False)}
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """Return the picture with the classes' colours laid over it, and a legend with their shares below.
+        """Return the image with the classes' colors laid over it, and a legend with their shares below.
 
         Args:
-            opacity: weight of the colours, 0 to 1; ignored pixels show the picture alone.
+            opacity: weight of the colors, 0 to 1; ignored pixels show the image alone.
 
         Raises:
             ImageError: an opacity outside 0 to 1.
         """
         if not 0 <= opacity <= 1:
-            raise ImageError(f"opacity={opacity} is not possible; give the weight of the colours, 0 to 1.")
+            raise ImageError(f"opacity={opacity} is not possible; give the weight of the colors, 0 to 1.")
         return overlaid(self.image, self.labels, self.classes, list(self.shares().values()), opacity)
 
     def save(
@@ -68,7 +68,7 @@ class Prediction:
     ) -> list[Path]:
         """Write label map and overlay, and the probabilities where there are any; older files are replaced.
 
-        STEM_labels.png holds the class of every pixel, with the palette; STEM_overlay.png the picture with colours and
+        STEM_labels.png holds the class of every pixel, with the palette; STEM_overlay.png the image with colors and
         legend; STEM_probabilities.npz ``probabilities`` (K x H x W float16) and ``classes`` (their names).
 
         Args:
@@ -87,7 +87,7 @@ class Prediction:
         )
         lacking: ImageError | None = None
         with staged_files() as files:
-            files.write(labels, partial(label_picture(self.labels, self.classes.palette).save, format="PNG"))
+            files.write(labels, partial(label_image(self.labels, self.classes.palette).save, format="PNG"))
             if self.probabilities is not None:
                 half, names = self.probabilities.astype(np.float16), np.array(self.classes.names)
                 files.write(probabilities, partial(np.savez_compressed, probabilities=half, classes=names))

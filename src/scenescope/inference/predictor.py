@@ -1,6 +1,6 @@
 """Scores for every pixel: whole image or sliding window, one scale or several, with or without flip.
 
-Views of a picture are joined as in mmsegmentation, or as in the official DANet code; ``protocols.py`` tells how.
+Views of an image are joined as in mmsegmentation, or as in the official DANet code; ``protocols.py`` tells how.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from scenescope.device import traits
-from scenescope.inference.banded import banded_argmax
-from scenescope.inference.checks import require_finite, require_images, require_network
 from scenescope.inference.exported import ExportedModel
-from scenescope.inference.modes import evaluating
+from scenescope.inference.guards import eval_mode, require_finite, require_images, require_network
+from scenescope.inference.resize_argmax import resize_argmax
 from scenescope.inference.settings import Border, InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
 __all__ = ["InferenceSettings", "predict_labels", "predict_logits", "window_starts"]
 
-_LARGEST_EXPONENT = 80.0
+_MAX_EXPONENT = 80.0
 """float32 ends near exp(88), and sums over scales and classes must fit as well."""
 
 Model = SegmentationNetwork | ExportedModel
@@ -34,7 +33,7 @@ _Answer = Callable[[Model, Tensor], Tensor]
 
 
 def predict_logits(network: Model, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
-    """Score every pixel of a batch of pictures; the network is in eval mode meanwhile.
+    """Score every pixel of a batch of images; the network is in eval mode meanwhile.
 
     Args:
         images: B x 3 x H x W uint8 RGB on the network's device.
@@ -44,12 +43,12 @@ def predict_logits(network: Model, images: Tensor, settings: InferenceSettings |
 
     Raises:
         ModelError: this is no network of scenescope, or its answer is no number everywhere.
-        ImageError: these are no such pictures.
+        ImageError: these are no such images.
     """
     require_network(network)
     require_images(images)
     settings = settings or InferenceSettings()
-    with evaluating(network):
+    with eval_mode(network):
         prepared = network.prepare(images)
         if not settings.averages:
             return _at_scale(
@@ -65,9 +64,9 @@ def predict_logits(network: Model, images: Tensor, settings: InferenceSettings |
 
 
 def predict_labels(network: Model, images: Tensor, settings: InferenceSettings | None = None) -> Tensor:
-    """Give every pixel of a batch of pictures a class: the largest of ``predict_logits``, with less time and memory.
+    """Give every pixel of a batch of images a class: the largest of ``predict_logits``, with less time and memory.
 
-    Where the settings ask for one look at the picture in its own size, whole or through windows, logits of full size
+    Where the settings ask for one look at the image in its own size, whole or through windows, logits of full size
     never exist.
 
     Args:
@@ -78,7 +77,7 @@ def predict_labels(network: Model, images: Tensor, settings: InferenceSettings |
 
     Raises:
         ModelError: this is no network of scenescope, or its answer is no number everywhere.
-        ImageError: these are no such pictures.
+        ImageError: these are no such images.
     """
     require_network(network)
     require_images(images)
@@ -89,12 +88,12 @@ def predict_labels(network: Model, images: Tensor, settings: InferenceSettings |
     if settings.averages or size != (height, width) or (drawn and settings.window is None):
         # Several times as fast as argmax, which does not read the classes plane by plane.
         return predict_logits(network, images, settings).max(dim=1).indices.to(torch.uint8)
-    with evaluating(network):
+    with eval_mode(network):
         if settings.window is not None:
             return _windowed_labels(network, images, settings)
         assert not isinstance(network, ExportedModel)
         logits = network.low_resolution(network.prepare(images), stretch=settings.stretch).logits
-    return banded_argmax(logits, size, network.cells(logits, size, stretch=settings.stretch))
+    return resize_argmax(logits, size, network.cells(logits, size, stretch=settings.stretch))
 
 
 def windows_at_once(device: torch.device) -> int:
@@ -116,7 +115,7 @@ def window_starts(length: int, window: int, step: int, border: Border = "shift")
 
 
 def _mean_probabilities(network: Model, images: Tensor, scale: float, settings: InferenceSettings) -> Tensor:
-    """Return the probabilities of pictures in one scale, the mean over both directions with flip."""
+    """Return the probabilities of images in one scale, the mean over both directions with flip."""
     answer = partial(_logits, stretch=settings.stretch)
     probabilities = torch.softmax(_at_scale(network, images, scale, settings, answer), dim=1)
     if not settings.flip:
@@ -231,12 +230,12 @@ def _exponentials(network: Model, images: Tensor, *, flip: bool, stretch: bool) 
         logits = logits + _logits(network, images.flip(-1), stretch=stretch).flip(-1)
     # All classes of a pixel move alike.
     largest = logits.amax(dim=1, keepdim=True)
-    return (logits - (largest - largest.clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT))).exp()
+    return (logits - (largest - largest.clamp(-_MAX_EXPONENT, _MAX_EXPONENT))).exp()
 
 
-def _resize(network: Model, pictures: Tensor, size: tuple[int, int], settings: InferenceSettings) -> Tensor:
+def _resize(network: Model, images: Tensor, size: tuple[int, int], settings: InferenceSettings) -> Tensor:
     """Resize images or answers: by their outer edges, or as the network resizes where logits are stretched."""
-    if pictures.shape[-2:] == size:
-        return pictures
+    if images.shape[-2:] == size:
+        return images
     align_corners = settings.stretch and network.align_corners
-    return functional.interpolate(pictures, size, mode="bilinear", align_corners=align_corners)
+    return functional.interpolate(images, size, mode="bilinear", align_corners=align_corners)

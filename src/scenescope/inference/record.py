@@ -17,7 +17,7 @@ from scenescope.files import sha256, storage_errors
 from scenescope.own_files import OwnFiles
 
 if TYPE_CHECKING:
-    from scenescope.inference.inputs import PictureFile
+    from scenescope.inference.inputs import ImageFile
     from scenescope.inference.segmenter import Segmenter
 
 RECORD = ".fingerprint"
@@ -25,11 +25,11 @@ RECORD = ".fingerprint"
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture that was predicted.
+    """An image that was predicted.
 
     Attributes:
-        name: of the picture in the folder, without ending.
-        subject: the absolute path of the picture.
+        name: of the image in the folder, without ending.
+        subject: the absolute path of the image.
         content: SHA-256 of its file.
         made_by: ``fingerprint`` of model and settings.
         header: SHA-256 of the header of the summary.
@@ -47,7 +47,7 @@ class Entry:
 
 
 class Record(OwnFiles):
-    """The entries of a folder, the newest of each picture, by its name."""
+    """The entries of a folder, the newest of each image, by its name."""
 
     def __init__(self, folder: Path) -> None:
         self.entries: dict[str, Entry] = {}
@@ -61,39 +61,39 @@ class Record(OwnFiles):
         """
         self.append(dataclasses.asdict(entry))
 
-    def find_done(self, picture: PictureFile, made_by: str, endings: tuple[str, ...]) -> Entry | None:
-        """Return the entry of a picture that is unchanged, was predicted in this way, and whose files are all there."""
-        entry = self.entries.get(picture.name)
-        if entry is None or entry.made_by != made_by or entry.content != content_of(picture.path):
+    def find_done(self, image: ImageFile, made_by: str, endings: tuple[str, ...]) -> Entry | None:
+        """Return the entry of an image that is unchanged, was predicted in this way, and whose files are all there."""
+        entry = self.entries.get(image.name)
+        if entry is None or entry.made_by != made_by or entry.content != content_of(image.path):
             return None
-        files = {ending: self.folder / f"{picture.name}{ending}" for ending in endings}
+        files = {ending: self.folder / f"{image.name}{ending}" for ending in endings}
         whole = all(file.is_file() and sha256(file) == entry.files.get(ending) for ending, file in files.items())
         return entry if whole else None
 
-    def require_ours(self, picture: PictureFile, endings: tuple[str, ...]) -> None:
-        """Refuse to replace files that were not written about this very picture.
+    def require_ours(self, image: ImageFile, endings: tuple[str, ...]) -> None:
+        """Refuse to replace files that were not written about this very image.
 
         Raises:
             StorageError: such a file is in the place of what is to be written.
         """
         for ending in endings:
-            target = self.folder / f"{picture.name}{ending}"
+            target = self.folder / f"{image.name}{ending}"
             if not os.path.lexists(target):
                 continue
             if not self.subjects(target):
                 raise StorageError(
-                    f"{target} is in the way of what is written about {picture.path}: it is not, or no longer, a file"
+                    f"{target} is in the way of what is written about {image.path}: it is not, or no longer, a file"
                     " that predict has written; move it or choose another --output."
                 )
-            entry = self.entries[picture.name]
-            if entry.subject != os.path.abspath(picture.path) and entry.content != content_of(picture.path):
+            entry = self.entries[image.name]
+            if entry.subject != os.path.abspath(image.path) and entry.content != content_of(image.path):
                 raise StorageError(
-                    f"{target} tells of another picture, {entry.subject}, and would be replaced by what is written"
-                    f" about {picture.path}; choose another --output."
+                    f"{target} tells of another image, {entry.subject}, and would be replaced by what is written"
+                    f" about {image.path}; choose another --output."
                 )
 
     def remove_others(self, entry: Entry, endings: tuple[str, ...]) -> None:
-        """Remove those of our files about a picture that its newest entry does not know: they are of an older one."""
+        """Remove those of our files about an image that its newest entry does not know: they are of an older one."""
         for ending in endings:
             stale = self.folder / f"{entry.name}{ending}"
             if ending not in entry.files and self.subjects(stale):
@@ -121,7 +121,7 @@ def fingerprint(segmenter: Segmenter) -> str:
 
 
 def content_of(path: Path) -> str:
-    """Return the SHA-256 of a picture's file, or an empty string if it cannot be read; why, its reader will say."""
+    """Return the SHA-256 of an image's file, or an empty string if it cannot be read; why, its reader will say."""
     try:
         return sha256(path) if path.is_file() else ""
     except OSError:

@@ -1,4 +1,4 @@
-"""Segmentation of pictures in one call: a file, its bytes, a Pillow image or an array in, a Prediction out."""
+"""Segmentation of images in one call: a file, its bytes, a Pillow image or an array in, a Prediction out."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ from scenescope.data.depth import UnfitError
 from scenescope.data.images import MAX_PIXELS, opened, read_image
 from scenescope.device import exact_float32, resolve_device, resolve_precision, traits
 from scenescope.errors import ImageError, ModelError
-from scenescope.inference.checks import require_network
 from scenescope.inference.exported import SUFFIX, ExportedModel, load_exported
 from scenescope.inference.fuse import optimize_for_inference
+from scenescope.inference.guards import memory_errors, require_network
 from scenescope.inference.inputs import refuse_address
-from scenescope.inference.memory import memory_errors
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.predictor import predict_labels, predict_logits
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
 
-Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
+ImageLike = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
 """A file by its path, its content or opened to be read, a Pillow image, or H x W x 3 uint8 RGB."""
 
 _TAKEN = (
@@ -176,45 +175,45 @@ class Segmenter:
             yield
 
     @overload
-    def predict(self, picture: Picture, *, probabilities: bool = False, max_pixels: int = MAX_PIXELS) -> Prediction: ...
+    def predict(self, image: ImageLike, *, probabilities: bool = False, max_pixels: int = MAX_PIXELS) -> Prediction: ...
 
     @overload
     def predict(
-        self, picture: list[Any] | tuple[Any, ...], *, probabilities: bool = False, max_pixels: int = MAX_PIXELS
+        self, image: list[Any] | tuple[Any, ...], *, probabilities: bool = False, max_pixels: int = MAX_PIXELS
     ) -> list[Prediction]: ...
 
     def predict(
         self,
-        picture: Picture | list[Any] | tuple[Any, ...],
+        image: ImageLike | list[Any] | tuple[Any, ...],
         *,
         probabilities: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> Prediction | list[Prediction]:
-        """Give every pixel of a picture a class.
+        """Give every pixel of an image a class.
 
         Args:
-            picture: a file by its path, its bytes or a file object, a Pillow image (each shown upright as its EXIF
+            image: a file by its path, its bytes or a file object, a Pillow image (each shown upright as its EXIF
                 says), or H x W x 3 uint8 RGB; or a list of such, which is answered by a list.
             probabilities: also return K x H x W probabilities.
             max_pixels: refuse larger files before they are decoded.
 
         Raises:
-            ImageError: the picture cannot be read, is too large for the limit or for the memory, or is an array of
+            ImageError: the image cannot be read, is too large for the limit or for the memory, or is an array of
                 another shape or type, or something else.
             ModelError: the network's answer is no number everywhere.
         """
-        if isinstance(picture, (list, tuple)):
-            return [self.predict(each, probabilities=probabilities, max_pixels=max_pixels) for each in picture]
-        image = picture_array(picture, max_pixels)
-        what = f"A picture of {image.shape[1]} x {image.shape[0]} pixels"
+        if isinstance(image, (list, tuple)):
+            return [self.predict(each, probabilities=probabilities, max_pixels=max_pixels) for each in image]
+        pixels = image_array(image, max_pixels)
+        what = f"An image of {pixels.shape[1]} x {pixels.shape[0]} pixels"
         with memory_errors(ImageError, what, "look at it through a window, such as --window 768"):
-            batch = torch.from_numpy(image.transpose(2, 0, 1)[None].copy()).to(self.device)
+            batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).to(self.device)
             if not probabilities:
-                return Prediction(self.labels(batch)[0].cpu().numpy(), image, self.classes)
+                return Prediction(self.labels(batch)[0].cpu().numpy(), pixels, self.classes)
             scores = self.logits(batch)[0]
             labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
             shares = scores if self.settings.averages else torch.softmax(scores, dim=0)
-            return Prediction(labels, image, self.classes, shares.cpu().numpy())
+            return Prediction(labels, pixels, self.classes, shares.cpu().numpy())
 
 
 def _digest(network: nn.Module) -> str:
@@ -225,45 +224,45 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def picture_array(picture: object, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """Return a picture as H x W x 3 uint8 RGB, upright, in memory that nobody else has.
+def image_array(image: object, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
+    """Return an image as H x W x 3 uint8 RGB, upright, in memory that nobody else has.
 
     Raises:
         ImageError: it cannot be read, is too large, or is an array of another shape or type, or something else.
     """
-    if isinstance(picture, (str, os.PathLike)):
-        refuse_address(os.fsdecode(picture))
-        return read_image(Path(os.fsdecode(picture)), max_pixels)
-    if isinstance(picture, np.ndarray):
-        return _checked(picture).copy()
-    if isinstance(picture, Image.Image):
-        return _decoded(picture)
-    content = picture.read() if hasattr(picture, "read") else picture
+    if isinstance(image, (str, os.PathLike)):
+        refuse_address(os.fsdecode(image))
+        return read_image(Path(os.fsdecode(image)), max_pixels)
+    if isinstance(image, np.ndarray):
+        return _checked(image).copy()
+    if isinstance(image, Image.Image):
+        return _decoded(image)
+    content = image.read() if hasattr(image, "read") else image
     if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise ImageError(f"A {type(picture).__name__} is no picture; {_TAKEN}.")
+        raise ImageError(f"A {type(image).__name__} is not an image; {_TAKEN}.")
     if not len(content):
-        kind = type(picture).__name__
-        raise ImageError(f"A picture given as {kind} is empty, or its file was read to the end before; {_TAKEN}.")
-    with opened(Path(f"the {type(picture).__name__} given"), max_pixels, bytes(content)) as opened_picture:
-        return rgb_array(opened_picture)
+        kind = type(image).__name__
+        raise ImageError(f"An image given as {kind} is empty, or its file was read to the end before; {_TAKEN}.")
+    with opened(Path(f"the {type(image).__name__} given"), max_pixels, bytes(content)) as file:
+        return rgb_array(file)
 
 
-def _decoded(picture: Image.Image) -> npt.NDArray[np.uint8]:
+def _decoded(image: Image.Image) -> npt.NDArray[np.uint8]:
     try:
-        return rgb_array(picture)
+        return rgb_array(image)
     except UnfitError as error:
-        raise ImageError(f"The picture cannot be read: {error}.") from error
+        raise ImageError(f"The image cannot be read: {error}.") from error
     # Pillow decodes an opened file only now, and damage may raise nearly anything (see ``opened``).
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(
-            f"The picture cannot be decoded ({reason}); if it is damaged or cut short, copy or export it again."
+            f"The image cannot be decoded ({reason}); if it is damaged or cut short, copy or export it again."
         ) from error
 
 
 def _checked(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8 or array.size == 0:
         raise ImageError(
-            f"An array of shape {array.shape} and type {array.dtype} is no picture; give H x W x 3 uint8 RGB."
+            f"An array of shape {array.shape} and type {array.dtype} is not an image; give H x W x 3 uint8 RGB."
         )
     return array.view(np.uint8)

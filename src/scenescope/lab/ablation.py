@@ -153,7 +153,7 @@ def _score(
     else:
         _, val_set = open_sets(run.config.data)
         network = load_model(str(place / "last"), device=device).network
-        counts = evaluate(network, val_set, row.inference, workers=run.config.train.num_workers or 0)
+        counts = evaluate(network, val_set, row.inference, num_workers=run.config.train.num_workers or 0)
         scores = Scores.from_matrix(counts, val_set.classes.names)
         score = {"miou": scores.mean_iou, "pixel_accuracy": scores.pixel_accuracy, "iou": scores.iou_by_class()}
     score |= _learned_scales(place)

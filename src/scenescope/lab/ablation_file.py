@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scenescope.errors import RecipeError, nearest
-from scenescope.inference.protocols import PROTOCOLS
-from scenescope.inference.settings import InferenceSettings
+from scenescope.inference.settings import PROTOCOLS, InferenceSettings
 from scenescope.lab.published import published_table
 from scenescope.recipes.reader import build_config, list_ablations, parse_override, read_document, replace_setting
 
@@ -31,7 +30,7 @@ class RowDocument(_Strict):
     settings: dict[str, Any] = {}
     """Settings by dotted key, such as ``model.name: fcn``."""
     protocol: str | None = None
-    """How its models are tested, as ``evaluate --protocol``; the whole picture when not given."""
+    """How its models are tested, as ``evaluate --protocol``; the whole image when not given."""
     scales: tuple[float, ...] | None = None
     flip: bool | None = None
     published: str | None = None

@@ -11,7 +11,7 @@ from scenescope.drawing.charts import new_figure, save_figure
 from scenescope.lab.ablation import Ablation, Outcome
 
 
-def summarise(ablation: Ablation, outcome: Outcome) -> list[dict[str, Any]]:
+def summarize(ablation: Ablation, outcome: Outcome) -> list[dict[str, Any]]:
     """Return a dictionary for each row, as JSON holds it: scores of 0 to 1, published numbers in percent.
 
     Mean and sample standard deviation are over the seeds that are done; None where there are none, or a single one.

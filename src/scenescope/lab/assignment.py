@@ -1,4 +1,4 @@
-"""Which class a value or colour of masks may be: what is known keeps its class, the others take the names left over.
+"""Which class a value or color of masks may be: what is known keeps its class, the others take the names left over.
 
 A label is a class before it is ignored: 255 and white are left out only where they are rare and the others account
 for the classes without them.
@@ -10,17 +10,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scenescope.data.masks import pack, shown_colour
+from scenescope.data.masks import pack, shown_color
 from scenescope.labels import IGNORE
 
 RARE = 0.2
 """What covers less than this share of the pixels may be meant not to be scored."""
 
 NEARLY = 16
-"""Colours that differ by no more than this in red, green and blue were meant to be the same."""
+"""Colors that differ by no more than this in red, green and blue were meant to be the same."""
 
 BLACK = 0
-"""The value and the packed colour that are usually what is nothing else."""
+"""The value and the packed color that are usually what is nothing else."""
 
 VOC_BORDER = pack((224, 224, 192))
 
@@ -29,7 +29,7 @@ _BACKGROUND = re.compile(
 )
 
 Meanings = Mapping[int, int]
-"""Each value, or packed colour, with its train id or IGNORE."""
+"""Each value, or packed color, with its train id or IGNORE."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Assignment:
     remarks: list[str]
 
 
-def white(colours: bool) -> int:
-    """The value, or the colour, that is often used for what is not scored."""
-    return pack((255, 255, 255)) if colours else 255
+def white(colors: bool) -> int:
+    """The value, or the color, that is often used for what is not scored."""
+    return pack((255, 255, 255)) if colors else 255
 
 
 def is_anchored(codes: Iterable[int], meanings: Meanings) -> bool:
@@ -57,14 +57,14 @@ def background_name(names: Sequence[str]) -> str | None:
     return next((name for name in names if _BACKGROUND.fullmatch(name)), None)
 
 
-def assign(names: Sequence[str], codes: Mapping[int, int], meanings: Meanings, colours: bool) -> Assignment:
+def assign(names: Sequence[str], codes: Mapping[int, int], meanings: Meanings, colors: bool) -> Assignment:
     """Give every label that occurs to a class, or leave it out.
 
     Args:
         names: of the classes.
-        codes: each value, or packed colour, with the number of its pixels.
+        codes: each value, or packed color, with the number of its pixels.
         meanings: what may be known of them.
-        colours: whether these are colours.
+        colors: whether these are colors.
     """
     scored = [code for code in codes if meanings.get(code) != IGNORE]
     ignored = [code for code, label in meanings.items() if label == IGNORE]
@@ -72,8 +72,8 @@ def assign(names: Sequence[str], codes: Mapping[int, int], meanings: Meanings, c
         scored, ignored = list(codes), []  # what is ignored leaves nothing to tell apart
     # With a label for what is nothing else, if no name is its.
     num_classes = len(names) + (background_name(names) is None and BLACK in scored)
-    extra = _perhaps_ignored(scored, codes, meanings, colours)
-    known = _trusted(len(names), num_classes, scored, extra, meanings, colours)
+    extra = _perhaps_ignored(scored, codes, meanings, colors)
+    known = _trusted(len(names), num_classes, scored, extra, meanings, colors)
     others = len(scored) - len(extra)
     if others >= 2 and (known or others >= num_classes):
         ignored += extra
@@ -83,21 +83,21 @@ def assign(names: Sequence[str], codes: Mapping[int, int], meanings: Meanings, c
         name: [code for code, label in known.items() if label == index and index in taught]
         for index, name in enumerate(names)
     }
-    unknown = sorted((code for code in scored if code not in known), key=lambda code: -codes[code] if colours else code)
+    unknown = sorted((code for code in scored if code not in known), key=lambda code: -codes[code] if colors else code)
     remarks: list[str] = []
-    if known and colours:
+    if known and colors:
         unknown = [code for code in unknown if not _joined(code, meanings, names, groups, ignored, remarks)]
-    groups = _named(unknown, groups, codes, colours, bool(known), remarks)
+    groups = _named(unknown, groups, codes, colors, bool(known), remarks)
     if gone := [name for name in names if not groups[name]]:
         remarks.append(f"fewer labels than names, without: {', '.join(gone[:9])}{', ...' if len(gone) > 9 else ''}")
     left = {name: group for name, group in groups.items() if group}
     return Assignment(list(left), list(left.values()), sorted(set(ignored)), remarks)
 
 
-def _perhaps_ignored(scored: Sequence[int], codes: Mapping[int, int], meanings: Meanings, colours: bool) -> list[int]:
+def _perhaps_ignored(scored: Sequence[int], codes: Mapping[int, int], meanings: Meanings, colors: bool) -> list[int]:
     """The labels that are often used for what is not scored, where they are rare and nothing else is known of them."""
     rare = RARE * sum(codes.values())
-    unscored = white(colours), VOC_BORDER
+    unscored = white(colors), VOC_BORDER
     return [code for code in scored if code not in meanings and code in unscored and codes[code] < rare]
 
 
@@ -105,7 +105,7 @@ def _named(
     unknown: list[int],
     groups: dict[str, list[int]],
     codes: Mapping[int, int],
-    colours: bool,
+    colors: bool,
     anchored: bool,
     remarks: list[str],
 ) -> dict[str, list[int]]:
@@ -119,20 +119,20 @@ def _named(
         groups = {"background": [rest]} | groups
         unknown = [code for code in unknown if code != rest]
         remarks.append(
-            "a class for what is nothing else is missing (where nobody labelled it, leave it out and ignore it)"
+            "a class for what is nothing else is missing (where nobody labeled it, leave it out and ignore it)"
         )
-    elif rest is not None and background in free and (colours or rest == BLACK):
+    elif rest is not None and background in free and (colors or rest == BLACK):
         groups[background] = [rest]
         unknown = [code for code in unknown if code != rest]
         free.remove(background)
     for name, code in zip(free, unknown, strict=False):
         groups[name].append(code)
     for code in unknown[len(free) :]:
-        groups[f"class_{len(groups) if colours else code}"] = [code]
+        groups[f"class_{len(groups) if colors else code}"] = [code]
     if len(unknown) > len(free):
         remarks.append("rename what is called class_...")
-    if colours and len(unknown) > 1:
-        remarks.append("the order of colours is to be put into that of `names`")
+    if colors and len(unknown) > 1:
+        remarks.append("the order of colors is to be put into that of `names`")
     return groups
 
 
@@ -144,24 +144,24 @@ def _joined(
     ignored: list[int],
     remarks: list[str],
 ) -> bool:
-    """Put a colour that was nearly certainly meant to be a known one where that is."""
+    """Put a color that was nearly certainly meant to be a known one where that is."""
     near = min(meanings, key=lambda other: distance(code, other))
     if distance(code, near) > NEARLY:
         return False
     label = meanings[near]
     (ignored if label == IGNORE else groups[names[label]]).append(code)
     meant = "ignored" if label == IGNORE else names[label]
-    remarks.append(f"{shown_colour(code)} is nearly {shown_colour(near)}, {meant}")
+    remarks.append(f"{shown_color(code)} is nearly {shown_color(near)}, {meant}")
     return True
 
 
 def distance(code: int, other: int) -> int:
-    """The largest difference of two packed colours in red, green or blue."""
+    """The largest difference of two packed colors in red, green or blue."""
     return max(abs((code >> shift & 255) - (other >> shift & 255)) for shift in (0, 8, 16))
 
 
 def _trusted(
-    num_names: int, num_classes: int, scored: list[int], extra: list[int], meanings: Meanings, colours: bool
+    num_names: int, num_classes: int, scored: list[int], extra: list[int], meanings: Meanings, colors: bool
 ) -> dict[int, int]:
     """The classes that are known, unless labels like these say that they are others."""
     known = {code: label for code, label in meanings.items() if label != IGNORE}
@@ -171,7 +171,7 @@ def _trusted(
         if len(scored) == 2:
             return {}
         # As many numbers as classes are in the order of these, though they start or step otherwise.
-        in_order = not colours and all(code == label for code, label in known.items())
+        in_order = not colors and all(code == label for code, label in known.items())
         agree = all(known.get(code, place) == place for place, code in enumerate(sorted(scored)))
         if in_order and len(scored) == num_names and agree:
             return {}

@@ -1,4 +1,4 @@
-"""The demo: a small DANet on generated scenes, from training to a report, with two yardsticks beside it."""
+"""The demo: a small DANet on generated scenes, from training to a report, with two baselines beside it."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.config import Config
 from scenescope.data.catalog import open_dataset
-from scenescope.data.dataset import Scene, SceneDataset
+from scenescope.data.dataset import LabeledImage, SegmentationDataset
 from scenescope.drawing.charts import draw_confusion
 from scenescope.drawing.contact_sheet import contact_sheet
 from scenescope.drawing.heatmap import mark_points, over
-from scenescope.drawing.overlay import blend, colourise, with_legend
+from scenescope.drawing.overlay import blend, colorize, with_legend
 from scenescope.drawing.png import save_png
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
-from scenescope.explore.view import attend
+from scenescope.explore.trace import attend
 from scenescope.files import make_directory
 from scenescope.inference.segmenter import Segmenter
-from scenescope.lab.colour_baseline import fit_colours, predict_colours
+from scenescope.lab.color_baseline import fit_colors, predict_colors
 from scenescope.lab.photograph import CREDIT, find_photograph
 from scenescope.training.progress import Progress
-from scenescope.workflows.report import Picture, Section, Table, write_report
+from scenescope.workflows.report import Figure, Section, Table, write_report
 from scenescope.workflows.train import open_sets, run_training
 
-NUM_PICTURES = 4
+NUM_IMAGES = 4
 ENLARGED = 2
 """Pixels of a figure for one of a scene, either way."""
 UNSEEN_SPLIT = "test"
 POINTS_FROM = ("car", "road", "tree", "person")
-"""Classes of which a pixel is asked what it attends to, one per picture."""
+"""Classes of which a pixel is asked what it attends to, one per image."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def run_demo(
     unseen = open_dataset(config.data.kind, config.data.root, UNSEEN_SPLIT)
     names = loaded.classes.names
     scores = Scores.from_matrix(evaluate(loaded.network, unseen), names)
-    constant, colours = _yardsticks(train_set, unseen)
+    constant, colors = _baselines(train_set, unseen)
     draw_confusion(np.array(scores.matrix), names, directory / "confusion.png")
-    pictures = _pictures(loaded, unseen, device, directory)
+    figures = _figures(loaded, unseen, device, directory)
     report = directory / "report.html"
     write_report(
         report,
@@ -90,7 +90,7 @@ def run_demo(
         [
             ("mIoU on unseen scenes", scores.mean_iou),
             ("pixel accuracy", scores.pixel_accuracy),
-            ("mIoU of a classifier of colours", colours.mean_iou),
+            ("mIoU of a classifier of colors", colors.mean_iou),
             ("mIoU of a constant answer", constant.mean_iou),
         ],
         [
@@ -98,18 +98,18 @@ def run_demo(
                 "What it sees and what it attends to",
                 "Unseen scenes. Attention is one row of the map S of position attention: how much each position"
                 " counts for the marked pixel. Bright is much.",
-                pictures=pictures,
+                figures=figures,
             ),
             Section(
-                "Classes", "IoU on unseen scenes; the yardstick knows colours and no shapes.", _table(scores, colours)
+                "Classes", "IoU on unseen scenes; the baseline knows colors and no shapes.", _table(scores, colors)
             ),
-            Section("Confusion", pictures=[Picture(directory / "confusion.png", "true classes in rows", wide=True)]),
+            Section("Confusion", figures=[Figure(directory / "confusion.png", "true classes in rows", wide=True)]),
             *_photograph(device, directory, progress),
             Section(
                 "Training",
                 f"{config.train.steps} steps of {config.train.batch_size} scenes; alpha and beta are the learned"
                 " scales of position and channel attention.",
-                pictures=[Picture(run / "curves.png", "curves of the training", wide=True)],
+                figures=[Figure(run / "curves.png", "curves of the training", wide=True)],
             ),
         ],
     )
@@ -123,27 +123,25 @@ def _photograph(device: torch.device, directory: Path, progress: Progress) -> li
         progress.note(f"No real photograph: that takes scikit-learn and the models in the box ({HOW_TO_GET_THE_BOX}).")
         return []
     prediction = Segmenter.load(next(iter(models)), device).predict(path)
-    prediction.save(directory / "pictures", "photo")
+    prediction.save(directory / "images", "photo")
     text = f"By the model in the box ({next(iter(models))}), which knows streets and no palaces; {CREDIT}."
-    return [
-        Section("A real photograph", text, pictures=[Picture(prediction.overlay(), "photograph and classes", True)])
-    ]
+    return [Section("A real photograph", text, figures=[Figure(prediction.overlay(), "photograph and classes", True)])]
 
 
-def _yardsticks(train_set: SceneDataset, unseen: SceneDataset) -> tuple[Scores, Scores]:
-    """Score a constant answer (the most frequent class) and a classifier of single pixels by colour."""
+def _baselines(train_set: SegmentationDataset, unseen: SegmentationDataset) -> tuple[Scores, Scores]:
+    """Score a constant answer (the most frequent class) and a classifier of single pixels by color."""
     num_classes = len(train_set.classes)
     pixels = np.zeros(num_classes, np.int64)
     for index in range(len(train_set)):
         pixels += np.bincount(train_set[index].labels.ravel(), minlength=256)[:num_classes]
-    table = fit_colours((train_set[index] for index in range(len(train_set))), num_classes)
+    table = fit_colors((train_set[index] for index in range(len(train_set))), num_classes)
     return (
         _score(unseen, lambda scene: np.full_like(scene.labels, pixels.argmax())),
-        _score(unseen, lambda scene: predict_colours(scene.image, table)),
+        _score(unseen, lambda scene: predict_colors(scene.image, table)),
     )
 
 
-def _score(dataset: SceneDataset, answer: Callable[[Scene], np.ndarray]) -> Scores:
+def _score(dataset: SegmentationDataset, answer: Callable[[LabeledImage], np.ndarray]) -> Scores:
     matrix = ConfusionMatrix(len(dataset.classes))
     for index in range(len(dataset)):
         scene = dataset[index]
@@ -151,21 +149,21 @@ def _score(dataset: SceneDataset, answer: Callable[[Scene], np.ndarray]) -> Scor
     return Scores.from_matrix(matrix, dataset.classes.names)
 
 
-def _table(scores: Scores, colours: Scores) -> Table:
-    rows = zip(scores.names, scores.iou, colours.iou, strict=True)
-    return Table(("class", "DANet", "colours only"), [list(row) for row in rows])
+def _table(scores: Scores, colors: Scores) -> Table:
+    rows = zip(scores.names, scores.iou, colors.iou, strict=True)
+    return Table(("class", "DANet", "colors only"), [list(row) for row in rows])
 
 
-def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, directory: Path) -> list[Picture]:
+def _figures(loaded: LoadedModel, unseen: SegmentationDataset, device: torch.device, directory: Path) -> list[Figure]:
     """Draw image, prediction, truth and attention of some unseen scenes, for the report and as files.
 
     The scenes themselves are left in ``scenes``, to be tried with other commands.
     """
-    scenes, drawn = make_directory(directory / "scenes"), make_directory(directory / "pictures")
+    scenes, drawn = make_directory(directory / "scenes"), make_directory(directory / "images")
     segmenter = Segmenter(loaded.network, loaded.classes)
     palette = loaded.classes.palette
-    pictures = []
-    for index in range(NUM_PICTURES):
+    figures = []
+    for index in range(NUM_IMAGES):
         scene = unseen[index]
         point, name = _point(scene, unseen.classes.names, index)
         save_png(Image.fromarray(scene.image), scenes / f"{scene.name}.png")
@@ -176,23 +174,24 @@ def _pictures(loaded: LoadedModel, unseen: SceneDataset, device: torch.device, d
         shown = {
             "image": mark_points(scene.image, [point]),
             "prediction": blend(scene.image, prediction.labels, palette),
-            "truth": colourise(scene.labels, palette),
+            "truth": colorize(scene.labels, palette),
             f"attention of the {name}": mark_points(seen, [point]),
         }
         size = scene.image.shape[1] * ENLARGED, scene.image.shape[0] * ENLARGED
         figure = contact_sheet(
-            [(title, np.asarray(Image.fromarray(picture).resize(size))) for title, picture in shown.items()], size[0]
+            [(title, np.asarray(Image.fromarray(drawn_image).resize(size))) for title, drawn_image in shown.items()],
+            size[0],
         )
         save_png(Image.fromarray(figure), drawn / f"{scene.name}.png")
-        pictures.append(Picture(figure, f"{scene.name}; asked: pixel {point[0]},{point[1]} ({name})", wide=True))
+        figures.append(Figure(figure, f"{scene.name}; asked: pixel {point[0]},{point[1]} ({name})", wide=True))
     overlay = with_legend(blend(scene.image, prediction.labels, palette), loaded.classes.names, palette)
     save_png(overlay, drawn / "legend.png")
-    pictures.append(Picture(overlay, "the colours of the classes"))
-    return pictures
+    figures.append(Figure(overlay, "the colors of the classes"))
+    return figures
 
 
-def _point(scene: Scene, names: tuple[str, ...], index: int) -> tuple[tuple[int, int], str]:
-    """Choose a pixel of the class that is this picture's turn, in the middle of what there is of it."""
+def _point(scene: LabeledImage, names: tuple[str, ...], index: int) -> tuple[tuple[int, int], str]:
+    """Choose a pixel of the class that is this image's turn, in the middle of what there is of it."""
     for shift in range(len(POINTS_FROM)):
         name = POINTS_FROM[(index + shift) % len(POINTS_FROM)]
         rows, columns = np.nonzero(scene.labels == names.index(name))

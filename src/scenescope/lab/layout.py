@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from scenescope.data.file_pairs import OUTLINES_REMEDY, is_hidden
 from scenescope.data.images import SUFFIXES
-from scenescope.data.pairs import OUTLINES_REMEDY, is_hidden
 
-MOST_TRIED = 20
+MAX_TRIED = 20
 """Images whose names are compared with those of all masks."""
 
-MOST_SEARCHED = 10_000
+MAX_SEARCHED = 10_000
 """Files and folders below a root that are looked at, which may be the root of a disk."""
 
 _MASK_WORD = re.compile(
@@ -39,10 +39,10 @@ def explain_unpaired(root: Path, split: str, images: Mapping[str, Path], masks: 
     Returns:
         A sentence, or None where no way is seen.
     """
-    lonely, left = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
-    if 2 * len(lonely) <= len(images) or not left:
+    unpaired, left = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
+    if 2 * len(unpaired) <= len(images) or not left:
         return None
-    tried = lonely[:MOST_TRIED]
+    tried = unpaired[:MAX_TRIED]
     several = [own for stem in tried if len(own := [mask for mask in left if _begins(mask, stem)]) > 1]
     if _OF_LABEL_STUDIO.fullmatch(left[0]) or 2 * len(several) > len(tried):
         shown = [masks[stem].relative_to(root).as_posix() for stem in (several[0] if several else left)[:2]]
@@ -52,8 +52,8 @@ def explain_unpaired(root: Path, split: str, images: Mapping[str, Path], masks: 
             f"in each pixel, named as the image; or, if one of them has all classes, list that in {root / split}.txt, "
             "image and mask on one line."
         )
-    found = partners(lonely, left)
-    if 2 * len(found) < len(lonely):
+    found = partners(unpaired, left)
+    if 2 * len(found) < len(unpaired):
         return None
     image, mask = min(found.items())
     return (
@@ -72,12 +72,12 @@ def explain_folder(root: Path, split: str) -> str | None:
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         paths = [Path(directory, name) for name in sorted(names) if not is_hidden(name)]
         outlines += [path for path in paths if path.suffix.lower() in (".json", ".xml")]
-        pictures = {path.stem: path for path in paths if path.suffix.lower() in SUFFIXES}
+        by_stem = {path.stem: path for path in paths if path.suffix.lower() in SUFFIXES}
         of_masks = _MASK_WORD.search(Path(directory).relative_to(root).as_posix()) is not None
-        masks.append({stem: path for stem, path in pictures.items() if of_masks or _MASK_WORD.search(stem)})
-        images.append({stem: path for stem, path in pictures.items() if stem not in masks[-1]})
+        masks.append({stem: path for stem, path in by_stem.items() if of_masks or _MASK_WORD.search(stem)})
+        images.append({stem: path for stem, path in by_stem.items() if stem not in masks[-1]})
         searched += len(paths) + len(folders)
-        if searched > MOST_SEARCHED:
+        if searched > MAX_SEARCHED:
             break
     pairs: dict[Path, Path] = {}
     for some in images:
@@ -102,7 +102,7 @@ def partners(images: Collection[str], masks: Collection[str]) -> dict[str, str]:
     ``a`` belongs to ``a``, ``a_mask`` or ``gt_a``, and ``a_sat`` to ``a_mask``.
     """
     added: Counter[tuple[str, str]] = Counter()
-    for image in list(images)[:MOST_TRIED]:
+    for image in list(images)[:MAX_TRIED]:
         for mask in masks:
             before, found, after = mask.rpartition(image)
             added.update([(before, after)] if found else [])

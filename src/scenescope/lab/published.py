@@ -31,7 +31,7 @@ class PublishedTable:
         certainty: where the numbers were read, and what confirms them.
         columns: their names; the first holds the key of a row.
         rows: cells by column, the text that is printed there; an empty cell is one that the source does not give.
-        catalogue: for networks of the catalogue the key and the backbone of the row that stands in its list.
+        catalog: for networks of the catalog the key and the backbone of the row that stands in its list.
     """
 
     id: str
@@ -43,7 +43,7 @@ class PublishedTable:
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...]
     notes: str = ""
-    catalogue: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    catalog: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def score(self, key: str, backbone: str | None = None, column: str = "mIoU") -> float:
         """Return the number of one row as printed, mIoU and accuracy in percent.
@@ -88,11 +88,11 @@ def published_table(identity: str) -> PublishedTable:
 
 
 def published_scores(network: str) -> str:
-    """Return the mIoU of a network of the catalogue, in percent, with data sets and sources."""
+    """Return the mIoU of a network of the catalog, in percent, with data sets and sources."""
     return "; ".join(
         f"{table.score(*row)} {table.data_set} {table.split} ({', '.join([*row[1:], table.source])})"
         for table in published_tables().values()
-        for name, row in table.catalogue.items()
+        for name, row in table.catalog.items()
         if name == network
     )
 

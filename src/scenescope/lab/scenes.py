@@ -1,6 +1,6 @@
 """Generated street scenes, so that everything runs with no download.
 
-400 pictures to train on, 100 to validate, 100 to test; 128 x 192 pixels; 8 classes, every pixel labelled. A picture is
+400 images to train on, 100 to validate, 100 to test; 128 x 192 pixels; 8 classes, every pixel labeled. An image is
 a pure function of seed, split and index, the same in every process. Named ``scenes:`` or, with a seed, ``scenes:7``.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scenescope.data.dataset import Scene
+from scenescope.data.dataset import LabeledImage
 from scenescope.errors import DataError, SplitError, nearest
 from scenescope.lab.street import draw_street
 from scenescope.labels import Classes
@@ -31,7 +31,7 @@ CLASSES = Classes.named(
 )
 
 SPLITS = {"train": 400, "val": 100, "test": 100}
-"""Number of pictures in each split."""
+"""Number of images in each split."""
 
 
 @lru_cache(maxsize=sum(SPLITS.values()))
@@ -45,7 +45,7 @@ class ScenesDataset:
 
     Args:
         root: the seed, a whole number from 0 on as text; empty for 0.
-        split: ``train``, ``val`` or ``test``; no picture is in two of them.
+        split: ``train``, ``val`` or ``test``; no image is in two of them.
 
     Raises:
         DataError: the root is not a seed.
@@ -76,10 +76,10 @@ class ScenesDataset:
         self._checked(index)
         return ()
 
-    def __getitem__(self, index: int) -> Scene:
+    def __getitem__(self, index: int) -> LabeledImage:
         """Draw a scene: image 128 x 192 x 3 uint8 and labels 128 x 192 uint8."""
         image, labels = _draw(*self._key, self._checked(index))
-        return Scene(image, labels, self.name(index))
+        return LabeledImage(image, labels, self.name(index))
 
     def _checked(self, index: int) -> int:
         if not 0 <= index < len(self):

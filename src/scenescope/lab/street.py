@@ -1,6 +1,6 @@
 """One generated street, painted far to near with a pinhole camera; all lengths are metres.
 
-Colours are deliberately no clue: walls, road, pavement, poles, cars and coats share their ranges, leaves have rivals in
+Colors are deliberately no clue: walls, road, pavement, poles, cars and coats share their ranges, leaves have rivals in
 green cars and painted walls, and windows mirror the sky. What a thing is shows in its shape, place and surroundings.
 """
 
@@ -54,17 +54,17 @@ def draw_street(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     return street.photograph()
 
 
-def _colour(parts: Sequence[float]) -> np.ndarray:
+def _color(parts: Sequence[float]) -> np.ndarray:
     return np.array(parts, np.float32)
 
 
 class _Street:
-    """Camera, light and layout, drawn at random, and the canvas that is painted on: a picture and its labels."""
+    """Camera, light and layout, drawn at random, and the canvas that is painted on: an image and its labels."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self.random = generator
         self.uniform = uniform = generator.uniform
-        self.focal, self.centre = COLUMNS * uniform(0.72, 0.85), COLUMNS * uniform(0.36, 0.64)
+        self.focal, self.center = COLUMNS * uniform(0.72, 0.85), COLUMNS * uniform(0.36, 0.64)
         self.horizon, self.eye = ROWS * uniform(0.4, 0.5), uniform(2.3, 3.0)
         road = uniform(5.5, 7.5)
         self.left = -road * uniform(-0.1, 1.1)
@@ -81,10 +81,10 @@ class _Street:
         else:  # overcast
             haze, zenith = (uniform(0.6, 0.9),) * 3, (0.65, 0.67, 0.7)
             tint, self.direct, self.density = (0.96, 0.98, 1.0), 0.1, uniform(0.01, 0.022)
-        self.haze, self.tint = _colour(haze), _colour(tint) * uniform(0.94, 1.1)
+        self.haze, self.tint = _color(haze), _color(tint) * uniform(0.94, 1.1)
 
         down = np.clip(np.arange(ROWS, dtype=np.float32) / self.horizon, 0, 1)[:, None, None] ** 1.3
-        sky = (1 - down) * _colour(zenith) * uniform(0.8, 1.2) + down * self.haze
+        sky = (1 - down) * _color(zenith) * uniform(0.8, 1.2) + down * self.haze
         clouds = 0.65 * self.noise(5, 4, ROWS) + 0.35 * self.noise(14, 10, ROWS)
         cover = np.clip((clouds - uniform(0.4, 0.7)) * 4, 0, 1)[..., None] * uniform(0.3, 0.9)
         self.ground = int(self.horizon) + 2  # the first row of it
@@ -96,50 +96,50 @@ class _Street:
         return np.asarray(coarse.resize((COLUMNS, rows), Image.Resampling.BICUBIC))
 
     def drab(self, low: float = 0.25, high: float = 0.8, saturation: float = 0.3) -> np.ndarray:
-        """Draw a greyish colour, warm or cool; walls, roads, pavements, poles, cars and coats all use these."""
+        """Draw a grayish color, warm or cool; walls, roads, pavements, poles, cars and coats all use these."""
         hue = self.uniform(0.02, 0.14) if self.uniform() < 0.6 else self.uniform(0.5, 0.68)
-        return _colour(colorsys.hsv_to_rgb(hue, self.uniform(0.0, saturation), self.uniform(low, high)))
+        return _color(colorsys.hsv_to_rgb(hue, self.uniform(0.0, saturation), self.uniform(low, high)))
 
     def vivid(self, weakest: float = 0.4, strongest: float = 0.8, hues: float = 1.0) -> np.ndarray:
-        """Draw a colour of any hue, green included, or of the first from red on."""
+        """Draw a color of any hue, green included, or of the first from red on."""
         hue, saturation = self.uniform(0.0, hues), self.uniform(weakest, strongest)
-        return _colour(colorsys.hsv_to_rgb(hue, saturation, self.uniform(0.35, 0.9)))
+        return _color(colorsys.hsv_to_rgb(hue, saturation, self.uniform(0.35, 0.9)))
 
     def cloth(self, vividness: float) -> np.ndarray:
-        """Draw the colour of something that people paint or wear."""
+        """Draw the color of something that people paint or wear."""
         return self.vivid() if self.uniform() < vividness else self.drab(0.12, 0.9)
 
     def seen(self, point: Point) -> tuple[float, float]:
         """Return column and row of a point on the canvas."""
         x, y, z = point
-        return self.centre + self.focal * x / z, self.horizon + self.focal * (self.eye - y) / z
+        return self.center + self.focal * x / z, self.horizon + self.focal * (self.eye - y) / z
 
-    def shade(self, colour: np.ndarray, z: float, level: float = 1.0) -> tuple[int, int, int]:
-        """Return the 0-255 colour of a surface z metres away."""
+    def shade(self, color: np.ndarray, z: float, level: float = 1.0) -> tuple[int, int, int]:
+        """Return the 0-255 color of a surface z metres away."""
         clear = exp(-self.density * z)
-        red, green, blue = (255 * (clear * level * colour * self.tint + (1 - clear) * self.haze)).tolist()
+        red, green, blue = (255 * (clear * level * color * self.tint + (1 - clear) * self.haze)).tolist()
         return min(round(red), 255), min(round(green), 255), min(round(blue), 255)
 
-    def polygon(self, points: Sequence[Point], colour: np.ndarray, label: int | None = None, level: float = 1) -> None:
+    def polygon(self, points: Sequence[Point], color: np.ndarray, label: int | None = None, level: float = 1) -> None:
         """Fill a polygon; without a label it is a detail of what lies there already."""
         flat = [self.seen(point) for point in points]
-        self.colour.polygon(flat, fill=self.shade(colour, sum(point[2] for point in points) / len(points), level))
+        self.color.polygon(flat, fill=self.shade(color, sum(point[2] for point in points) / len(points), level))
         if label is not None:
             self.label.polygon(flat, fill=label)
 
-    def disc(self, middle: Point, radius: float, colour: np.ndarray, label: int | None = None, flat: float = 1) -> None:
+    def disc(self, middle: Point, radius: float, color: np.ndarray, label: int | None = None, flat: float = 1) -> None:
         """Fill an ellipse that faces the camera, ``flat`` times as high as wide."""
         (column, row), across = self.seen(middle), radius * self.focal / middle[2]
         box = (column - across, row - across * flat, column + across, row + across * flat)
-        self.colour.ellipse(box, fill=self.shade(colour, middle[2]))
+        self.color.ellipse(box, fill=self.shade(color, middle[2]))
         if label is not None:
             self.label.ellipse(box, fill=label)
 
     def upright(
-        self, left: float, right: float, low: float, high: float, z: float, colour: np.ndarray, label: int | None = None
+        self, left: float, right: float, low: float, high: float, z: float, color: np.ndarray, label: int | None = None
     ) -> None:
         """Fill a rectangle that faces the camera."""
-        self.polygon([(left, low, z), (right, low, z), (right, high, z), (left, high, z)], colour, label)
+        self.polygon([(left, low, z), (right, low, z), (right, high, z), (left, high, z)], color, label)
 
     def place_houses(self) -> list[House]:
         """Place houses along both sides, farthest first; gaps let the sky in."""
@@ -189,15 +189,15 @@ class _Street:
         )
 
         z = self.focal * self.eye / (np.arange(self.ground, ROWS, dtype=np.float32)[:, None] - self.horizon)
-        x = (np.arange(COLUMNS, dtype=np.float32)[None] - self.centre) * z / self.focal
+        x = (np.arange(COLUMNS, dtype=np.float32)[None] - self.center) * z / self.focal
         on_road, slab = (x > self.left) & (x < self.right), self.uniform(0.6, 1.4)
         slabs = self.drab(0.48, 0.76, 0.14)
-        colour = np.where(on_road[..., None], self.drab(0.26, 0.44, 0.08), slabs)
-        colour[np.minimum(abs(x - self.left), abs(x - self.right)) < 0.11] = slabs * 1.22  # kerbs
+        color = np.where(on_road[..., None], self.drab(0.26, 0.44, 0.08), slabs)
+        color[np.minimum(abs(x - self.left), abs(x - self.right)) < 0.11] = slabs * 1.22  # kerbs
         stripes = z - self.uniform(6.0, 30.0)  # of a crossing
         marking = (abs(x - (self.left + self.right) / 2) < 0.09) & (np.mod(z, 6.0) < 3.2)
         marking |= (stripes > 0) & (stripes < 3) & (np.mod(x - self.left, 1.0) < 0.5)
-        colour[marking & on_road] = (0.86, 0.86, 0.82)
+        color[marking & on_road] = (0.86, 0.86, 0.82)
         joints = (np.mod(x - self.left, slab) < 0.05) | (np.mod(z, slab) < 0.07)
         checker = (np.floor((x - self.left) / slab) + np.floor(z)) % 2 - np.float32(0.5)
         fine = np.clip(1.6 - z / 14, 0, 1) * ~on_road  # far away it would only flicker
@@ -206,13 +206,13 @@ class _Street:
         level += (self.random.random(x.shape, dtype=np.float32) - 0.5) * grain
 
         clear = np.exp(-self.density * z)
-        self.sky[self.ground :] = (clear * level * (1 - soft))[..., None] * colour * self.tint
+        self.sky[self.ground :] = (clear * level * (1 - soft))[..., None] * color * self.tint
         self.sky[self.ground :] += (1 - clear)[..., None] * self.haze
         labels = np.full((ROWS, COLUMNS), SKY, np.uint8)
         labels[self.ground :] = np.where(on_road, ROAD, PAVEMENT)
-        self.picture = Image.fromarray((np.clip(self.sky, 0, 1) * 255).astype(np.uint8))
+        self.image = Image.fromarray((np.clip(self.sky, 0, 1) * 255).astype(np.uint8))
         self.labels = Image.fromarray(labels)
-        self.colour, self.label = ImageDraw.Draw(self.picture), ImageDraw.Draw(self.labels)
+        self.color, self.label = ImageDraw.Draw(self.image), ImageDraw.Draw(self.labels)
 
     def paint_far_end(self) -> None:
         """Close the view with a hazy row of houses or trees."""
@@ -234,7 +234,7 @@ class _Street:
             roof = [(x, height, near), (x, height, far), (*ridge, far), (*ridge, near)]
             self.polygon(roof, self.drab(0.2, 0.6, 0.6), BUILDING)
             self.polygon([(x, height, near), (*ridge, near), (x + side * width, height, near)], wall * 0.95, BUILDING)
-        # The glass mirrors the sky, so that colour alone does not tell a window from the sky.
+        # The glass mirrors the sky, so that color alone does not tell a window from the sky.
         glass, wide, tall = self.uniform(0.1, 0.45), self.uniform(0.35, 0.8), self.uniform(0.4, 0.75)
         mirror = glass + (self.haze - glass) * glass * 1.6
         for front, length in ((True, width), (False, far - near)):
@@ -299,11 +299,11 @@ class _Street:
         lamp = np.array((0.75, 0.08, 0.08) if x > (self.left + self.right) / 2 else (0.95, 0.95, 0.85))
         for side in (-1, 1):
             if crossing:
-                self.disc((x + 1.3 * side, 0.34, z), 0.36, _colour((0.06,) * 3), CAR)
-                self.disc((x + 1.3 * side, 0.34, z), 0.18, _colour((0.6,) * 3))
+                self.disc((x + 1.3 * side, 0.34, z), 0.36, _color((0.06,) * 3), CAR)
+                self.disc((x + 1.3 * side, 0.34, z), 0.18, _color((0.6,) * 3))
             else:
                 middle = x + 0.74 * side
-                self.upright(middle - 0.16, middle + 0.16, 0.0, 0.32, z, _colour((0.06,) * 3), CAR)
+                self.upright(middle - 0.16, middle + 0.16, 0.0, 0.32, z, _color((0.06,) * 3), CAR)
                 self.upright(middle - 0.16, middle + 0.16, waist - 0.3, waist - 0.1, z, lamp)
 
     def paint_person(self, x: float, z: float) -> None:
@@ -343,17 +343,17 @@ class _Street:
             self.upright(min(x, reach), max(x, reach), height - 0.3, height, z, paint, POLE)
             self.disc((reach, height - 0.3, z), 0.34, LAMP, POLE, 0.6)
         elif kind == 1:
-            self.upright(x - 0.24, x + 0.24, height - 1.1, height, z, _colour((0.12,) * 3), POLE)
+            self.upright(x - 0.24, x + 0.24, height - 1.1, height, z, _color((0.12,) * 3), POLE)
             place, lamp = ((0, (0.9, 0.15, 0.1)), (1, (0.9, 0.7, 0.1)), (2, (0.15, 0.8, 0.3)))[self.random.integers(3)]
             self.disc((x, height - 0.2 - 0.34 * place, z), 0.13, np.array(lamp))
         else:
-            self.disc((x, height, z), 0.42, _colour((0.9,) * 3), POLE)
+            self.disc((x, height, z), 0.42, _color((0.9,) * 3), POLE)
             self.disc((x, height, z), 0.33, self.vivid())
 
     def photograph(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a small camera makes of it, with exposure, colour cast, vignette and noise, and the labels."""
-        seen = np.asarray(self.picture.reduce(OVERSAMPLE), np.float32) / 255
-        cast = _colour([self.uniform(0.93, 1.07) for _ in range(3)]) * self.uniform(0.9, 1.12)
+        """Return what a small camera makes of it, with exposure, color cast, vignette and noise, and the labels."""
+        seen = np.asarray(self.image.reduce(OVERSAMPLE), np.float32) / 255
+        cast = _color([self.uniform(0.93, 1.07) for _ in range(3)]) * self.uniform(0.9, 1.12)
         down, across = (np.linspace(-1, 1, side, dtype=np.float32) ** 2 for side in (HEIGHT, WIDTH))
         vignette = down[:, None, None] + across[None, :, None]
         grain = (

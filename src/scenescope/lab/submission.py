@@ -28,7 +28,7 @@ from scenescope.errors import DataError, ModelError, StorageError
 from scenescope.files import write_atomically
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
-from scenescope.labels import voc_colour
+from scenescope.labels import voc_color
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Server:
         path: of a prediction in the archive; ``{}`` is the id of the image.
         pattern: what else that path may be, its only group the id; empty where it may not.
         image_suffix: what follows the id in the name of an image, besides the ending.
-        mode: of the PNGs, "L" for grey or "P" for the colours of VOC.
+        mode: of the PNGs, "L" for gray or "P" for the colors of VOC.
         size: (width, height) of all images, where they have one.
         advice: what else the server asks for.
     """
@@ -67,11 +67,11 @@ class Server:
 
     def encode(self, labels: np.ndarray) -> bytes:
         """Return the PNG of H x W uint8 train ids."""
-        picture = Image.fromarray(np.array(self.values, np.uint8)[labels])
+        png = Image.fromarray(np.array(self.values, np.uint8)[labels])
         if self.mode == "P":
-            picture.putpalette([part for index in range(256) for part in voc_colour(index)])
+            png.putpalette([part for index in range(256) for part in voc_color(index)])
         buffer = io.BytesIO()
-        picture.save(buffer, format="PNG")
+        png.save(buffer, format="PNG")
         return buffer.getvalue()
 
 
@@ -143,7 +143,7 @@ def require_output(path: Path) -> None:
         StorageError: the name does not end in .zip, or is that of a directory.
     """
     if path.suffix.lower() != ".zip":
-        raise StorageError(f"{str(path)!r} is no name of an archive; give one that ends in .zip, such as out/test.zip.")
+        raise StorageError(f"{str(path)!r} is not the name of an archive; give one that ends in .zip, such as out/test.zip.")
     if path.is_dir():
         raise StorageError(f"{path} is a directory; give the name of an archive, such as {path / 'test.zip'}.")
 

@@ -14,10 +14,10 @@ from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.errors import DataError, ImageError, ScenescopeError
 from scenescope.lab.submission import Server
 
-MOST_OTHER_FILES = 1000
+MAX_OTHER_FILES = 1000
 """Archives with more files than predictions and these are refused."""
 
-MOST_BYTES_PER_PIXEL = 4
+MAX_BYTES_PER_PIXEL = 4
 """No PNG of 8 bit needs as many, whatever it shows; larger files are refused unread."""
 
 Faults = dict[str, list[str]]
@@ -38,7 +38,7 @@ def check_submission(server: Server, sizes: Mapping[str, tuple[int, int]], path:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-            if len(entries) > len(sizes) + MOST_OTHER_FILES:
+            if len(entries) > len(sizes) + MAX_OTHER_FILES:
                 raise DataError(f"{path} holds {len(entries):,} files, but the split has {len(sizes):,} images.")
             for entry in entries:
                 name = server.entry_id(entry.filename)
@@ -96,7 +96,7 @@ def _is_unsafe(entry: zipfile.ZipInfo) -> bool:
 def _fault(server: Server, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: tuple[int, int]) -> tuple[str, str]:
     """Kind and sentence of the fault of one prediction; empty when there is none."""
     name, (width, height) = entry.filename, size
-    if entry.file_size > MOST_BYTES_PER_PIXEL * width * height + 2**16:
+    if entry.file_size > MAX_BYTES_PER_PIXEL * width * height + 2**16:
         return "too large a file", f"{name} ({entry.file_size:,} bytes)"
     # Only these are unpacked as far as is asked for and no further.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -104,12 +104,12 @@ def _fault(server: Server, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, siz
     try:
         with archive.open(entry) as file:
             content = file.read(entry.file_size)
-        with opened(Path(name), MAX_PIXELS, content) as picture:
-            if picture.size != size:
-                return "another size than its image", f"{name} is {_shown(picture.size)}, its image {_shown(size)}"
-            if picture.format != "PNG" or picture.mode not in ("P", server.mode):
-                return "not a PNG of the right kind", f"{name} ({picture.format} of pixel type {picture.mode})"
-            found = np.unique(np.asarray(picture))
+        with opened(Path(name), MAX_PIXELS, content) as image:
+            if image.size != size:
+                return "another size than its image", f"{name} is {_shown(image.size)}, its image {_shown(size)}"
+            if image.format != "PNG" or image.mode not in ("P", server.mode):
+                return "not a PNG of the right kind", f"{name} ({image.format} of pixel type {image.mode})"
+            found = np.unique(np.asarray(image))
     except ImageError as error:
         return "unreadable", str(error)
     except Exception as error:  # as for the whole archive

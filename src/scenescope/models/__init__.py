@@ -1,1 +1,1 @@
-"""Segmentation networks, one paper a file, their options and the catalogue."""
+"""Segmentation networks, one paper a file, their options and the catalog."""

@@ -27,12 +27,12 @@ class AtrousPyramid(nn.Module):
         super().__init__()
         self.align_corners = options.align_corners
         width = options.width
-        rates = [96 // options.output_stride * factor for factor in (1, 2, 3)]
+        dilations = [96 // options.output_stride * factor for factor in (1, 2, 3)]
         convolution = separable_conv_norm_relu if separable else conv_norm_relu
-        self.views = nn.ModuleList(
-            [conv_norm_relu(in_channels, width, 1), *(convolution(in_channels, width, 3, rate) for rate in rates)]
+        self.branches = nn.ModuleList(
+            [conv_norm_relu(in_channels, width, 1), *(convolution(in_channels, width, 3, dilation) for dilation in dilations)]
         )
-        self.picture = conv_norm_relu(in_channels, width, 1)
+        self.image_pool = conv_norm_relu(in_channels, width, 1)
         self.project = nn.Sequential(
             conv_norm_relu(5 * width, width, kernel_size=3 if options.wide_join else 1),
             nn.Dropout(0.0 if options.wide_join else 0.5),
@@ -40,7 +40,7 @@ class AtrousPyramid(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return B x width x h x w from B x C x h x w features."""
-        picture = self.picture(features.mean(dim=(2, 3), keepdim=True))
-        picture = resize(picture, features.shape[-2:], align_corners=self.align_corners)
-        projected: Tensor = self.project(torch.cat([*(view(features) for view in self.views), picture], dim=1))
+        image = self.image_pool(features.mean(dim=(2, 3), keepdim=True))
+        image = resize(image, features.shape[-2:], align_corners=self.align_corners)
+        projected: Tensor = self.project(torch.cat([*(branch(features) for branch in self.branches), image], dim=1))
         return projected

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 def conv_norm_relu(
     in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, groups: int = 1, stride: int = 1
 ) -> nn.Sequential:
-    """Return convolution without bias, batch norm and ReLU; the size of the picture stays at stride 1."""
+    """Return convolution without bias, batch norm and ReLU; the size of the image stays at stride 1."""
     padding = dilation * (kernel_size - 1) // 2
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias=False),

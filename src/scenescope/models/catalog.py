@@ -1,4 +1,4 @@
-"""The catalogue of networks: a name, a head. Its options stand in ``options.py`` under the same name."""
+"""The catalog of networks: a name, a head. Its options stand in ``options.py`` under the same name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MODELS: dict[str, Callable[..., Head]] = {
 def create_model(
     name: str, *, num_classes: int, preset: str | None = None, pretrained: bool = False, **options: Any
 ) -> SegmentationNetwork:
-    """Build a network of the catalogue by name.
+    """Build a network of the catalog by name.
 
     Args:
         name: a key of ``MODELS``, such as ``danet`` or ``sanet``.

@@ -1,4 +1,4 @@
-"""DeepLabV3 and DeepLabV3+: one picture looked at in several rates of dilation at once.
+"""DeepLabV3 and DeepLabV3+: one image looked at in several rates of dilation at once.
 
 Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017 (V3), section 3.3; Chen et al.,
 "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV 2018 (V3+), section 3.1. The

@@ -1,4 +1,4 @@
-"""DRANet: DANet's successor, whose positions and channels attend to a few centres, with a gated decoder.
+"""DRANet: DANet's successor, whose positions and channels attend to a few centers, with a gated decoder.
 
 Fu et al., "Scene Segmentation With Dual Relation-Aware Attention Network", IEEE Transactions on Neural Networks and
 Learning Systems 32(6), 2021; layers and widths are those of the released code.

@@ -1,7 +1,7 @@
-"""EncNet: what kind of scene a picture shows decides which channels count.
+"""EncNet: what kind of scene an image shows decides which channels count.
 
 Zhang et al., "Context Encoding for Semantic Segmentation", CVPR 2018, section 3 and figure 2, with the head of
-PyTorch-Encoding, the authors' own code; a yardstick of both papers.
+PyTorch-Encoding, the authors' own code; a baseline of both papers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scenescope.outputs import SegmentationOutput
 
 
 class Encoding(nn.Module):
-    """Tell by how much, and in which direction, a picture's features miss each of M learned codewords.
+    """Tell by how much, and in which direction, an image's features miss each of M learned codewords.
 
     With B x C x N features x (N = H*W), codewords d_m and their factors s_m:
 
@@ -68,7 +68,7 @@ class EncNetHead(Head):
 
         e = mean_m(ReLU(norm(Encoding(conv(X)))))         B x C, the mean over codewords
         Z = ReLU(X + sigmoid(W e) * X)                    the classifier's input
-        y = V e                                           B x K, which classes the picture shows, in training
+        y = V e                                           B x K, which classes the image shows, in training
 
     Args:
         channels: widths of stages 1 to 4.

@@ -1,4 +1,4 @@
-"""FCN-SE: the dilated FCN with squeeze-and-excitation on stage 4, a yardstick of SANet.
+"""FCN-SE: the dilated FCN with squeeze-and-excitation on stage 4, a baseline of SANet.
 
 Zhong et al., "Squeeze-and-Attention Networks for Semantic Segmentation", CVPR 2020, Table 3. The paper says "FCN with
 SE modules" and that their hidden layer has 4 channels; where they sit it does not say.

@@ -1,4 +1,4 @@
-"""What all segmentation networks share: a backbone, a head, and logits at the size of the picture."""
+"""What all segmentation networks share: a backbone, a head, and logits at the size of the image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scenescope.outputs import SegmentationOutput
 
 
 class Head(nn.Module):
-    """A head of the catalogue: made of the widths of stages 1 to 4, the number of classes K and its options.
+    """A head of the catalog: made of the widths of stages 1 to 4, the number of classes K and its options.
 
     It maps the features of stages 1 to 4 to a SegmentationOutput at feature size.
 
@@ -77,7 +77,7 @@ class SegmentationNetwork(nn.Module):
         self.input_scale = 1.0
         self.refinement: Refinement | None = None
         self.config: dict[str, Any] = {}
-        self._normalisation = torch.empty(0, device="meta")
+        self._normalization = torch.empty(0, device="meta")
 
     @property
     def mean(self) -> tuple[float, float, float]:
@@ -154,14 +154,14 @@ class SegmentationNetwork(nn.Module):
         return cast(int, least + (self.remainder[axis] - least) % self.backbone.multiple)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalise uint8 RGB images B x 3 x H x W to what the backbone expects, in float32.
+        """Normalize uint8 RGB images B x 3 x H x W to what the backbone expects, in float32.
 
         They come and stay with the channels of a pixel side by side, unless convolutions here are faster otherwise.
         """
-        if self._normalisation.device != images.device:
+        if self._normalization.device != images.device:
             # No buffer: one would be rounded with the weights in half precision, and is empty where they are.
             with torch.inference_mode(mode=False):
-                self._normalisation = torch.tensor([self.mean, self.std], device=images.device).view(2, 1, 3, 1, 1)
-        mean, std = self._normalisation
+                self._normalization = torch.tensor([self.mean, self.std], device=images.device).view(2, 1, 3, 1, 1)
+        mean, std = self._normalization
         layout = memory_format(self, images.device, torch.float32)
         return images.to(torch.float32, copy=True, memory_format=layout).div_(255).sub_(mean).div_(std)

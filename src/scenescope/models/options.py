@@ -174,7 +174,7 @@ them."""
 
 
 def read_options(name: str, values: Mapping[str, object]) -> HeadOptions:
-    """Make the options of a network of the catalogue of plain values.
+    """Make the options of a network of the catalog of plain values.
 
     Raises:
         ModelError: an unknown network or option, or a value that is not possible.

@@ -1,6 +1,6 @@
-"""PSPNet: what the picture shows at four coarse sizes, beside the features of every position.
+"""PSPNet: what the image shows at four coarse sizes, beside the features of every position.
 
-Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, section 3.2 and figure 3; a yardstick of both papers.
+Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, section 3.2 and figure 3; a baseline of both papers.
 """
 
 from __future__ import annotations

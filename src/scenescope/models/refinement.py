@@ -1,4 +1,4 @@
-"""A correction of logits at half the size of the picture, by what the picture shows there; of neither paper.
+"""A correction of logits at half the size of the image, by what the image shows there; of neither paper.
 
 A pole of three pixels lies between the positions of stage 1 and is lost in those of stage 4.
 """
@@ -14,8 +14,8 @@ from scenescope.models.blocks import conv_norm_relu, resize
 class Refinement(nn.Module):
     """What is added to the logits of any network at stride 2.
 
-        D = two convolutions of the picture
-        refined = Y + conv([Y, D])      Y: logits resized to half the picture
+        D = two convolutions of the image
+        refined = Y + conv([Y, D])      Y: logits resized to half the image
 
     The last convolution starts at zero: before training the answer is that of the network.
 
@@ -35,7 +35,7 @@ class Refinement(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Return B x K x ceil(H/2) x ceil(W/2) logits from some at feature size and B x 3 x H x W normalised images."""
+        """Return B x K x ceil(H/2) x ceil(W/2) logits from some at feature size and B x 3 x H x W normalized images."""
         detail = self.detail(images)
         large = resize(logits, detail.shape[-2:], align_corners=self.align_corners)
         refined: Tensor = large + self.correct(self.mix(torch.cat([large, detail], dim=1)))

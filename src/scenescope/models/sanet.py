@@ -26,7 +26,7 @@ class SANetHead(Head):
         Y_SAi  = conv(SA_i(stage i))                i = 1..4
         Y_mask = fusion of Y_SA1..Y_SA4             in training, or where it is the prediction
         Y_den  = FCN head of stage 4
-        y_cat  = which classes the picture shows    in training
+        y_cat  = which classes the image shows    in training
         prediction = Y_den + Y_SA4
 
     The losses are those of equation 6: the mask weighs 1, the categorical one 0.2 (its mean over classes), the dense

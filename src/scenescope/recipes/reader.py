@@ -131,7 +131,7 @@ def parse_override(override: str) -> tuple[str, object]:
     """
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
-        raise RecipeError(f"{override!r} is no setting; write KEY=VALUE, such as train.steps=2000.")
+        raise RecipeError(f"{override!r} is not a setting; write KEY=VALUE, such as train.steps=2000.")
     return key, _value(key, text)
 
 

@@ -1,7 +1,7 @@
 """Checkpoints of a run: everything that the next step depends on, written in one piece and verified when read.
 
 A checkpoint is a directory ``step-00000100`` with ``tensors.safetensors``, ``state.json`` and their checksums.
-What the next step depends on is: weights and buffers, the optimiser's moments, averaged weights, the state of
+What the next step depends on is: weights and buffers, the optimizer's moments, averaged weights, the state of
 every random generator of every process, the number of threads (the order of sums), and the step. Order,
 augmentation and rate are pure functions of seed and step.
 """
@@ -24,7 +24,8 @@ from scenescope.device import GPU_KINDS, gpu_generators, set_gpu_generators, usa
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, damaged_file, remove_partial, write_directory
 from scenescope.models.network import SegmentationNetwork
-from scenescope.training.average import AveragedWeights
+from scenescope.old_names import renamed_tensors
+from scenescope.training.ema import ModelEma
 
 TENSORS = "tensors.safetensors"
 STATE = "state.json"
@@ -37,13 +38,13 @@ def save_checkpoint(
     *,
     step: int,
     network: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: AveragedWeights | None,
+    optimizer: torch.optim.Optimizer,
+    ema: ModelEma | None,
     generators: list[Generators],
     extra: dict[str, Any],
     keep: int,
 ) -> Path:
-    """Write the checkpoint after ``step`` optimiser steps and remove all but the newest ``keep``.
+    """Write the checkpoint after ``step`` optimizer steps and remove all but the newest ``keep``.
 
     Args:
         directory: the ``checkpoints`` directory of the run.
@@ -54,16 +55,16 @@ def save_checkpoint(
         StorageError: it cannot be written; earlier checkpoints are untouched.
     """
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
-    optimiser_state = optimiser.state_dict()["state"]
-    for index, entries in optimiser_state.items():
-        tensors |= {f"optimiser.{index}.{key}": value for key, value in entries.items() if value is not None}
-    if average is not None:
-        tensors |= {f"average.{key}": value for key, value in average.state.items()}
+    optimizer_state = optimizer.state_dict()["state"]
+    for index, entries in optimizer_state.items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in entries.items() if value is not None}
+    if ema is not None:
+        tensors |= {f"ema.{key}": value for key, value in ema.state.items()}
     plain = {key: torch.as_tensor(value).detach().cpu().contiguous() for key, value in tensors.items()}
     state = {
         "step": step,
         "threads": torch.get_num_threads(),
-        "average_updates": average.num_updates if average is not None else None,
+        "ema_updates": ema.num_updates if ema is not None else None,
         "generators": generators,
         **extra,
     }
@@ -107,7 +108,7 @@ def find_checkpoint(directory: Path) -> tuple[Path | None, list[str]]:
 
 def read_state(path: Path) -> dict[str, Any]:
     """Return the part of a checkpoint that is not tensors."""
-    state: dict[str, Any] = json.loads((path / STATE).read_text(encoding="utf-8"))
+    state: dict[str, Any] = renamed_tensors(json.loads((path / STATE).read_text(encoding="utf-8")))
     return state
 
 
@@ -115,10 +116,10 @@ def restore_checkpoint(
     path: Path,
     *,
     network: SegmentationNetwork,
-    optimiser: torch.optim.Optimizer,
-    average: AveragedWeights | None,
+    optimizer: torch.optim.Optimizer,
+    ema: ModelEma | None,
 ) -> None:
-    """Give network, optimiser and average the tensors of a checkpoint, and torch its number of threads.
+    """Give network, optimizer and averaged weights the tensors of a checkpoint, and torch its number of threads.
 
     Raises:
         CheckpointError: it is of another network.
@@ -132,18 +133,18 @@ def restore_checkpoint(
         )
     network.load_state_dict(weights)
     entries: dict[int, dict[str, Tensor]] = {}
-    for key, value in _part(tensors, "optimiser.").items():
+    for key, value in _part(tensors, "optimizer.").items():
         index, name = key.split(".", 1)
         entries.setdefault(int(index), {})[name] = value
-    groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": entries, "param_groups": groups})
-    for parameter, kept in optimiser.state.items():
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    for parameter, kept in optimizer.state.items():
         for name, value in kept.items():
             if value.shape == parameter.shape:  # fused kernels want the layout of the weights
                 kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     state = read_state(path)
-    if average is not None:
-        average.load(_part(tensors, "average."), state["average_updates"])
+    if ema is not None:
+        ema.load(_part(tensors, "ema."), state["ema_updates"])
     torch.set_num_threads(usable_threads(state["threads"]))
 
 

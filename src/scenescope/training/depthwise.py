@@ -1,6 +1,6 @@
-"""Gradients of depthwise convolutions in bfloat16 on a processor.
+"""Gradients of depthwise convolutions in bfloat16 on a CPU.
 
-oneDNN, which computes them for torch on a processor, is fast in bfloat16 for kernels of 3 x 3 at stride 1 that are not
+oneDNN, which computes them for torch on a CPU, is fast in bfloat16 for kernels of 3 x 3 at stride 1 that are not
 dilated. Its other depthwise gradients take several times as long as in float32 (``benchmarks/speed.py depthwise``), and
 can be put together from the fast ones.
 """
@@ -24,7 +24,7 @@ _torch_weight_gradient: Callable[..., Tensor] = grad.conv2d_weight
 
 
 class FastDepthwiseGradients(TorchFunctionMode):
-    """Within it, depthwise convolutions on a processor have the same gradients in less time.
+    """Within it, depthwise convolutions on a CPU have the same gradients in less time.
 
     Square kernels of 3 or 5 without bias are meant; whatever else is left as it is, and so is 3 x 3 at stride 1 without
     dilation, which is fast. Under autocast they are computed in its number format, like every convolution.
@@ -76,7 +76,7 @@ def _has_slow_gradients(kernel: torch.Size, stride: Pair, padding: Pair, dilatio
     if height != width or height not in (3, 5):
         return False
     if dilation != (1, 1):
-        # Cut into phases, only a padding that keeps the picture's size is one of the plain kernel.
+        # Cut into phases, only a padding that keeps the image's size is one of the plain kernel.
         return stride == (1, 1) and padding == (dilation[0] * (height // 2), dilation[1] * (height // 2))
     # With wider padding the turned convolution would have a negative one.
     return max(padding) < height and (height == 5 or stride != (1, 1))
@@ -159,7 +159,7 @@ def weight_gradient(features: Tensor, size: torch.Size, gradient: Tensor, stride
 
 
 def _phases(features: Tensor, steps: Pair) -> Tensor:
-    """Return every (step)-th position as a picture of its own: to those, a dilated kernel is a plain one.
+    """Return every (step)-th position as an image of its own: to those, a dilated kernel is a plain one.
 
     B x C x H x W becomes (steps^2 B) x C x ceil(H / step) x ceil(W / step), filled up with zeros.
     """
@@ -172,7 +172,7 @@ def _phases(features: Tensor, steps: Pair) -> Tensor:
 
 
 def _join(phases: Tensor, steps: Pair, height: int, width: int) -> Tensor:
-    """Return the picture that ``_phases`` cut."""
+    """Return the image that ``_phases`` cut."""
     down, across = steps
     count, channels, rows, columns = phases.shape
     whole = phases.reshape(down, across, count // (down * across), channels, rows, columns).permute(2, 3, 4, 0, 5, 1)

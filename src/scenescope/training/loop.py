@@ -16,12 +16,12 @@ from torch import Tensor
 
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.config import Config, TrainSettings
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.data.loading import Batch, load_batches
-from scenescope.data.transforms import TrainingView
-from scenescope.device import deterministic_operations, multiplies_bfloat16
+from scenescope.data.transforms import TrainDataset
+from scenescope.device import deterministic_operations, supports_bfloat16
 from scenescope.errors import ScenescopeError, TrainingError
-from scenescope.inference.memory import memory_errors
+from scenescope.inference.guards import memory_errors
 from scenescope.losses import SegmentationLoss
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.checkpoint import (
@@ -31,17 +31,17 @@ from scenescope.training.checkpoint import (
     save_checkpoint,
     set_generator_states,
 )
-from scenescope.training.interruption import Interruption
-from scenescope.training.log import Log, Row
-from scenescope.training.norms import prepare_norms
-from scenescope.training.optimiser import ATTENTION_SCALES
-from scenescope.training.processes import (
+from scenescope.training.distributed import (
     Processes,
     gather_objects,
     share_from_first,
     share_object,
     sum_over_processes,
 )
+from scenescope.training.interruption import Interruption
+from scenescope.training.log import Log, Row
+from scenescope.training.norms import prepare_norms
+from scenescope.training.optimizer import ATTENTION_SCALES
 from scenescope.training.progress import Progress
 from scenescope.training.sampler import StepSampler
 from scenescope.training.schedule import learning_rate
@@ -57,7 +57,7 @@ class TrainingResult:
     """How a training ended.
 
     Attributes:
-        step: optimiser steps done.
+        step: optimizer steps done.
         best: scores of the best validation, if there was one.
         last: scores of the last validation, if there was one.
         signal: number of the signal that interrupted the training, or None when it is complete.
@@ -75,7 +75,7 @@ class Training:
 
     Args:
         network: the network, on the CPU.
-        loss: what to minimise.
+        loss: what to minimize.
         train_set: scenes to learn from.
         val_set: scenes to score.
         config: the resolved recipe, kept in checkpoints and models.
@@ -87,8 +87,8 @@ class Training:
 
     network: SegmentationNetwork
     loss: SegmentationLoss
-    train_set: SceneDataset
-    val_set: SceneDataset
+    train_set: SegmentationDataset
+    val_set: SegmentationDataset
     config: Config
     directory: Path
     processes: Processes
@@ -105,7 +105,7 @@ class Training:
         if note:
             self.progress.note(note)
         self.stepper = Stepper(self.network, self.loss, settings, self.processes)
-        if self.stepper.precision == "bfloat16" and not multiplies_bfloat16(device):
+        if self.stepper.precision == "bfloat16" and not supports_bfloat16(device):
             self.progress.note(f"{device} has no bfloat16 arithmetic; train.precision=float32 is faster.")
         self.interruption = Interruption()
         self.validation = Validation(self.val_set, settings, self.processes)
@@ -124,7 +124,7 @@ class Training:
                 f" {self.processes.world_size}; an exact resume needs the same number."
             )
         stepper = self.stepper
-        restore_checkpoint(checkpoint, network=self.network, optimiser=stepper.optimizer, average=stepper.average)
+        restore_checkpoint(checkpoint, network=self.network, optimizer=stepper.optimizer, ema=stepper.ema)
         if torch.get_num_threads() != state["threads"]:
             self.progress.note(
                 f"{checkpoint} was computed with {state['threads']} threads and this machine has"
@@ -177,7 +177,7 @@ class Training:
             self._validate_if_due(log)
             while self.step < settings.steps:
                 started = time.perf_counter()
-                rate = learning_rate(self.step, settings)
+                lr = learning_rate(self.step, settings)
                 parts, fault = self._next_parts(batches)
                 waited += time.perf_counter() - started
                 normalizer, stopped, faulty = self._summed(parts, fault)
@@ -185,7 +185,7 @@ class Training:
                     break
                 terms = None
                 with memory_errors(TrainingError, "A training step", STEP_REMEDY):
-                    self.stepper.take(parts, normalizer, self.step + 1, rate)
+                    self.stepper.take(parts, normalizer, self.step + 1, lr)
                     if (self.step + 1) % settings.log_every == 0:
                         terms = self.stepper.look()
                 self.step += 1
@@ -194,9 +194,9 @@ class Training:
                     # Of a queue only the mean is known: steps that are not logged are not waited for.
                     count, logged = self.step - logged, self.step
                     if log is not None:
-                        log.write(self._row(terms, rate, spent / count, waited / count))
+                        log.write(self._row(terms, lr, spent / count, waited / count))
                     spent = waited = 0.0
-                self.progress.stepped(self.step, terms["total"] if terms is not None else None, rate)
+                self.progress.stepped(self.step, terms["total"] if terms is not None else None, lr)
                 # Before the validation: it may fail, or be cut, and is done again after a resume.
                 if validation.is_due(self.step) or self.step % settings.checkpoint_every == 0:
                     self._checkpoint()
@@ -223,8 +223,8 @@ class Training:
             rank=self.processes.rank,
             world_size=self.processes.world_size,
         )
-        view = TrainingView(self.train_set, self.config.augment, settings.seed)
-        return load_batches(view, sampler, self.validation.workers, stop=self.interruption.asked)
+        view = TrainDataset(self.train_set, self.config.augment, settings.seed)
+        return load_batches(view, sampler, self.validation.num_workers, stop=self.interruption.asked)
 
     def _next_parts(self, batches: Iterator[Batch]) -> tuple[list[Batch], ScenescopeError | None]:
         """Read the parts of a step. Return a fault of the data in place of raising it: first the steps done are saved.
@@ -244,7 +244,7 @@ class Training:
         """
         own = torch.zeros(4, dtype=torch.float64)
         for _, labels, _ in parts:
-            own[:2] += self.stepper.loss.normaliser(labels)
+            own[:2] += self.stepper.loss.normalizer(labels)
         own[2], own[3] = self.interruption.asked(), fault is not None
         over_all = sum_over_processes(own)
         return over_all[:2], bool(over_all[2]), bool(over_all[3])
@@ -252,8 +252,8 @@ class Training:
     def _share_statistics(self) -> None:
         """Give all processes one network: each has running statistics of its own, and so has its average."""
         share_from_first(self.network.buffers())
-        if self.stepper.average is not None:
-            share_from_first(self.stepper.average.state.values())
+        if self.stepper.ema is not None:
+            share_from_first(self.stepper.ema.state.values())
 
     def _validate_if_due(self, log: Log | None) -> None:
         """Score the network and keep it if it is the best so far; a signal cuts it short, and nothing is kept."""
@@ -280,8 +280,8 @@ class Training:
                 self.directory / CHECKPOINTS,
                 step=self.step,
                 network=self.network,
-                optimiser=self.stepper.optimizer,
-                average=self.stepper.average,
+                optimizer=self.stepper.optimizer,
+                ema=self.stepper.ema,
                 generators=generators,
                 extra={
                     "recipe": self.config.to_dict(),
@@ -302,11 +302,11 @@ class Training:
                 self.val_set.classes,
                 self.directory / name,
                 training={"recipe": self.config.to_dict(), "step": self.step, "scores": scores},
-                weights=self.stepper.average.state if self.stepper.average is not None else None,
+                weights=self.stepper.ema.state if self.stepper.ema is not None else None,
             )
 
-    def _row(self, terms: dict[str, float], rate: float, seconds: float, waited: float) -> Row:
-        row: Row = {"step": self.step, "loss": terms["total"], "lr": rate}
+    def _row(self, terms: dict[str, float], lr: float, seconds: float, waited: float) -> Row:
+        row: Row = {"step": self.step, "loss": terms["total"], "lr": lr}
         row |= {f"loss/{name}": value for name, value in terms.items() if name != "total" and len(terms) > 2}
         for name, parameter in self.network.named_parameters():
             if name.endswith(ATTENTION_SCALES):
@@ -318,8 +318,8 @@ class Training:
         return max(gather_objects(self.interruption.signal or 0)) or None
 
     def _evaluated_weights(self) -> AbstractContextManager[None]:
-        average = self.stepper.average
-        return average.applied_to(self.network) if average is not None else nullcontext()
+        ema = self.stepper.ema
+        return ema.applied_to(self.network) if ema is not None else nullcontext()
 
 
 @contextlib.contextmanager

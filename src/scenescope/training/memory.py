@@ -13,7 +13,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from scenescope.backbones.build import count_parameters
-from scenescope.models.count import without_memory
+from scenescope.models.complexity import without_memory
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.norms import freeze_norms
 
@@ -30,24 +30,24 @@ class MemoryEstimate:
 
     weights: int
     gradients: int
-    optimiser: int
-    average: int
+    optimizer: int
+    ema: int
     activations: int
 
     @property
     def total(self) -> int:
         """The sum of all parts."""
-        return self.weights + self.gradients + self.optimiser + self.average + self.activations
+        return self.weights + self.gradients + self.optimizer + self.ema + self.activations
 
 
 def estimate_memory(
     create: Callable[[], SegmentationNetwork],
     *,
-    pictures: int,
+    batch_size: int,
     height: int,
     width: int,
     moments: int,
-    average: bool,
+    ema: bool,
     mixed_precision: bool,
     copies: int = 0,
     frozen_norms: bool = False,
@@ -56,10 +56,10 @@ def estimate_memory(
 
     Args:
         create: builds the network; it is given no memory.
-        pictures: pictures of one process in one part of a step.
+        images: images of one process in one part of a step.
         height, width: of the crop in pixels.
-        moments: copies of the weights that the optimiser keeps (SGD with momentum 1, AdamW 2).
-        average: whether averaged weights are kept.
+        moments: copies of the weights that the optimizer keeps (SGD with momentum 1, AdamW 2).
+        ema: whether averaged weights are kept.
         mixed_precision: whether the forward pass runs under bfloat16 autocast.
         copies: tensors as large as the logits that the losses keep beside cross-entropy, where all classes are seen.
         frozen_norms: whether batch norms are frozen.
@@ -76,15 +76,15 @@ def estimate_memory(
         network.train()
         if frozen_norms:
             freeze_norms(network)
-        images = torch.empty(pictures, 3, height, width)
+        images = torch.empty(batch_size, 3, height, width)
         with (
             torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
             torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision),
         ):
             output = network(images)
-        # Those of whole pictures are a few numbers.
+        # Those of whole images are a few numbers.
         logits = [each for each in (output.logits, *output.auxiliary.values()) if each.ndim == 4]
-        labels = torch.zeros(pictures, height, width, dtype=torch.int64)
+        labels = torch.zeros(batch_size, height, width, dtype=torch.int64)
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             for each in logits:
                 functional.cross_entropy(each, labels)
@@ -94,8 +94,8 @@ def estimate_memory(
     return MemoryEstimate(
         weights=weights,
         gradients=gradients,
-        optimiser=moments * gradients,
-        average=weights if average else 0,
+        optimizer=moments * gradients,
+        ema=weights if ema else 0,
         activations=sum(size for address, (_, size) in saved.items() if address not in own)
         + copies * output.logits.nbytes,
     )

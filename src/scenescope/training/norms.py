@@ -1,4 +1,4 @@
-"""Batch norm in training: per process, synchronised, or frozen."""
+"""Batch norm in training: per process, synchronized, or frozen."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def freeze_norms(network: nn.Module) -> None:
 def prepare_norms(
     network: nn.Module, norm: Literal["batch", "sync", "frozen"], device: torch.device, world_size: int
 ) -> str | None:
-    """Give the network's norms the behaviour asked for; return a note for the user if that cannot be had."""
+    """Give the network's norms the behavior asked for; return a note for the user if that cannot be had."""
     if norm == "frozen":
         freeze_norms(network)
     if norm == "sync" and world_size > 1:
-        if not traits(device).synchronised_norm:
+        if not traits(device).synchronized_norm:
             name = device.type.upper()
-            return f"Synchronised batch norm does not exist on {name}; every process normalises its own pictures."
+            return f"Synchronized batch norm does not exist on {name}; every process normalizes its own images."
         for name, child in network.named_children():
             setattr(network, name, convert_sync_batchnorm(child))
     return None
 
 
-def one_value_error(pictures: int, height: int, width: int) -> TrainingError:
-    """Say that a batch norm cannot normalise the one value that it has in so many pictures of a size."""
+def one_value_error(images: int, height: int, width: int) -> TrainingError:
+    """Say that a batch norm cannot normalize the one value that it has in so many images of a size."""
     return TrainingError(
-        f"A batch norm sees one value per channel ({pictures} picture of {width} x {height}); train with larger "
+        f"A batch norm sees one value per channel ({images} image of {width} x {height}); train with larger "
         "batches or crops, or train.norm=frozen."
     )

@@ -11,7 +11,7 @@ class Progress(Protocol):
     def started(self, step: int, steps: int) -> None:
         """The first step to come and the step to stop before."""
 
-    def stepped(self, step: int, loss: float | None, rate: float) -> None:
+    def stepped(self, step: int, loss: float | None, lr: float) -> None:
         """A step is done; the loss is given for logged steps."""
 
     def validated(self, row: dict[str, Any]) -> None:

@@ -11,10 +11,10 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     poly (DANet and SANet papers, power 0.9):  rate * (1 - step / steps) ** power, at least the minimum rate.
 
     Args:
-        step: 0 for the first optimiser step, below ``settings.steps``.
+        step: 0 for the first optimizer step, below ``settings.steps``.
     """
     falling: float = settings.lr * (1 - step / settings.steps) ** settings.poly_power
-    rate = max(falling, settings.min_lr)
+    lr = max(falling, settings.min_lr)
     if step < settings.warmup_steps:
-        rate *= (step + 1) / settings.warmup_steps
-    return rate
+        lr *= (step + 1) / settings.warmup_steps
+    return lr

@@ -14,11 +14,11 @@ from scenescope.device import Mover, Precision, fast_arithmetic, memory_format, 
 from scenescope.errors import TrainingError
 from scenescope.losses import SegmentationLoss
 from scenescope.models.network import SegmentationNetwork
-from scenescope.training.average import AveragedWeights
 from scenescope.training.depthwise import FastDepthwiseGradients
+from scenescope.training.distributed import Processes, sum_over_processes
+from scenescope.training.ema import ModelEma
 from scenescope.training.norms import freeze_norms, one_value_error
-from scenescope.training.optimiser import create_optimiser, set_rate
-from scenescope.training.processes import Processes, sum_over_processes
+from scenescope.training.optimizer import create_optimizer, set_lr
 
 
 class Stepper:
@@ -29,7 +29,7 @@ class Stepper:
     out and the scale of the loss lowered.
 
     Attributes:
-        network, optimizer, average: what a step changes.
+        network, optimizer, ema: what a step changes.
         precision: number format of the heavy operations.
         scaler: scales the loss, in float16 only.
     """
@@ -41,9 +41,9 @@ class Stepper:
         self.loss, self.settings, self.processes, self.device = loss, settings, processes, device
         self.network = network.to(device)
         self.use_precision(resolve_precision(settings.precision, device, scaled=True))
-        self.optimizer = create_optimiser(network, settings, fused=traits(device).queued)
+        self.optimizer = create_optimizer(network, settings, fused=traits(device).queued)
         self.model = processes.wrapped(network)
-        self.average = AveragedWeights(network, settings.ema_decay) if settings.ema_decay else None
+        self.ema = ModelEma(network, settings.ema_decay) if settings.ema_decay else None
         self.move = Mover(device)
         self._unseen: list[tuple[int, list[str], Tensor]] = []
         self._names: list[str] = []
@@ -72,7 +72,7 @@ class Stepper:
         Raises:
             TrainingError: loss or gradient is not finite, unless work is queued.
         """
-        set_rate(self.optimizer, lr)
+        set_lr(self.optimizer, lr)
         self.model.train()
         if self.settings.norm == "frozen":
             freeze_norms(self.network)
@@ -95,8 +95,8 @@ class Stepper:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average is not None:
-            self.average.update(self.network)
+        if self.ema is not None:
+            self.ema.update(self.network)
 
     def look(self) -> dict[str, float]:
         """Return the loss terms of the last step, over all processes; a GPU is waited for.
@@ -106,18 +106,18 @@ class Stepper:
         """
         if self._unseen:
             seen = torch.stack([values for _, _, values in self._unseen]).tolist()
-            for (step, pictures, _), values in zip(self._unseen, seen, strict=True):
-                self._require_finite(step, pictures, "loss", values[-2])
+            for (step, names, _), values in zip(self._unseen, seen, strict=True):
+                self._require_finite(step, names, "loss", values[-2])
                 if not self.scaler.is_enabled():
-                    self._require_finite(step, pictures, "gradient", values[-1])
+                    self._require_finite(step, names, "gradient", values[-1])
             self._unseen.clear()
             self._seen = dict(zip(self._names, seen[-1][:-1], strict=True))
         return self._seen
 
-    def _require_finite(self, step: int, pictures: list[str], what: str, size: float) -> None:
+    def _require_finite(self, step: int, names: list[str], what: str, size: float) -> None:
         if not math.isfinite(size):
             raise TrainingError(
-                f"The {what} of step {step} is {size} (seed {self.settings.seed}; pictures: {', '.join(pictures)})."
+                f"The {what} of step {step} is {size} (seed {self.settings.seed}; images: {', '.join(names)})."
                 " The last checkpoint is untouched; lower train.lr or set train.grad_clip_norm=1."
             )
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scenescope.config import TrainSettings
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.device import num_readers
 from scenescope.errors import DataError
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import count_scored_pixels, evaluate
 from scenescope.evaluation.scores import Scores
 from scenescope.models.network import SegmentationNetwork
+from scenescope.training.distributed import Processes, gather_objects
 from scenescope.training.log import Row
-from scenescope.training.processes import Processes, gather_objects
 
 
 class Validation:
@@ -24,9 +24,9 @@ class Validation:
         last: the last row.
     """
 
-    def __init__(self, val_set: SceneDataset, settings: TrainSettings, processes: Processes) -> None:
+    def __init__(self, val_set: SegmentationDataset, settings: TrainSettings, processes: Processes) -> None:
         self.val_set, self.settings, self.processes = val_set, settings, processes
-        self.workers = num_readers(processes.device) if settings.num_workers is None else settings.num_workers
+        self.num_workers = num_readers(processes.device) if settings.num_workers is None else settings.num_workers
         self.best: Row | None = None
         self.last: Row | None = None
 
@@ -39,7 +39,7 @@ class Validation:
         if not self.val_set.files(0):  # generated
             return
         rank, world_size = self.processes.rank, self.processes.world_size
-        scored = count_scored_pixels(self.val_set, workers=self.workers, rank=rank, world_size=world_size)
+        scored = count_scored_pixels(self.val_set, num_workers=self.num_workers, rank=rank, world_size=world_size)
         if not any(gather_objects(scored)):
             raise DataError(
                 f"Every pixel of split {self.val_set.split!r} of {self.val_set.root} is ignored: nothing can be scored;"
@@ -60,7 +60,7 @@ class Validation:
         return evaluate(
             network,
             self.val_set,
-            workers=self.workers,
+            num_workers=self.num_workers,
             rank=self.processes.rank,
             world_size=self.processes.world_size,
             stop=stop,

@@ -1,4 +1,4 @@
-"""Figures of what a network attends to, for pictures or for scenes of a data set with their truth."""
+"""Figures of what a network attends to, for images or for scenes of a data set with their truth."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.catalog import DATASETS, open_dataset, parse_source
-from scenescope.data.dataset import SceneDataset, size_error
+from scenescope.data.dataset import SegmentationDataset, size_error
 from scenescope.data.decoding import stored
 from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.data.masks import LabelTable, decode
@@ -24,31 +24,31 @@ from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import present
 from scenescope.drawing.panels import Legend, save_panels
 from scenescope.errors import DataError, nearest
-from scenescope.explore.attention_figure import HEADS, Question, answer, describe
+from scenescope.explore.attention_figure import HEADS, FigureRequest, build_figure, describe
 from scenescope.explore.points import Point, chosen_points, require_inside
-from scenescope.explore.view import attend
-from scenescope.inference.inputs import find_pictures
+from scenescope.explore.trace import attend
+from scenescope.inference.inputs import find_images
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import IGNORE
 from scenescope.own_files import OwnFiles
 
 COMMAND = "attend"
 NUM_POINTS = 3
-"""Of a picture where none are given."""
+"""Of an image where none are given."""
 NUM_SCENES = 3
 """Of a data set where none are named."""
 
-Picture = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, list[str]]
-"""H x W x 3 uint8 RGB, H x W labels if there is a truth, and what was done to a picture that was no plain RGB."""
+OpenedImage = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, list[str]]
+"""H x W x 3 uint8 RGB, H x W labels if there is a truth, and what was done to an image that was no plain RGB."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A picture to look at.
+class AttentionInput:
+    """An image to look at.
 
     Attributes:
         name: of what is written about it.
-        source: tells it from every other picture.
+        source: tells it from every other image.
         files: those that it is read from.
         read: reads it.
     """
@@ -56,12 +56,12 @@ class Subject:
     name: str
     source: str
     files: Sequence[Path]
-    read: Callable[[], Picture]
+    read: Callable[[], OpenedImage]
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What to draw of every picture.
+class FigureOptions:
+    """What to draw of every image.
 
     Attributes:
         points: pixels to ask about; when empty, one in each of the largest classes of the prediction.
@@ -82,21 +82,21 @@ class Wish:
     others: Mapping[str, Segmenter] = field(default_factory=dict)
 
 
-def find_subjects(
+def find_inputs(
     inputs: Sequence[str], output: Path, segmenter: Segmenter, *, split: str, scenes: Sequence[str], truth: Path | None
-) -> list[Subject]:
+) -> list[AttentionInput]:
     """Return what to look at: files, folders and patterns, or chosen scenes of one data set KIND:ROOT.
 
     Args:
         output: is left out when folders are searched.
         segmenter: the model; a data set must have its number of classes.
         scenes: names in the data set; when empty, a few spread over it.
-        truth: mask of a single picture, class numbers and 255.
+        truth: mask of a single image, class numbers and 255.
 
     Raises:
-        DataError: no such data set or scene, a truth for several pictures.
+        DataError: no such data set or scene, a truth for several images.
         ModelError: the data set has another number of classes.
-        ImageError: no such picture.
+        ImageError: no such image.
     """
     source = next((text for text in inputs if text.partition(":")[0] in DATASETS and not Path(text).exists()), None)
     if source is not None:
@@ -106,7 +106,7 @@ def find_subjects(
         require_classes(segmenter.form, dataset.classes, f"the data set {source}")
         names = _scene_names(dataset)
         return [
-            Subject(
+            AttentionInput(
                 names[index],
                 f"the scene {names[index]} of {source}, {split}",
                 dataset.files(index),
@@ -116,21 +116,21 @@ def find_subjects(
         ]
     if scenes:
         raise DataError("--scene names scenes of a data set; give one, such as camvid:DIR, in place of files.")
-    pictures = find_pictures(inputs, output)
-    if truth is not None and len(pictures) > 1:
-        raise DataError(f"--truth is the mask of one picture and {len(pictures)} are given; give one, or a data set.")
+    images = find_images(inputs, output)
+    if truth is not None and len(images) > 1:
+        raise DataError(f"--truth is the mask of one image and {len(images)} are given; give one, or a data set.")
     return [
-        Subject(
-            picture.name,
-            os.path.abspath(picture.path),
-            [picture.path, *([truth] if truth is not None else [])],
-            partial(_file, picture.path, truth, len(segmenter.classes)),
+        AttentionInput(
+            image.name,
+            os.path.abspath(image.path),
+            [image.path, *([truth] if truth is not None else [])],
+            partial(_file, image.path, truth, len(segmenter.classes)),
         )
-        for picture in pictures
+        for image in images
     ]
 
 
-def require_free(subjects: Sequence[Subject], wish: Wish, output: Path) -> None:
+def require_free(subjects: Sequence[AttentionInput], wish: FigureOptions, output: Path) -> None:
     """Refuse an output where a file would be replaced that is read, or that ``attend`` has not written.
 
     Raises:
@@ -147,14 +147,14 @@ def require_free(subjects: Sequence[Subject], wish: Wish, output: Path) -> None:
             own.require_free(path, subject.source, inputs)
 
 
-def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: Path) -> list[str]:
-    """Write the figure of a picture, one map for each point, and the raw numbers if wished.
+def draw_attention(subject: AttentionInput, segmenter: Segmenter, wish: FigureOptions, output: Path) -> list[str]:
+    """Write the figure of an image, one map for each point, and the raw numbers if wished.
 
     Returns:
         What there is to say: the class and probability of each point, and the learned scales.
 
     Raises:
-        ImageError: the picture cannot be read, or a point lies outside it.
+        ImageError: the image cannot be read, or a point lies outside it.
         ModelError: the network has no attention, or not the channels or heads that are asked for.
         StorageError: the output cannot be written, or holds a file in the way that ``attend`` has not written.
     """
@@ -164,8 +164,8 @@ def draw_attention(subject: Subject, segmenter: Segmenter, wish: Wish, output: P
     view = attend(segmenter, image)
     points = wish.points or chosen_points(view.labels, NUM_POINTS)
     others = {name: other.predict(image).labels for name, other in wish.others.items()}
-    question = Question(points, wish.channels, wish.received, wish.heads, truth, others)
-    shown = answer(view, segmenter.classes, question)
+    question = FigureRequest(points, wish.channels, wish.received, wish.heads, truth, others)
+    shown = build_figure(view, segmenter.classes, question)
     place, own = output / subject.name, OwnFiles(output, COMMAND)
     seen = present(segmenter.classes, *(labels for labels in (view.labels, truth) if labels is not None))
     legend = Legend(seen.names, seen.palette)
@@ -193,7 +193,7 @@ def require_same_classes(segmenter: Segmenter, others: Mapping[str, Segmenter]) 
         require_classes(other.form, segmenter.classes, f"the model to compare with {name}")
 
 
-def _chosen(dataset: SceneDataset, scenes: Sequence[str]) -> list[int]:
+def _chosen(dataset: SegmentationDataset, scenes: Sequence[str]) -> list[int]:
     if not scenes:
         count = min(NUM_SCENES, len(dataset))
         return [(2 * number + 1) * len(dataset) // (2 * count) for number in range(count)]
@@ -204,21 +204,21 @@ def _chosen(dataset: SceneDataset, scenes: Sequence[str]) -> list[int]:
     return [number for asked in dict.fromkeys(scenes) for number, name in enumerate(names) if name == asked]
 
 
-def _scene_names(dataset: SceneDataset) -> list[str]:
+def _scene_names(dataset: SegmentationDataset) -> list[str]:
     """Return a name for each scene that no other has: files in several folders may share theirs."""
     names = [dataset.name(number) for number in range(len(dataset))]
     count = Counter(names)
     return [f"{name}_{number}" if count[name] > 1 else name for number, name in enumerate(names)]
 
 
-def _scene(dataset: SceneDataset, index: int) -> Picture:
+def _scene(dataset: SegmentationDataset, index: int) -> OpenedImage:
     scene = dataset[index]
     return scene.image, scene.labels, []
 
 
-def _file(path: Path, truth: Path | None, num_classes: int) -> Picture:
-    with opened(path, MAX_PIXELS) as picture:
-        found = stored(picture)
+def _file(path: Path, truth: Path | None, num_classes: int) -> OpenedImage:
+    with opened(path, MAX_PIXELS) as file:
+        found = stored(file)
         notes, image = found.conversions(), found.rgb()
     if truth is None:
         return image, None, notes

@@ -13,10 +13,10 @@ import torch
 
 from scenescope.data.catalog import open_dataset
 from scenescope.data.copies import copies_remark
-from scenescope.data.dataset import FileDataset, SceneDataset, notes
+from scenescope.data.dataset import FileDataset, SegmentationDataset, notes
+from scenescope.data.file_pairs import format_names
 from scenescope.data.inspection import FaultKind, Inspection
 from scenescope.data.oddities import OddityCounts
-from scenescope.data.pairs import listed
 from scenescope.data.scan import scan
 from scenescope.drawing.contact_sheet import contact_sheet
 from scenescope.drawing.overlay import with_legend
@@ -29,7 +29,7 @@ from scenescope.losses import median_frequency_weights
 USUAL_SPLITS = ("train", "val", "test")
 """What is looked at unless the user names splits: train, and one of val and test, have to be there."""
 
-MOST_TOLD = 3
+MAX_TOLD = 3
 """As many faults of one kind, and identical pairs, are kept in words; the others are counted."""
 
 THUMBNAILS = 12
@@ -45,7 +45,7 @@ class SplitFindings:
         num_scenes: scenes that were read.
         sizes: number of images of each (width, height).
         counts: number of pixels of each train id and of IGNORE, 256 in all.
-        unlabelled: scenes without a scored pixel, though nothing else is wrong with them.
+        unlabeled: scenes without a scored pixel, though nothing else is wrong with them.
         faulty: number of scenes of each kind of fault.
         faults: the first sentences of each kind.
         oddities: what is odd, but no fault for sure.
@@ -58,7 +58,7 @@ class SplitFindings:
     num_scenes: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
-    unlabelled: int = 0
+    unlabeled: int = 0
     faulty: Counter[FaultKind] = field(default_factory=Counter)
     faults: dict[FaultKind, list[str]] = field(default_factory=dict)
     oddities: OddityCounts = field(default_factory=OddityCounts)
@@ -81,11 +81,11 @@ class SplitFindings:
         self.counts += found.counts
         if found.size is not None:
             self.sizes[found.size] += 1
-        self.unlabelled += not found.faults and not found.counts[: len(self.classes)].any()
+        self.unlabeled += not found.faults and not found.counts[: len(self.classes)].any()
         for kind, sentence in found.faults:
             self.faulty[kind] += 1
             told = self.faults.setdefault(kind, [])
-            if len(told) < MOST_TOLD:
+            if len(told) < MAX_TOLD:
                 told.append(sentence)
         self.oddities.add(found.name, found.oddities)
         if found.thumbnail is not None:
@@ -100,7 +100,7 @@ class SplitFindings:
             "pixels": dict(zip(self.classes.names, self.pixels, strict=True)),
             "ignored_pixels": int(self.counts[IGNORE]),
             "absent": self.absent,
-            "scenes_without_labels": self.unlabelled,
+            "scenes_without_labels": self.unlabeled,
             "faults": [{"kind": kind, "scenes": n, "first": self.faults[kind]} for kind, n in self.faulty.items()],
             "notes": self.notes,
             **self.oddities.to_json(),
@@ -154,7 +154,7 @@ def check_dataset(
     root: str,
     splits: Sequence[str] = (),
     *,
-    workers: int | None = None,
+    num_workers: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     **options: Any,
 ) -> Findings:
@@ -164,7 +164,7 @@ def check_dataset(
         kind: a key of ``DATASETS``.
         root: its folder; for ``scenes`` a seed or nothing.
         splits: which to look at, the one to train on first; without any, see ``USUAL_SPLITS``.
-        workers: threads that read; None takes all cores.
+        num_workers: threads that read; None takes all cores.
         progress: called with the split, the scenes done and their number.
         options: of ``open_dataset``.
     """
@@ -180,15 +180,15 @@ def check_dataset(
         findings = SplitFindings(dataset.split, dataset.classes, notes=notes(dataset))
         step = max(1, len(dataset) // THUMBNAILS)
         shown = frozenset(range(0, step * THUMBNAILS, step))
-        for inspection in scan(dataset, workers, shown):
+        for inspection in scan(dataset, num_workers, shown):
             findings.add(inspection)
-            codes[inspection.colours].update(inspection.codes)
-            lone[inspection.colours].update(inspection.lone)
+            codes[inspection.colors].update(inspection.codes)
+            lone[inspection.colors].update(inspection.lone)
             forms.add(frozenset(inspection.codes))
             split, name = seen.setdefault(inspection.digest, (dataset.split, inspection.name))
             if inspection.digest and split != dataset.split:
                 num_identical += 1
-                if len(identical) < MOST_TOLD:
+                if len(identical) < MAX_TOLD:
                     identical.append(f"{name} of {split} is {inspection.name} of {dataset.split}")
             if progress is not None:
                 progress(dataset.split, findings.num_scenes, len(dataset))
@@ -226,23 +226,23 @@ def _unteachable(found: Sequence[SplitFindings], own: bool) -> list[str]:
         )
     elif nowhere and own:
         reasons.append(
-            f"No mask of {listed(each.split for each in found)} has a pixel of {listed(nowhere)}: take the name out "
-            "of classes.yaml, or correct the values or colours of the class."
+            f"No mask of {format_names(each.split for each in found)} has a pixel of {format_names(nowhere)}: take the "
+            "name out of classes.yaml, or correct the values or colors of the class."
         )
     return reasons
 
 
 def _proposals(
-    dataset: SceneDataset,
+    dataset: SegmentationDataset,
     codes: Mapping[bool, Mapping[int, int]],
     lone: Mapping[bool, Mapping[int, int]],
     forms: Collection[frozenset[int]],
 ) -> list[str]:
-    """What labels, numbers and colours, may mean."""
+    """What labels, numbers and colors, may mean."""
     if not isinstance(dataset, FileDataset):
         return []
     if all(codes.values()):
-        return ["Some masks hold numbers and others colours, which no classes.yaml fits: save all masks alike."]
+        return ["Some masks hold numbers and others colors, which no classes.yaml fits: save all masks alike."]
     propose = from_lab("propose")
     guesses = (propose(dataset.table, dataset.classes, codes[each], each, lone[each], forms) for each in (False, True))
     return [guess for guess in guesses if guess is not None]
@@ -263,9 +263,9 @@ def write_contact_sheet(findings: SplitFindings, path: Path) -> None:
 
 def _open(
     kind: str, root: str, splits: Sequence[str], options: dict[str, Any]
-) -> tuple[list[SceneDataset], list[str], list[str]]:
+) -> tuple[list[SegmentationDataset], list[str], list[str]]:
     """The splits that open, why others do not, and what is worth a remark."""
-    datasets: list[SceneDataset] = []
+    datasets: list[SegmentationDataset] = []
     faults: dict[str, DataError] = {}
     for split in splits or USUAL_SPLITS:
         try:

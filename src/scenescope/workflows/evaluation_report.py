@@ -1,4 +1,4 @@
-"""The report of an evaluation: numbers, charts, and the best, the median and the worst pictures looked into."""
+"""The report of an evaluation: numbers, charts, and the best, the median and the worst images looked into."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.drawing.charts import draw_class_scores, draw_confusion, draw_curves
 from scenescope.drawing.heatmap import mark_points, over
-from scenescope.drawing.overlay import blend, colourise, present, with_legend
+from scenescope.drawing.overlay import blend, colorize, present, with_legend
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
-from scenescope.explore.view import View, attend
+from scenescope.explore.trace import AttentionTrace, attend
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import IGNORE
 from scenescope.training.log import read_log
-from scenescope.workflows.report import Picture, Section, Table, write_report
+from scenescope.workflows.report import Figure, Section, Table, write_report
 
 PAGE = "report.html"
 SHOWN_HEIGHT = 360
-"""Pixels of a picture's height in the report, at most: so the page stays small however large the pictures are."""
+"""Pixels of an image's height in the report, at most: so the page stays small however large the images are."""
 WRONG = (220, 40, 40)
-"""The colour of a wrong pixel in an error map."""
+"""The color of a wrong pixel in an error map."""
 
 
 @dataclass
-class PictureScores:
-    """The mean IoU of every picture, over the classes that are in its truth or prediction.
+class ImageScores:
+    """The mean IoU of every image, over the classes that are in its truth or prediction.
 
     Attributes:
         names: the K class names.
-        mean_iou: by the position of the picture in its data set; pictures without a scored pixel are not there.
+        mean_iou: by the position of the image in its data set; images without a scored pixel are not there.
     """
 
     names: Sequence[str]
     mean_iou: dict[int, float] = field(default_factory=dict)
 
     def see(self, position: int, labels: Tensor, predictions: Tensor) -> None:
-        """Score one picture; given to the evaluator."""
+        """Score one image; given to the evaluator."""
         if not bool((labels != IGNORE).any()):
             return
         matrix = ConfusionMatrix(len(self.names), labels.device)
@@ -53,7 +53,7 @@ class PictureScores:
         self.mean_iou[position] = Scores.from_matrix(matrix, self.names).mean_iou
 
     def examples(self) -> dict[str, int]:
-        """Return the positions of the best, the median and the worst picture; fewer where there are fewer."""
+        """Return the positions of the best, the median and the worst image; fewer where there are fewer."""
         order = sorted(self.mean_iou, key=lambda position: (-self.mean_iou[position], position))
         if len(order) < 2:
             return {"only": order[0]} if order else {}
@@ -64,9 +64,9 @@ class PictureScores:
 def write_evaluation_report(
     directory: Path,
     segmenter: Segmenter,
-    dataset: SceneDataset,
+    dataset: SegmentationDataset,
     scores: Scores,
-    pictures: PictureScores,
+    images: ImageScores,
     title: str,
 ) -> Path:
     """Write ``report.html``, which needs no other file, and its charts beside it; return its path.
@@ -74,7 +74,7 @@ def write_evaluation_report(
     Args:
         segmenter: the model, with the settings that it was scored with.
         scores: over the whole data set.
-        pictures: those of single pictures.
+        images: those of single images.
         title: what was scored on what.
 
     Raises:
@@ -85,12 +85,12 @@ def write_evaluation_report(
     draw_confusion(np.array(scores.matrix), names, directory / "confusion.png")
     sections = [
         Section(
-            "Classes", table=_table(scores), pictures=[Picture(directory / "classes.png", "IoU of each class", True)]
+            "Classes", table=_table(scores), figures=[Figure(directory / "classes.png", "IoU of each class", True)]
         ),
-        Section("Confusion", pictures=[Picture(directory / "confusion.png", "true classes in rows", wide=True)]),
+        Section("Confusion", figures=[Figure(directory / "confusion.png", "true classes in rows", wide=True)]),
         *[
-            _picture(segmenter, dataset, position, pictures.mean_iou[position], which)
-            for which, position in pictures.examples().items()
+            _example(segmenter, dataset, position, images.mean_iou[position], which)
+            for which, position in images.examples().items()
         ],
         *_curves(segmenter.source, directory),
         Section("How", table=Table(("setting", "value"), [[name, str(value)] for name, value in settings.items()])),
@@ -100,7 +100,7 @@ def write_evaluation_report(
         ("pixel accuracy", scores.pixel_accuracy),
         ("mean accuracy", scores.mean_accuracy),
         ("frequency-weighted IoU", scores.frequency_weighted_iou),
-        ("pictures", len(dataset)),
+        ("images", len(dataset)),
     ]
     write_report(directory / PAGE, f"scenescope: {title}", f"Model: {segmenter.source}.", facts, sections)
     return directory / PAGE
@@ -115,14 +115,14 @@ def _table(scores: Scores) -> Table:
     return Table(("class", "IoU", "accuracy", "share of pixels"), rows)
 
 
-def _picture(
+def _example(
     segmenter: Segmenter,
-    dataset: SceneDataset,
+    dataset: SegmentationDataset,
     position: int,
     mean_iou: float,
     which: str,
 ) -> Section:
-    """Show a picture and what is wrong in it as it was scored, and what its worst pixel attends to."""
+    """Show an image and what is wrong in it as it was scored, and what its worst pixel attends to."""
     scene, classes = dataset[position], dataset.classes
     labels = segmenter.predict(scene.image).labels
     errors = error_map(scene.image, labels, scene.labels)
@@ -136,7 +136,7 @@ def _picture(
     shown: dict[str, npt.NDArray[np.uint8] | Image.Image] = {
         "image": image,
         "prediction": with_legend(blend(image, labels, classes.palette), seen.names, seen.palette),
-        "truth": with_legend(colourise(truth, classes.palette), seen.names, seen.palette),
+        "truth": with_legend(colorize(truth, classes.palette), seen.names, seen.palette),
         "errors in red; black is not scored": _resized(errors, size),
     }
     text = f"{scene.name}: mean IoU {mean_iou:.3f}. Prediction and errors are as they were scored."
@@ -147,7 +147,7 @@ def _picture(
         x, y = worst
         right, taken = classes.names[truth[y, x]], classes.names[labels[y, x]]
         text += (
-            f" The pixel {x},{y} is {right} and was taken for {taken}. One plain look at the whole picture, at"
+            f" The pixel {x},{y} is {right} and was taken for {taken}. One plain look at the whole image, at"
             f" {size[0]} x {size[1]} pixels and whatever way it was scored, gives {right} the lowest probability there,"
             f" {view.probabilities(worst)[truth[y, x]]:.3g}; the attention is that of this look."
         )
@@ -156,25 +156,25 @@ def _picture(
             shown[f"what {x},{y} attends to"] = mark_points(
                 over(image, attention, extent=view.extent(view.position)), [worst]
             )
-    pictures = [Picture(picture, caption, photograph=True) for caption, picture in shown.items()]
-    return Section(f"The {which} picture", text, pictures=pictures)
+    figures = [Figure(drawn, caption, photograph=True) for caption, drawn in shown.items()]
+    return Section(f"The {which} image", text, figures=figures)
 
 
 def error_map(
     image: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Return the picture in grey with wrong pixels red; what is not scored is black. H x W x 3 uint8."""
-    grey: npt.NDArray[np.uint8] = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
-    grey[labels != truth] = WRONG
-    grey[truth == IGNORE] = 0
-    return grey
+    """Return the image in gray with wrong pixels red; what is not scored is black. H x W x 3 uint8."""
+    gray: npt.NDArray[np.uint8] = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    gray[labels != truth] = WRONG
+    gray[truth == IGNORE] = 0
+    return gray
 
 
-def worst_pixel(view: View, truth: npt.NDArray[np.uint8]) -> tuple[int, int] | None:
+def worst_pixel(view: AttentionTrace, truth: npt.NDArray[np.uint8]) -> tuple[int, int] | None:
     """Return x and y of the scored pixel whose true class is least probable, or None without a scored pixel.
 
     Args:
-        truth: H x W, of the size of the view's picture.
+        truth: H x W, of the size of the view's image.
     """
     scored = truth != IGNORE
     if not scored.any():
@@ -188,14 +188,14 @@ def worst_pixel(view: View, truth: npt.NDArray[np.uint8]) -> tuple[int, int] | N
 
 
 def _shown_size(labels: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """Return width and height of a picture in the report."""
+    """Return width and height of an image in the report."""
     height, width = labels.shape
     return (width, height) if height <= SHOWN_HEIGHT else (max(round(width * SHOWN_HEIGHT / height), 1), SHOWN_HEIGHT)
 
 
-def _resized(picture: npt.NDArray[np.uint8], size: tuple[int, int], *, smoothly: bool = False) -> npt.NDArray[np.uint8]:
+def _resized(image: npt.NDArray[np.uint8], size: tuple[int, int], *, smoothly: bool = False) -> npt.NDArray[np.uint8]:
     how = Image.Resampling.LANCZOS if smoothly else Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(picture).resize(size, how))
+    return np.asarray(Image.fromarray(image).resize(size, how))
 
 
 def _curves(source: Path | None, directory: Path) -> list[Section]:
@@ -204,4 +204,4 @@ def _curves(source: Path | None, directory: Path) -> list[Section]:
     if not log.is_file():
         return []
     draw_curves(read_log(log), directory / "curves.png")
-    return [Section("Training", pictures=[Picture(directory / "curves.png", "curves of the training", wide=True)])]
+    return [Section("Training", figures=[Figure(directory / "curves.png", "curves of the training", wide=True)])]

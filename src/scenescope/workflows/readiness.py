@@ -12,10 +12,10 @@ import torch
 
 from scenescope.config import AugmentSettings, TrainSettings
 from scenescope.data.copies import copies_remark
-from scenescope.data.dataset import SceneDataset, notes
+from scenescope.data.dataset import SegmentationDataset, notes
 from scenescope.data.label_counts import require_labels
 from scenescope.errors import ModelError, StorageError
-from scenescope.models.count import without_memory
+from scenescope.models.complexity import without_memory
 from scenescope.models.network import SegmentationNetwork
 from scenescope.training.norms import freeze_norms, one_value_error
 
@@ -25,8 +25,8 @@ FIRST = 2
 
 def require_ready(
     create: Callable[[], SegmentationNetwork],
-    train_set: SceneDataset,
-    val_set: SceneDataset,
+    train_set: SegmentationDataset,
+    val_set: SegmentationDataset,
     augment: AugmentSettings,
     train: TrainSettings,
     num_processes: int = 1,
@@ -40,16 +40,16 @@ def require_ready(
         What a user should know of the data, a sentence each.
 
     Raises:
-        ImageError, DataError: one of the first scenes cannot be read, or a split has no labelled pixel at all.
+        ImageError, DataError: one of the first scenes cannot be read, or a split has no labeled pixel at all.
         TrainingError: a batch norm would see one value per channel.
-        ModelError: the network fails at the size of a picture to score.
+        ModelError: the network fails at the size of an image to score.
     """
     for dataset in (train_set, val_set):
         sizes = {dataset[index].labels.shape for index in range(min(FIRST, len(dataset)))}
         require_labels(dataset)
-    pictures = max(train.batch_size // (train.grad_accum_steps * num_processes), 1)
+    images = max(train.batch_size // (train.grad_accum_steps * num_processes), 1)
     with without_memory(create) as network, _quiet():
-        _try_training(network, pictures, *augment.crop, frozen=train.norm == "frozen")
+        _try_training(network, images, *augment.crop, frozen=train.norm == "frozen")
         for height, width in sizes:
             _try_validation(network, height, width)
     remarks = [*notes(train_set), *notes(val_set), copies_remark(train_set, val_set)]
@@ -80,16 +80,16 @@ def _quiet() -> Iterator[None]:
         log.disabled = before
 
 
-def _try_training(network: SegmentationNetwork, pictures: int, height: int, width: int, frozen: bool) -> None:
+def _try_training(network: SegmentationNetwork, images: int, height: int, width: int, frozen: bool) -> None:
     network.train()
     if frozen:
         freeze_norms(network)
     try:
-        network(torch.empty(pictures, 3, height, width))
+        network(torch.empty(images, 3, height, width))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        raise one_value_error(pictures, height, width) from error
+        raise one_value_error(images, height, width) from error
 
 
 def _try_validation(network: SegmentationNetwork, height: int, width: int) -> None:
@@ -98,7 +98,7 @@ def _try_validation(network: SegmentationNetwork, height: int, width: int) -> No
     except (RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0][:160]
         raise ModelError(
-            f"{network.config['name']} with {network.config['backbone']} cannot look at the pictures of {width} x "
-            f"{height} pixels to score ({reason}); choose another model.backbone, or bring the pictures to sides that "
+            f"{network.config['name']} with {network.config['backbone']} cannot look at the images of {width} x "
+            f"{height} pixels to score ({reason}); choose another model.backbone, or bring the images to sides that "
             "are multiples of 32."
         ) from error

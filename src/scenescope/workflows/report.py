@@ -1,4 +1,4 @@
-"""A report as one HTML file: numbers, tables and pictures, nothing loaded from elsewhere, no script."""
+"""A report as one HTML file: numbers, tables and images, nothing loaded from elsewhere, no script."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture and the words below it.
+class Figure:
+    """An image and the words below it.
 
     Attributes:
         image: H x W x 3 uint8 RGB, a PIL image, or the path of a PNG file.
-        caption: shown below, and read out in the picture's place.
+        caption: shown below, and read out in the image's place.
         wide: takes a line of its own, as charts do.
         photograph: stored as JPEG, a fraction of the bytes; for what has no sharp lines.
     """
@@ -44,12 +44,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a few words, then a table or pictures or both."""
+    """A heading, a few words, then a table or images or both."""
 
     heading: str
     text: str = ""
     table: Table | None = None
-    pictures: Sequence[Picture] = ()
+    figures: Sequence[Figure] = ()
 
 
 def write_report(
@@ -82,14 +82,14 @@ def _numeric(table: Table) -> list[bool]:
     return [bool(cells) and not any(isinstance(cell, str) for cell in cells) for _, *cells in columns]
 
 
-def _source(picture: Picture) -> str:
-    """Return a picture as the address of an image that is in the page itself."""
-    kind = "jpeg" if picture.photograph else "png"
-    if isinstance(picture.image, Path):
-        content = picture.image.read_bytes()
+def _source(figure: Figure) -> str:
+    """Return an image as the address of an image that is in the page itself."""
+    kind = "jpeg" if figure.photograph else "png"
+    if isinstance(figure.image, Path):
+        content = figure.image.read_bytes()
     else:
         buffer = io.BytesIO()
-        image = Image.fromarray(picture.image) if isinstance(picture.image, np.ndarray) else picture.image
+        image = Image.fromarray(figure.image) if isinstance(figure.image, np.ndarray) else figure.image
         image.save(buffer, format=kind, optimize=True, quality=90)  # the quality is that of JPEG; PNG has none
         content = buffer.getvalue()
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

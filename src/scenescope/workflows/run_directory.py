@@ -17,8 +17,8 @@ from scenescope.data.fingerprint import difference
 from scenescope.errors import DataError, RecipeError, TrainingError
 from scenescope.files import CHECKSUMS, recover_directory, remove_partial, sha256, write_text
 from scenescope.training.checkpoint import find_checkpoint, is_checkpoint, read_state
+from scenescope.training.distributed import gather_objects, share_object
 from scenescope.training.loop import CHECKPOINTS
-from scenescope.training.processes import gather_objects, share_object
 from scenescope.training.progress import Progress
 from scenescope.training.schedule import learning_rate
 
@@ -77,7 +77,7 @@ def checkpoint_to_resume(
     """Return the newest whole checkpoint of a run, which these settings and these data go on with; None before step 1.
 
     Args:
-        config: all settings; those that are younger than the run had their defaults' behaviour then.
+        config: all settings; those that are younger than the run had their defaults' behavior then.
         data: the fingerprint of the data.
 
     Raises:
@@ -115,7 +115,7 @@ def checkpoint_to_resume(
     other = difference(state["data"], data) if state.get("data") else None
     if other is not None:
         raise DataError(f"The data have changed since {checkpoint}: {other}; put them back, or {anew}.")
-    _tell_of_rates(state["step"], old.train.steps, train, progress)
+    _tell_of_lr(state["step"], old.train.steps, train, progress)
     return checkpoint
 
 
@@ -142,7 +142,7 @@ def agreed_checkpoint(checkpoint: Path | None) -> Path | None:
     return checkpoint
 
 
-def _tell_of_rates(step: int, old_steps: int, train: TrainSettings, progress: Progress) -> None:
+def _tell_of_lr(step: int, old_steps: int, train: TrainSettings, progress: Progress) -> None:
     if train.steps == old_steps or step == train.steps:
         return
     before, after = learning_rate(step - 1, replace(train, steps=old_steps)), learning_rate(step, train)

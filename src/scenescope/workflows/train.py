@@ -13,7 +13,7 @@ import torch
 from scenescope.checkpoints.start import compare_start, init_from
 from scenescope.config import Config, DataSettings, LossSettings, ModelSettings
 from scenescope.data.catalog import open_dataset
-from scenescope.data.dataset import SceneDataset
+from scenescope.data.dataset import SegmentationDataset
 from scenescope.data.fingerprint import fingerprint
 from scenescope.data.label_counts import count_pixels
 from scenescope.device import resolve_precision
@@ -24,10 +24,10 @@ from scenescope.losses import SegmentationLoss, median_frequency_weights
 from scenescope.models.catalog import build_network
 from scenescope.models.network import SegmentationNetwork
 from scenescope.models.options import recipe_options
+from scenescope.training.distributed import join_processes
 from scenescope.training.log import read_log
 from scenescope.training.loop import Training, TrainingResult, require_divisible
 from scenescope.training.memory import MemoryEstimate, estimate_memory
-from scenescope.training.processes import join_processes
 from scenescope.training.progress import Progress
 from scenescope.workflows.readiness import require_ready
 from scenescope.workflows.run_directory import LOG, agreed_checkpoint, checkpoint_to_resume, own_files, refuse_foreign
@@ -96,7 +96,7 @@ def run_training(
 
 
 def _first_network(
-    config: Config, train_set: SceneDataset, checkpoint: Path | None, progress: Progress
+    config: Config, train_set: SegmentationDataset, checkpoint: Path | None, progress: Progress
 ) -> SegmentationNetwork:
     """Build the network of step 0; of one whose weights a checkpoint replaces, none are fetched."""
     start = config.train.init_from if checkpoint is None else None
@@ -108,7 +108,7 @@ def _first_network(
     return network
 
 
-def open_sets(data: DataSettings) -> tuple[SceneDataset, SceneDataset]:
+def open_sets(data: DataSettings) -> tuple[SegmentationDataset, SegmentationDataset]:
     """Open the scenes to learn from and the scenes to score."""
     train_set, val_set = (
         open_dataset(
@@ -130,7 +130,7 @@ def create_network(model: ModelSettings, num_classes: int, *, pretrained: bool |
     return build_network(options, num_classes, pretrained=model.pretrained if pretrained is None else pretrained)
 
 
-def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: SceneDataset) -> SegmentationLoss:
+def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: SegmentationDataset) -> SegmentationLoss:
     """Build the loss of a recipe.
 
     Raises:
@@ -153,13 +153,15 @@ def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: Sce
     )
 
 
-def find_problems(config: Config, train_set: SceneDataset, val_set: SceneDataset, num_processes: int = 1) -> list[str]:
+def find_problems(
+    config: Config, train_set: SegmentationDataset, val_set: SegmentationDataset, num_processes: int = 1
+) -> list[str]:
     """Refuse what would stop a training later; return what a user should know of the data (see ``require_ready``)."""
     create = partial(create_network, config.model, len(train_set.classes), pretrained=False)
     return require_ready(create, train_set, val_set, config.augment, config.train, num_processes)
 
 
-def check_run(config: Config, train_set: SceneDataset) -> None:
+def check_run(config: Config, train_set: SegmentationDataset) -> None:
     """Refuse settings that would stop a training at its start, without building anything large.
 
     Raises:
@@ -182,11 +184,11 @@ def estimate_run_memory(
     train = config.train
     return estimate_memory(
         lambda: create_network(config.model, num_classes, pretrained=False),
-        pictures=max(train.batch_size // (train.grad_accum_steps * num_processes), 1),
+        batch_size=max(train.batch_size // (train.grad_accum_steps * num_processes), 1),
         height=height,
         width=width,
         moments=2 if train.optimizer == "adamw" else 1,
-        average=train.ema_decay is not None,
+        ema=train.ema_decay is not None,
         mixed_precision=resolve_precision(train.precision, device, scaled=True) != "float32",
         # Both keep probabilities, Lovász also a weight for each.
         copies=2 if config.loss.lovasz else int(config.loss.dice > 0),
@@ -194,7 +196,7 @@ def estimate_run_memory(
     )
 
 
-def _refuse_other_count(loss: LossSettings, train_set: SceneDataset) -> None:
+def _refuse_other_count(loss: LossSettings, train_set: SegmentationDataset) -> None:
     if isinstance(loss.class_weights, tuple) and len(loss.class_weights) != len(train_set.classes):
         raise RecipeError(
             f"loss.class_weights has {len(loss.class_weights)} numbers and the data {len(train_set.classes)}"
@@ -202,7 +204,7 @@ def _refuse_other_count(loss: LossSettings, train_set: SceneDataset) -> None:
         )
 
 
-def _class_weights(loss: LossSettings, train_set: SceneDataset) -> torch.Tensor | None:
+def _class_weights(loss: LossSettings, train_set: SegmentationDataset) -> torch.Tensor | None:
     _refuse_other_count(loss, train_set)
     if isinstance(loss.class_weights, tuple):
         return torch.tensor(loss.class_weights)

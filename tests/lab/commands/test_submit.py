@@ -49,7 +49,7 @@ def run(scenescope):
     return lambda *arguments: scenescope("submit", *arguments)
 
 
-def pictures(archive):
+def images(archive):
     with zipfile.ZipFile(archive) as file:
         return {name: np.asarray(Image.open(io.BytesIO(file.read(name)))) for name in file.namelist()}
 
@@ -64,7 +64,7 @@ def test_the_archive_holds_what_the_model_says_under_the_settings_given(run, mod
         f"{out} holds 3 predictions as the server of cityscapes takes them.",
     ]
     segmenter = Segmenter.load(models["cityscapes"], "cpu", settings=InferenceSettings(window=24, flip=True))
-    found = pictures(out)
+    found = images(out)
     assert len(found) == 3
     for number in range(3):
         name = f"bonn_00000{number}_000019"
@@ -95,7 +95,7 @@ def test_the_competition_of_voc_is_a_choice(run, models, real_data, tmp_path):
     result = run(*arguments, "--model", models["voc"])
     assert result.exit_code == 0, result.errors
     assert result.output.endswith("The server takes tar archives: unzip it, and tar -czf results.tgz results.\n")
-    (path,) = pictures(tmp_path / "out.zip")
+    (path,) = images(tmp_path / "out.zip")
     assert path == "results/VOC2012/Segmentation/comp5_test_cls/2007_000032.png"
     assert run(*arguments, "--validate").exit_code == 0
     assert run(*arguments[:-1], "comp6", "--validate").exit_code == 2
@@ -142,7 +142,7 @@ def test_an_interruption_leaves_nothing(run, models, root, tmp_path, monkeypatch
         (["cityscapes", "DATA", "OUT", "--model", "MODEL", "--stride", "5"], "stride=5 has no window"),
         (["cityscapes", "DATA", "OUT", "--model", "VOC"], "The model has 21 classes and the data set .* has 19"),
         (["cityscapes", "DATA", "OUT", "--validate"], "Cannot read .*out.zip: No such file"),
-        (["cityscapes", "DATA", "DATA", "--model", "MODEL"], "is no name of an archive"),
+        (["cityscapes", "DATA", "DATA", "--model", "MODEL"], "is not the name of an archive"),
         (["cityscapes", "DATA", "TAKEN/out.zip", "--model", "MODEL"], "in the way"),
         (["voc", "DATA", "OUT", "--validate"], "No VOC 2012 in"),
     ],
@@ -169,5 +169,5 @@ def test_an_image_that_cannot_be_read_is_told_before_the_first_is_predicted(run,
     image.write_bytes(image.read_bytes()[:1000])
     result = run("cityscapes", root, tmp_path / "out.zip", "--model", models["cityscapes"])
     assert result.exit_code == 2
-    assert f"Cannot read {image}: the picture is damaged or cut short" in result.errors
+    assert f"Cannot read {image}: the image is damaged or cut short" in result.errors
     assert [path.name for path in tmp_path.iterdir()] == ["data"]

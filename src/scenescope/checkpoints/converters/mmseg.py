@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scenescope.checkpoints.converters.source import BACKBONE, Source
+from scenescope.checkpoints.converters.format import BACKBONE, CheckpointFormat
 from scenescope.errors import CheckpointError, DataError
 from scenescope.labels import Classes
 
@@ -27,29 +27,33 @@ COMMON = {
     "auxiliary_head.conv_seg": "auxiliary_head.1.1",
 }
 PYRAMID = {
-    "decode_head.aspp_modules": "head.pyramid.views",
-    "decode_head.image_pool.1": "head.pyramid.picture",
+    "decode_head.aspp_modules": "head.pyramid.branches",
+    "decode_head.image_pool.1": "head.pyramid.image_pool",
     "decode_head.bottleneck": "head.pyramid.project.0",
 }
 
 
 def _source(
-    title: str, model: str, marks: tuple[str, ...], modules: Mapping[str, str], sizes: Mapping[str, str] | None = None
-) -> Source:
-    return Source(
+    title: str,
+    model: str,
+    required_prefixes: tuple[str, ...],
+    modules: Mapping[str, str],
+    sizes: Mapping[str, str] | None = None,
+) -> CheckpointFormat:
+    return CheckpointFormat(
         title=f"{title} of mmsegmentation",
         model=model,
         preset="mmseg",
-        marks=("backbone.", *marks),
+        required_prefixes=("backbone.", *required_prefixes),
         modules={**COMMON, **modules},
         layers=LAYERS,
         sizes={"num_classes": "decode_head.conv_seg.weight", **(sizes or {})},
-        adapted={"head.pyramid.project.0.0.weight": _picture_last},
+        adapted={"head.pyramid.project.0.0.weight": _image_pool_last},
     )
 
 
-def _picture_last(weight: Tensor) -> Tensor:
-    """Put the inputs of the view of the whole picture, there the first, behind those of the other views."""
+def _image_pool_last(weight: Tensor) -> Tensor:
+    """Put the inputs of the view of the whole image, there the first, behind those of the other views."""
     return weight.roll(-weight.shape[0], dims=1)
 
 
@@ -121,9 +125,9 @@ def told_options(meta: Mapping[str, Any]) -> dict[str, Any]:
     strides = re.search(r"\bstrides=\((\d+(?:, ?\d+){3})\)", text)
     if strides is not None:
         told["output_stride"] = 4 * math.prod(int(stride) for stride in strides[1].split(","))
-    rates = re.search(r"\bmulti_grid=\((\d+(?:, ?\d+)*)\)", text)
-    if rates is not None:
-        told["multi_grid"] = tuple(int(rate) for rate in rates[1].split(","))
+    dilations = re.search(r"\bmulti_grid=\((\d+(?:, ?\d+)*)\)", text)
+    if dilations is not None:
+        told["multi_grid"] = tuple(int(dilation) for dilation in dilations[1].split(","))
     return told
 
 
@@ -134,9 +138,9 @@ def told_classes(meta: Mapping[str, Any]) -> Classes | None:
     names, palette = (kept.get(key, kept.get(key.upper())) for key in ("classes", "palette"))
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name.isprintable() for name in names):
         return None
-    for colours in (palette, None):
+    for colors in (palette, None):
         try:
-            return Classes.named(names, colours)
+            return Classes.named(names, colors)
         except (DataError, TypeError, ValueError, OverflowError):  # anything may have been written there
             continue
     return None

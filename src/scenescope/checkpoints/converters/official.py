@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scenescope.checkpoints.converters.source import BACKBONE, Source
+from scenescope.checkpoints.converters.format import BACKBONE, CheckpointFormat
 
 RESNET = {"pretrained": BACKBONE, "pretrained.fc": None}
 """The classifier of ImageNet is left in files of 2018."""
 
-DANET_2020 = Source(
+DANET_2020 = CheckpointFormat(
     title="DANet of the official code (2020)",
     model="danet",
     preset="official",
-    marks=("head.sa.", "pretrained.conv1.0."),
+    required_prefixes=("head.sa.", "pretrained.conv1.0."),
     modules=RESNET
     | {
         "head.conv5a": "head.position_in",
@@ -38,14 +38,14 @@ DANET_2018 = replace(
     DANET_2020,
     title="DANet of the official code (2018)",
     preset="official-2018",
-    marks=("head.sa.", "pretrained.conv1.weight"),
+    required_prefixes=("head.sa.", "pretrained.conv1.weight"),
 )
 
-DRANET = Source(
+DRANET = CheckpointFormat(
     title="DRANet of the official code",
     model="dranet",
     preset="official",
-    marks=("head.cpam_dec.",),
+    required_prefixes=("head.cpam_dec.",),
     modules=RESNET
     | {
         "head.conv_cpam_b": "head.compact_position.0",
@@ -60,7 +60,7 @@ DRANET = Source(
         "head.cpam_dec.scale": "head.compact_position.1.alpha",
         "head.conv_cpam_e": "head.compact_position.2",
         "head.conv_ccam_b": "head.compact_channel.0",
-        "head.ccam_enc": "head.compact_channel.1.centres",
+        "head.ccam_enc": "head.compact_channel.1.centers",
         "head.ccam_dec.scale": "head.compact_channel.1.beta",
         "head.conv_ccam_e": "head.compact_channel.2",
         "head.conv_cat": "head.join",
@@ -111,7 +111,7 @@ def _older(module: str) -> str:
 DRANET_OLDER = replace(
     DRANET,
     title="DRANet of the official code (names before its release)",
-    marks=("head.de_s.",),
+    required_prefixes=("head.de_s.",),
     modules={_older(module): here for module, here in DRANET.modules.items()} | {"auxlayer": None},
     sizes={option: _older(key) for option, key in DRANET.sizes.items()},
 )

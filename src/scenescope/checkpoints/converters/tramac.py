@@ -5,14 +5,14 @@ github.com/Tramac/awesome-semantic-segmentation-pytorch, file ``core/models/dane
 
 from __future__ import annotations
 
-from scenescope.checkpoints.converters.source import BACKBONE, Source
+from scenescope.checkpoints.converters.format import BACKBONE, CheckpointFormat
 
 SOURCES = (
-    Source(
+    CheckpointFormat(
         title="DANet of awesome-semantic-segmentation-pytorch",
         model="danet",
         preset="tramac",
-        marks=("pretrained.", "head.pam."),
+        required_prefixes=("pretrained.", "head.pam."),
         modules={
             "pretrained": BACKBONE,
             "pretrained.fc": None,

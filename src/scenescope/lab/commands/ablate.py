@@ -43,11 +43,11 @@ def ablate(
     from scenescope.cli.training_progress import terminal_progress, training_device
     from scenescope.files import write_text
     from scenescope.lab.ablation import run_ablation
-    from scenescope.lab.ablation_table import as_markdown, draw_sweep, summarise
+    from scenescope.lab.ablation_table import as_markdown, draw_sweep, summarize
 
     with terminal_progress(console) as progress:
         outcome = run_ablation(planned, output, device=training_device(device), progress=progress)
-    rows = summarise(planned, outcome)
+    rows = summarize(planned, outcome)
     table = as_markdown(planned, rows, outcome.failures)
     write_text(output / f"{planned.name}.md", table)
     stored = {"title": planned.title, "rows": rows, "failures": outcome.failures}

@@ -13,7 +13,7 @@ from scenescope.cli.inference_options import output_path
 
 def demo(
     output: Annotated[
-        Path, typer.Option(help="Where report.html, the run and the pictures go.", parser=output_path)
+        Path, typer.Option(help="Where report.html, the run and the images go.", parser=output_path)
     ] = Path("demo"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:

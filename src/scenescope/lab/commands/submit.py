@@ -22,7 +22,7 @@ from scenescope.cli.inference_options import (
 )
 from scenescope.errors import ScenescopeError
 
-MOST_TOLD = 3
+MAX_TOLD = 3
 """So many faults of one kind are told in words, the others counted."""
 
 
@@ -90,10 +90,10 @@ def submit(
     faults = check_submission(chosen, sizes, archive)
     for kind, told in faults.items():
         console.print(f"fault: {kind} ({len(told):,}):")
-        for sentence in told[:MOST_TOLD]:
+        for sentence in told[:MAX_TOLD]:
             console.print(f"  {sentence}")
-        if len(told) > MOST_TOLD:
-            console.print(f"  and {len(told) - MOST_TOLD} more")
+        if len(told) > MAX_TOLD:
+            console.print(f"  and {len(told) - MAX_TOLD} more")
     if faults:
         console.print(f"{archive} is not fit for the server; see the faults above.")
         raise typer.Exit(2)
