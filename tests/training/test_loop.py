@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.training.test_distributed import Notes
 
 from scenescope.checkpoints.model_directory import load_model, read_tensors
 from scenescope.data import loading
@@ -25,6 +24,7 @@ from scenescope.training.log import read_log
 from scenescope.training.loop import Training
 from scenescope.training.step import Stepper
 from tests.silent import Silent
+from tests.training.test_distributed import Notes
 
 Build = Callable[..., Training]
 
