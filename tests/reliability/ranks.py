@@ -46,8 +46,8 @@ def main(directory: Path, settings: dict) -> None:
     if found is not None:
         training.resume(found)
     training.run()
-    training.distributed.wait()  # the first saves the model
-    world_size = training.distributed.world_size
+    training.processes.wait()  # the first saves the model
+    world_size = training.processes.world_size
     matrix = evaluate(load_model(directory / "last").network, Few("", "val"), rank=rank, world_size=world_size)
     if rank == 0:
         (directory / "matrix.json").write_text(json.dumps(matrix.counts().tolist()))

@@ -59,13 +59,13 @@ def test_advice_that_is_followed_is_right(times, promise, tmp_path):
     for number in range(tried):
         root = tmp_path / str(number)
         pixels = plant(root, random.Random(number))
-        found = check_dataset("folder", str(root), workers=0)
+        found = check_dataset("folder", str(root), num_workers=0)
         if not found.fit:
             lines = yaml.safe_load((root / "classes.yaml").read_text())
             for line in re.findall(r"`((?:names|values|colors|ignore): [^`]*)`", found.proposals[0]):
                 lines |= yaml.safe_load(line)
             (root / "classes.yaml").write_text(json.dumps(lines))
-            found = check_dataset("folder", str(root), workers=0)
+            found = check_dataset("folder", str(root), num_workers=0)
         right += found.fit and sorted(found.splits[0].pixels) == pixels
     promise("check: a proposal that is followed makes masks fit, every label a class", tried, right)
 

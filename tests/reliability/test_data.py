@@ -213,7 +213,7 @@ FAULTS = {
 
 def told(root):
     """Return all that ``check`` says is wrong, or None where nothing is."""
-    findings = check_dataset("folder", str(root), workers=0)
+    findings = check_dataset("folder", str(root), num_workers=0)
     if findings.fit:
         return None
     sentences = [sentence for split in findings.splits for group in split.faults.values() for sentence in group]
