@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.training.test_distributed import Notes
 
 from scenescope.errors import CheckpointError
 from scenescope.files import CHECKSUMS, sha256
 from scenescope.training import checkpoint, validation
 from scenescope.training.checkpoint import STATE, TENSORS, find_checkpoint, read_state
 from tests.silent import Silent
+from tests.training.test_distributed import Notes
 from tests.training.tiny import tiny_training
 
 THREADS = 1

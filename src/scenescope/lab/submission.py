@@ -143,7 +143,9 @@ def require_output(path: Path) -> None:
         StorageError: the name does not end in .zip, or is that of a directory.
     """
     if path.suffix.lower() != ".zip":
-        raise StorageError(f"{str(path)!r} is not the name of an archive; give one that ends in .zip, such as out/test.zip.")
+        raise StorageError(
+            f"{str(path)!r} is not the name of an archive; give one that ends in .zip, such as out/test.zip."
+        )
     if path.is_dir():
         raise StorageError(f"{path} is a directory; give the name of an archive, such as {path / 'test.zip'}.")
 

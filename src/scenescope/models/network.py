@@ -105,7 +105,7 @@ class SegmentationNetwork(nn.Module):
             name: logits.float() if logits.ndim == 2 else draw(logits, size)
             for name, logits in output.auxiliary.items()
         }
-        return SegmentationOutput(draw(output.logits, size), auxiliary)
+        return SegmentationOutput(draw(output.logits, size), auxiliary, output.attention)
 
     def low_resolution(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
         """Return the same logits before they are drawn at the size of the images, at the size of the features.
@@ -136,6 +136,17 @@ class SegmentationNetwork(nn.Module):
         # Where more than one stride would do there is one cell, and all are the same.
         stride = next(s for s in strides if all(-(-side // s) == n for side, n in zip(sides, counts, strict=True)))
         return Cells.where_they_look(stride, self.remainder, self.input_scale)
+
+    def grid(self, size: Sequence[int]) -> tuple[Cells, tuple[int, int]]:
+        """Tell where the cells of stage 4, which attention sees, lie on an image of this size, and how many they are.
+
+        As in training, where images are filled up and not stretched.
+        """
+        stride = self.backbone.strides[-1]
+        rows, columns = (
+            -(-self._filled(math.floor(pixels * self.input_scale), axis) // stride) for axis, pixels in enumerate(size)
+        )
+        return Cells.where_they_look(stride, self.remainder, self.input_scale), (rows, columns)
 
     def draw(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Draw logits at the size of the image that they were made of, each cell where it looks, in float32."""

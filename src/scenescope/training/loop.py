@@ -240,14 +240,14 @@ class Training:
     def _summed(self, parts: list[Batch], fault: ScenescopeError | None) -> tuple[Tensor, bool, bool]:
         """Return the normalizer of the loss, whether a signal has come and whether data are faulty, in any process.
 
-        One sum of four numbers in the host's memory: no queue of a GPU is waited for.
+        One sum of five numbers in the host's memory: no queue of a GPU is waited for.
         """
-        own = torch.zeros(4, dtype=torch.float64)
+        own = torch.zeros(5, dtype=torch.float64)
         for _, labels, _ in parts:
-            own[:2] += self.stepper.loss.normalizer(labels)
-        own[2], own[3] = self.interruption.asked(), fault is not None
+            own[:3] += self.stepper.loss.normalizer(labels)
+        own[3], own[4] = self.interruption.asked(), fault is not None
         over_all = sum_over_processes(own)
-        return over_all[:2], bool(over_all[2]), bool(over_all[3])
+        return over_all[:3], bool(over_all[3]), bool(over_all[4])
 
     def _share_statistics(self) -> None:
         """Give all processes one network: each has running statistics of its own, and so has its average."""
