@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -118,8 +118,22 @@ class SegmentationNetwork(nn.Module):
             height, width = images.shape[-2:]
             missing = (0, self._filled(width, 1) - width, 0, self._filled(height, 0) - height)
             images = functional.pad(images, missing, mode="replicate")
-        features = self.backbone(images)
-        output: SegmentationOutput = self.head(features)
+        return self.answer(self.backbone(images), images)
+
+    def answer(
+        self,
+        features: Sequence[Tensor],
+        images: Tensor,
+        head: Callable[[Sequence[Tensor]], SegmentationOutput] | None = None,
+    ) -> SegmentationOutput:
+        """Return the same logits from what the backbone gave and was given.
+
+        Args:
+            features: of stages 1 to 4.
+            images: B x 3 x H x W, enlarged and filled up; for the refinement.
+            head: in the place of the network's own.
+        """
+        output: SegmentationOutput = (head or self.head)(features)
         if self.auxiliary_head is not None and self.training:
             output.auxiliary["stage3"] = self.auxiliary_head(features[2])
         if self.refinement is not None:
