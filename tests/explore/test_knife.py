@@ -27,6 +27,9 @@ def awake(name: str = "danet", seed: int = 0, **options: object) -> Segmentation
     for key, parameter in network.named_parameters():
         if key.endswith(("alpha", "beta")):
             torch.nn.init.constant_(parameter, 3.0)
+    for part in network.head.modules():
+        if isinstance(part, torch.nn.Conv2d) and part.bias is not None:
+            torch.nn.init.zeros_(part.bias)  # so that the places decide
     return network
 
 
@@ -159,10 +162,10 @@ def test_keys_and_values_of_another_image(trace: AttentionTrace, image: np.ndarr
 
 
 def test_heads_of_sanet_without_places(image: np.ndarray) -> None:
-    trace = attend(awake("sanet"), image)
-    used = trace.cut(Cut(heads=[4]))
+    trace = attend(awake("sanet", prediction="mask"), image)
+    used = trace.cut(Cut(heads=[2]))
     network = copy.deepcopy(trace.network)
-    module = network.head.attentions[3]  # type: ignore[union-attr, index]
+    module = network.head.attentions[1]  # type: ignore[union-attr, index]
     channel = module.attention_channel
     module.attention_channel = lambda given: channel(given).mean((2, 3), keepdim=True).expand_as(channel(given))
     assert (used.labels == attend(network, image).labels).mean() > 0.999
