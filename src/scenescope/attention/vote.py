@@ -66,13 +66,18 @@ def vote_losses(rows: AttentionRows, counts: Tensor) -> Tensor:
     exact = torch.promote_types(rows.query.dtype, torch.float32)
     counts = counts.to(exact)
     with torch.autocast(counts.device.type, enabled=False):
-        own = _shares(counts.flatten(2))
-        voters = own
-        if rows.grids:
-            pooled = [functional.adaptive_avg_pool2d(counts, side).flatten(2) for side in rows.grids]
-            voters = _shares(torch.cat(pooled, dim=2))
+        own, voters = voting_shares(rows, counts)
         votes = blockwise_attention(rows.query.flatten(2).to(exact), rows.key.to(exact), voters) + SMALLEST
         return -(own * (votes.log() - votes.sum(dim=1, keepdim=True).log())).sum(dim=1)
+
+
+def voting_shares(rows: AttentionRows, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return V of the positions, B x K x N, and of what they attend to, B x K x M; 0 without a scored pixel."""
+    own = _shares(counts.flatten(2))
+    if not rows.grids:
+        return own, own
+    pooled = [functional.adaptive_avg_pool2d(counts, side).flatten(2) for side in rows.grids]
+    return own, _shares(torch.cat(pooled, dim=2))
 
 
 def _shares(counts: Tensor) -> Tensor:
