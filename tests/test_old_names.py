@@ -148,7 +148,7 @@ def test_a_file_of_classes_of_then_is_read(tmp_path: Path, capsys: pytest.Captur
     old_names._tell.cache_clear()
     (tmp_path / "classes.yaml").write_text("names: [a, b]\ncolours: [[1, 2, 3], [4, 5, 6]]\n")
     classes, table = read_class_file(tmp_path / "classes.yaml")
-    assert classes.palette == [(1, 2, 3), (4, 5, 6)]
+    assert classes.palette == ((1, 2, 3), (4, 5, 6))
     assert table.train_ids == {pack((1, 2, 3)): 0, pack((4, 5, 6)): 1}
     assert "colours is now called colors" in capsys.readouterr().err
 

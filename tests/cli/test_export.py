@@ -81,8 +81,8 @@ def test_the_file_is_told_about_predicts_and_is_scored_as_the_model(scenescope, 
 def test_8_bits_are_scored_before_and_after(scenescope, model, data, tmp_path, monkeypatch, exported_once):
     monkeypatch.setattr(export, "export_onnx", lambda *_: exported_once)
     seen = []
-    spread = export.spread
-    monkeypatch.setattr(export, "spread", lambda *given: seen.append(given[2]) or spread(*given))
+    chosen = export.calibration_images
+    monkeypatch.setattr(export, "calibration_images", lambda *given: seen.append(given[2]) or chosen(*given))
     result = scenescope("export", model, tmp_path / "int8.onnx", "--int8", "--data", f"folder:{data}", "--images", 3)
     assert result.exit_code == 0, result.errors
     told = re.search(r"val, 3 images: (0\.\d{4}) in float32, (0\.\d{4}) in int8", result.output)

@@ -54,8 +54,8 @@ def test_colors_are_also_the_palette(tmp_path: Path) -> None:
     ("text", "words"),
     [
         (
-            "names: [a, b]\ncolors: []\n",
-            "unknown key 'colors'; known are names, ignore, values, colors. Did you mean 'col",
+            "names: [a, b]\ncolor: []\n",
+            "unknown key 'color'; known are names, ignore, values, colors. Did you mean 'col",
         ),
         ("ignore: 255\n", "`names` must list the classes"),
         ("names: {a: 1}\n", "`names` must list the classes"),

@@ -153,7 +153,7 @@ def test_images_keep_the_layout_of_files_until_the_network_takes_them() -> None:
         def __getitem__(self, key: int) -> Sample:
             return whole_sample(scene)
 
-    ((images, _, _),) = load_batches(Two(), [[0, 1]], workers=0)
+    ((images, _, _),) = load_batches(Two(), [[0, 1]], num_workers=0)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert images[1].permute(1, 2, 0).tolist() == scene.image.tolist()
     for backbone, layout in (("test_resnet", torch.contiguous_format), ("lcnet_035", torch.channels_last)):

@@ -125,7 +125,7 @@ def test_an_error_names_its_image(answering, folder, tmp_path):
     silent = Segmenter(answering(lambda images: images * torch.nan), Classes.named(["red", "green", "blue"]))
     result = predict_files(silent, find_images([str(folder)], tmp_path / "out"), tmp_path / "out")
     assert not result.done
-    assert result.failed[0][1].startswith(f"{folder / 'a.png'}: The network's answer is no number")
+    assert result.failed[0][1].startswith(f"{folder / 'a.png'}: The network's answer is not a number")
 
 
 def test_an_output_that_cannot_be_written_ends_it(strongest, folder, tmp_path):

@@ -10,9 +10,7 @@ from scenescope.models.catalog import create_model
 
 
 def test_a_network_of_another_kind_is_told_what_it_lacks():
-    with pytest.raises(
-        ModelError, match=r"^Conv2d is not a network of scenescope \(it lacks num_classes, .*create_model"
-    ):
+    with pytest.raises(ModelError, match=r"^Conv2d is not a network .* \(it lacks num_classes, .*create_model"):
         require_network(nn.Conv2d(3, 3, 1))
     network = create_model("fcn", backbone="test_resnet", num_classes=3)
     with pytest.raises(ModelError, match=r"^DataParallel only wraps a network; give its \.module\.$"):

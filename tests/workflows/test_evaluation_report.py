@@ -153,7 +153,7 @@ def test_what_is_shown_is_the_prediction_that_was_scored(loaded, tmp_path, monke
         section = shown[f"The {which} image"]
         truth, predicted = seen[position]
         assert (attend(loaded.network, dataset[position].image).labels != predicted).any()
-        errors = next(each.image for each in section.images if each.caption.startswith("errors"))
+        errors = next(each.image for each in section.figures if each.caption.startswith("errors"))
         small = Image.fromarray(np.where(predicted == truth, 0, 255).astype(np.uint8)).resize(
             errors.shape[1::-1], Image.Resampling.NEAREST
         )

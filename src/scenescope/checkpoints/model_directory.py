@@ -103,8 +103,8 @@ def _require_loadable(network: nn.Module, state: dict[str, Tensor], classes: Cla
     config = getattr(network, "config", None)
     if not isinstance(network, SegmentationNetwork) or not config:
         raise ModelError(
-            f"A {type(network).__name__} is not a network of scenescope.create_model; give one, and of a wrapper what it"
-            " wraps, such as network.module."
+            f"A {type(network).__name__} is not a network of scenescope.create_model; give one, and of a wrapper what"
+            " it wraps, such as network.module."
         )
     if network.num_classes != len(classes):
         raise ModelError(f"The network has {network.num_classes} classes, and {len(classes)} are named; name as many.")

@@ -1,7 +1,7 @@
 """What attention is paid to, over a data set: the share that lies on a position's own class, beside that of the area.
 
-Attention that means something pays more to its own class than that class covers. With the true shares V of each class in
-each position's scored pixels, and m_j the vote of those it attends to (``attention/vote.py``), the share of class k is
+Attention that means something pays more to its own class than that class covers. With the true shares V of each class
+among a position's scored pixels, and m_j the vote of those it attends to (``attention/vote.py``), the share of class k is
 
     sum_j V_jk m_jk / sum_j V_jk
 
@@ -61,14 +61,12 @@ class AttentionUse:
                 weights = torch.softmax(query[:, some].t() @ key, dim=1)
                 votes = weights @ seen.t()
                 votes = votes / votes.sum(dim=1, keepdim=True).clamp(min=torch.finfo(votes.dtype).tiny)
-                weighed = shares[:, some]
-                self.sums[0] += weighed.sum(dim=1)
-                self.sums[1] += (weighed * votes.t()).sum(dim=1)
-                self.sums[2] += weighed.sum(dim=1) * area
-                entropy = torch.special.entr(weights).sum(dim=1)
-                self.spread += torch.stack(
-                    [scored.sum().double(), (entropy * scored).sum().double(), scored.sum() * count]
+                own_here = shares[:, some]
+                self.sums += torch.stack(
+                    [own_here.sum(dim=1), (own_here * votes.t()).sum(dim=1), own_here.sum(dim=1) * area]
                 )
+                entropy = torch.special.entr(weights).sum(dim=1)
+                self.spread += torch.stack([scored.sum(), (entropy * scored).sum(), scored.sum() * count])
 
     def all_reduce(self) -> None:
         """Add up the sums of all processes of ``torch.distributed``; each then holds the total."""

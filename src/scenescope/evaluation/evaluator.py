@@ -36,6 +36,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
     boundary: BoundaryCounts | None = None,
+    attention: AttentionUse | None = None,
     each: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> ConfusionMatrix:
     """Compare a model's predictions with the labels of a data set, at the labels' own size.

@@ -35,8 +35,8 @@ def require_network(network: object) -> None:
     if isinstance(getattr(network, "module", None), nn.Module):
         raise ModelError(f"{kind} only wraps a network; give its .module.")
     raise ModelError(
-        f"{kind} is not a network of scenescope (it lacks {', '.join(missing)}); give one that scenescope.create_model or"
-        " load_model has made, or a subclass of scenescope.models.network.SegmentationNetwork."
+        f"{kind} is not a network of scenescope (it lacks {', '.join(missing)}); give one that scenescope.create_model"
+        " or load_model has made, or a subclass of scenescope.models.network.SegmentationNetwork."
     )
 
 

@@ -80,12 +80,12 @@ def _images_of(text: str, output: Path) -> list[ImageFile]:
     if path.is_dir():
         images = _in_folder(path, output)
         if not images:
-            raise ImageError(f"There is not an image in {path}; images end in {', '.join(sorted(SUFFIXES))}.")
+            raise ImageError(f"There is no image in {path}; images end in {', '.join(sorted(SUFFIXES))}.")
         return images
     if path.exists():
         return [_named(path, path.stem)]
     if not glob.has_magic(text):
-        raise ImageError(f"There is not an image {path}; give files, folders or patterns such as 'photos/*.jpg'.")
+        raise ImageError(f"There is no image {path}; give files, folders or patterns such as 'photos/*.jpg'.")
     images = []
     for match in map(Path, sorted(glob.glob(text, recursive=True))):
         if match.is_dir():

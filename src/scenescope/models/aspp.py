@@ -30,10 +30,7 @@ class AtrousPyramid(nn.Module):
         dilations = [96 // options.output_stride * factor for factor in (1, 2, 3)]
         convolution = separable_conv_norm_relu if separable else conv_norm_relu
         self.branches = nn.ModuleList(
-            [
-                conv_norm_relu(in_channels, width, 1),
-                *(convolution(in_channels, width, 3, dilation) for dilation in dilations),
-            ]
+            [conv_norm_relu(in_channels, width, 1), *(convolution(in_channels, width, 3, each) for each in dilations)]
         )
         self.image_pool = conv_norm_relu(in_channels, width, 1)
         self.project = nn.Sequential(
