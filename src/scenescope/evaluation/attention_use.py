@@ -1,7 +1,7 @@
 """What attention is paid to, over a data set: the share that lies on a position's own class, beside that of the area.
 
 Attention that means something pays more to its own class than that class covers. With the true shares V of each class
-among a position's scored pixels, and m_j the vote of those it attends to (``attention/vote.py``), the share of class k is
+among a position's scored pixels, and m_j the vote of those it attends to (``attention/vote.py``), that of class k is
 
     sum_j V_jk m_jk / sum_j V_jk
 
@@ -10,16 +10,20 @@ and the area's, what a row that is the same everywhere would pay, has the mean o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scenescope.attention.blockwise import block_rows
+from scenescope.attention.compact_position import CompactPositionAttention
+from scenescope.attention.position import PositionAttention
 from scenescope.attention.vote import cell_counts, voting_shares
 from scenescope.cells import Cells
 from scenescope.evaluation.distributed import summed
+from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import AttentionRows
 
 
@@ -39,6 +43,17 @@ class AttentionUse:
     def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
         self.sums = torch.zeros(3, num_classes, dtype=torch.float64, device=device)
         self.spread = torch.zeros(3, dtype=torch.float64, device=device)
+
+    def look(self, labels: Tensor, network: SegmentationNetwork, inputs: Mapping[nn.Module, Tensor]) -> None:
+        """Add some images of one size, by what the attention of a network was given; nothing without such.
+
+        Args:
+            labels: B x H x W true classes 0..K-1 or IGNORE (255).
+            inputs: of its modules, see ``inference.look``.
+        """
+        for module, features in inputs.items():
+            if isinstance(module, PositionAttention | CompactPositionAttention):
+                self.update(labels, module.row_factors(features), network.cells(features, labels.shape[-2:]))
 
     def update(self, labels: Tensor, rows: AttentionRows, cells: Cells) -> None:
         """Add some images of one size.

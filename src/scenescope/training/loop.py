@@ -260,10 +260,10 @@ class Training:
         if not self.validation.is_due(self.step):
             return
         with self._evaluated_weights():
-            matrix = self.validation.count(self.network, stop=self.interruption.asked)
+            matrix, attention = self.validation.count(self.network, stop=self.interruption.asked)
         if self._signal():
             return
-        row = self.validation.row(matrix, self.step)
+        row = self.validation.row(matrix, attention, self.step)
         if self.validation.take(row):
             self._save_model("best", row)
         # Last: what the log holds need not be done again.
