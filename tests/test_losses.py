@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from scenescope import losses
+from scenescope.attention.vote import cell_counts, vote_losses
 from scenescope.device import traits
 from scenescope.labels import IGNORE
 from scenescope.losses import SegmentationLoss, dice_loss, lovasz_loss, median_frequency_weights
-from scenescope.outputs import SegmentationOutput
+from scenescope.models.catalog import create_model
+from scenescope.outputs import AttentionRows, SegmentationOutput
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 REGIONS = {"dice": 0.5, "lovasz": 2.0}
@@ -280,3 +282,44 @@ def test_hard_pixels_are_found_without_64_bit_fractions(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(torch.Tensor, "double", refuse)
     assert total(loss, logits, labels, normalizer).isfinite()
+
+
+def test_the_vote_is_the_mean_over_scored_cells_of_the_whole_batch() -> None:
+    """Parts of a batch have other numbers of scored cells; cutting it changes nothing, and no weight leaves it out."""
+    torch.manual_seed(0)
+    network = create_model("danet", num_classes=3, backbone="resnet10t", pretrained=False, output_stride=16)
+    labels = torch.randint(0, 3, (4, 64, 80))
+    labels[0, :40] = labels[2] = IGNORE
+    query, key, logits = torch.randn(4, 8, 4, 5), torch.randn(4, 8, 20), torch.randn(4, 3, 64, 80)
+    loss = SegmentationLoss(attention=0.5, grid=network.grid)
+    whole = loss(SegmentationOutput(logits, {}, (AttentionRows(query, key),)), labels, loss.normalizer(labels))
+    scored = 20 + 20 + 20 - 10
+    assert loss.normalizer(labels)[2] == scored
+    counts = cell_counts(labels, 3, *network.grid((64, 80)))
+    torch.testing.assert_close(whole["attention"], vote_losses(AttentionRows(query, key), counts).sum() / scored)
+    torch.testing.assert_close(whole["total"], whole["main"] + 0.5 * whole["attention"])
+    normalizer = sum(loss.normalizer(part) for part in labels.split([1, 3]))
+    assert isinstance(normalizer, torch.Tensor)
+    parts = [
+        loss(SegmentationOutput(logits[rows], {}, (AttentionRows(query[rows], key[rows]),)), labels[rows], normalizer)
+        for rows in (slice(0, 1), slice(1, 4))
+    ]
+    torch.testing.assert_close(parts[0]["attention"] + parts[1]["attention"], whole["attention"])
+    without = SegmentationLoss(grid=network.grid)
+    assert "attention" not in without(SegmentationOutput(logits, {}), labels, without.normalizer(labels))
+
+
+@pytest.mark.parametrize("size", [(64, 80), (61, 95), (33, 17), (1, 1), (129, 129)])
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_cells_of_the_vote_are_those_that_attention_has(size: tuple[int, int], scale: float) -> None:
+    network = create_model(
+        "danet", num_classes=3, backbone="resnet10t", pretrained=False, output_stride=16, input_scale=scale
+    )
+    network.train().head.eval()  # one cell is too few for the norms
+    seen: list[tuple[int, int]] = []
+    network.head.position.register_forward_pre_hook(lambda module, given: seen.append(tuple(given[0].shape[-2:])))  # type: ignore[union-attr]
+    network.backbone.eval()
+    network(torch.zeros(1, 3, *size))
+    cells, counts = network.grid(size)
+    assert counts == seen[0]
+    assert cells == network.cells(torch.zeros(1, 1, *counts), size)

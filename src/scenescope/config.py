@@ -131,6 +131,8 @@ class LossSettings:
     """Weight of the Dice loss of the prediction, beside its cross-entropy; class weights do not touch it."""
     lovasz: Weight = 0.0
     """Weight of the Lovász-softmax loss (of the IoU) of the prediction, beside its cross-entropy; likewise."""
+    attention: Weight = 0.0
+    """Weight of the vote: teaches position attention to attend to its own class. No published recipe has it."""
 
 
 @dataclass(frozen=True)

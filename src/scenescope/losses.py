@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+from scenescope.attention.vote import cell_counts, vote_losses
+from scenescope.cells import Cells
 from scenescope.config import ImageLabelTarget
 from scenescope.device import nondeterministic, traits
 from scenescope.labels import IGNORE
@@ -34,6 +36,9 @@ class SegmentationLoss:
     whole, so they are means over the classes present in an image, then over the images with a scored pixel: over a
     whole batch they would depend on how it is cut. Class weights and hard examples concern the cross-entropy only.
 
+    The vote (``attention/vote.py``) may stand beside them, for networks that say what the rows of S are made of: the
+    mean over all cells with a scored pixel.
+
     Args:
         class_weights: K weights, or None for 1 each.
         ohem_fraction: score only this share of each image's pixels, those of highest loss (online hard example
@@ -43,6 +48,8 @@ class SegmentationLoss:
             it, or "area", its share of the scored pixels.
         dice: weight of the Dice loss of "main"; 0 leaves it out.
         lovasz: weight of the Lovász-softmax loss of "main"; 0 leaves it out.
+        attention: weight of the loss of the vote; 0 leaves it out.
+        grid: where the cells of attention lie on images of a size, see ``SegmentationNetwork.grid``; for the vote.
     """
 
     def __init__(
@@ -53,25 +60,33 @@ class SegmentationLoss:
         image_label_target: ImageLabelTarget = "presence",
         dice: float = 0.0,
         lovasz: float = 0.0,
+        attention: float = 0.0,
+        grid: Callable[[Sequence[int]], tuple[Cells, tuple[int, int]]] | None = None,
     ) -> None:
         self.class_weights = class_weights
         self.ohem_fraction = ohem_fraction
         self.region_weights = {name: weight for name, weight in (("dice", dice), ("lovasz", lovasz)) if weight}
-        self.weights = {"main": 1.0} | dict(weights or {}) | self.region_weights
+        self.weights = {"main": 1.0} | dict(weights or {}) | self.region_weights | {"attention": attention}
+        self.grid = grid if attention else None
         self.image_label_target = image_label_target
 
     def normalizer(self, labels: Tensor) -> Tensor:
-        """Return what B x H x W labels add to the two normalizers, float64: of pixels and of images.
+        """Return what B x H x W labels add to the three normalizers, float64: of pixels, of images and of cells.
 
         For pixels that is the number of scored ones, or the sum of their class weights; with ``ohem_fraction`` the
-        number of pixels kept. For images it is the number of those with a scored pixel.
+        number of pixels kept. For images and for cells of attention it is the number of those with a scored pixel; 0
+        cells where no vote is asked for.
         """
         scored = labels != IGNORE
         images = scored.flatten(1).any(dim=1).sum().double()
-        return torch.stack([self._pixel_normalizer(labels, scored), images])
+        cells = torch.zeros_like(images)
+        if self.grid is not None:
+            counts = cell_counts(torch.where(scored, 0, IGNORE), 1, *self.grid(labels.shape[-2:]))
+            cells = (counts > 0).sum().double()
+        return torch.stack([self._pixel_normalizer(labels, scored), images, cells])
 
     def __call__(self, output: SegmentationOutput, labels: Tensor, normalizer: Tensor) -> dict[str, Tensor]:
-        """Return the loss terms by name: "main", each auxiliary, "dice", "lovasz" and "total", their weighted sum.
+        """Return the loss terms by name: "main", each auxiliary, "dice", "lovasz", "attention" and "total", their sum.
 
         No number is looked at on the way, so that a GPU is never waited for.
 
@@ -81,7 +96,7 @@ class SegmentationLoss:
             normalizer: of the whole global batch; 0 gives a loss of 0.
         """
         labels = labels.long()
-        pixels, images = normalizer.clamp(min=1e-12).to(output.logits.dtype)
+        pixels, images, cells = normalizer.clamp(min=1e-12).to(output.logits.dtype)
         terms = {
             name: self._image_loss(logits, labels) / images
             if logits.ndim == 2
@@ -90,6 +105,8 @@ class SegmentationLoss:
         }
         if self.region_weights:
             terms |= {name: loss / images for name, loss in self._region_loss(output.logits, labels).items()}
+        if self.grid is not None:
+            terms["attention"] = self._vote_loss(output, labels) / cells
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return terms | {"total": total}
 
@@ -138,6 +155,12 @@ class SegmentationLoss:
                 losses = _REGION_LOSSES[name](given, belongs)
                 sums[name] = sums[name] + (losses * shown[classes]).sum() / shown.sum().clamp(min=1)
         return sums
+
+    def _vote_loss(self, output: SegmentationOutput, labels: Tensor) -> Tensor:
+        assert self.grid is not None
+        counts = cell_counts(labels, output.logits.shape[1], *self.grid(labels.shape[-2:]))
+        losses = [vote_losses(rows, counts).sum() for rows in output.attention]
+        return torch.stack(losses).mean()
 
     def _share(self, scored: Number) -> Number:
         """Return how many of so many scored pixels are kept, rounded up, in whole numbers all the way."""

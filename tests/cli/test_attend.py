@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -226,3 +227,64 @@ def test_a_data_set_of_other_classes_is_refused(run, models, tmp_path):
     result = run("scenes:", "--model", models / "danet", "--output", tmp_path / "out")
     assert result.exit_code == 2
     assert "The model has 3 classes and the data set scenes: has" in result.errors
+
+
+@pytest.fixture
+def labeled(tmp_path):
+    """Return a data set of two images of blocks."""
+    root = tmp_path / "data"
+    for kind in ("images", "masks"):
+        (root / kind / "val").mkdir(parents=True)
+    (root / "classes.yaml").write_text("names: [road, sky, car]\n")
+    for number in range(2):
+        generator = np.random.default_rng(number)
+        small = generator.integers(0, 256, (3, 4, 3), np.uint8)
+        Image.fromarray(small.repeat(32, 0).repeat(32, 1)).save(root / f"images/val/{number}.png")
+        Image.fromarray(generator.integers(0, 3, (3, 4), np.uint8).repeat(32, 0).repeat(32, 1)).save(
+            root / f"masks/val/{number}.png"
+        )
+    return f"folder:{root}"
+
+
+def test_a_check_tells_whether_attention_is_at_work(run, scenescope, models, labeled, tmp_path):
+    result = run("--check", models / "danet", labeled, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.errors
+    assert "attention on its own class" in result.output
+    assert "Position attention is asleep: without it mean IoU is" in result.output
+    stored = json.loads((tmp_path / "out" / "attention.json").read_text())
+    assert stored["without"]["position attention"]["verdict"] == "asleep"
+    evaluated = scenescope("evaluate", labeled, "--model", models / "danet", "--attention", "--output", tmp_path / "e")
+    assert evaluated.exit_code == 0, evaluated.errors
+    told = [line for line in result.output.splitlines() if line.startswith("Position attention is")]
+    assert told[0] in evaluated.output
+    scores = json.loads((tmp_path / "e" / "scores.json").read_text())
+    assert scores["attention"]["position"] == stored["position"]
+    assert scores["attention"]["mean_iou"] == pytest.approx(scores["scores"]["mean_iou"], abs=1e-3)
+    assert "Attention in the head of stage 4" in run("--check", models / "sanet", labeled).output
+
+
+def test_cut_classes_prints_and_keeps_both_tables(run, models, labeled, tmp_path):
+    result = run(labeled, "--model", models / "danet", "--cut", "classes", "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.errors
+    assert "Attention paid by the class of a row" in result.output
+    assert "without that of a column to attend to" in result.output
+    stored = json.loads((tmp_path / "out" / "cuts.json").read_text())
+    assert np.shape(stored["paid"]) == np.shape(stored["change"]) == (3, 3)
+    assert (tmp_path / "out" / "cuts.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--check", "fcn", "DATA"], "fcn has no attention to check"),
+        (["--cut", "classes", "sanet", "DATA"], "sanet has no position attention"),
+        (["--check", "danet", "DATA", "DATA"], "takes one data set, as in: attend --check MODEL KIND:ROOT"),
+        (["DATA"], "--output is missing"),
+    ],
+)
+def test_a_check_that_cannot_be_is_one_line(run, models, labeled, arguments, told):
+    given = [str(models / each) if each in ("fcn", "sanet", "danet") else each for each in arguments]
+    result = run(*[labeled if each == "DATA" else each for each in given])
+    assert result.exit_code == 2
+    assert told in result.errors
+    assert len(result.errors.strip().splitlines()) == 1

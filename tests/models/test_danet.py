@@ -114,13 +114,14 @@ def test_auxiliary_outputs_exist_in_training_only() -> None:
 )
 def test_switches(switches: dict[str, Any], branches: list[str]) -> None:
     network = create_model("danet", backbone="resnet18", num_classes=3, **switches)
-    outputs = network.head.branches(torch.randn(2, 512, 4, 4))
+    outputs, rows = network.head.branches(torch.randn(2, 512, 4, 4))
+    assert len(rows) == ("position" in branches)
     assert list(outputs) == branches
     auxiliary = branches if len(branches) == 2 else []
     assert list(network(torch.randn(2, 3, 32, 32)).auxiliary) == list(network.loss_weights) == auxiliary
     torch.testing.assert_close(
         network.head.eval()([torch.ones(1, 512, 2, 2)]).logits,
-        network.head.classifier(sum(network.head.branches(torch.ones(1, 512, 2, 2)).values())),
+        network.head.classifier(sum(network.head.branches(torch.ones(1, 512, 2, 2))[0].values())),
     )
 
 

@@ -22,7 +22,16 @@ def test_forward_loss_and_gradients(name: str, dtype: torch.dtype) -> None:
     network = create_model(name, num_classes=5, backbone="resnet10t", pretrained=False, output_stride=16)
     images = torch.zeros(2, 3, *SIZE, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
     labels = torch.zeros(2, *SIZE, dtype=torch.uint8)
-    loss = SegmentationLoss(torch.ones(5, device="cpu"), 0.3, network.loss_weights, dice=1.0, lovasz=1.0)
+    votes = 0.5 if name in ("danet", "dranet") else 0.0
+    loss = SegmentationLoss(
+        torch.ones(5, device="cpu"),
+        0.3,
+        network.loss_weights,
+        dice=1.0,
+        lovasz=1.0,
+        attention=votes,
+        grid=network.grid,
+    )
     inside: set[tuple[torch.device, torch.dtype]] = set()
     attention = [module for module in network.modules() if type(module).__module__.startswith("scenescope.attention")]
     for module in (network.backbone, network.head, *attention):
@@ -31,14 +40,14 @@ def test_forward_loss_and_gradients(name: str, dtype: torch.dtype) -> None:
         prepared = network.prepare(images)
         with torch.autocast("cuda", dtype, enabled=dtype != torch.float32):
             output = network(prepared)
-        total = loss(output, labels, torch.ones(2))["total"]
+        total = loss(output, labels, torch.ones(3))["total"]
     with Kernels() as backward:
         total.backward()
     assert prepared.is_contiguous(memory_format=torch.channels_last)
     device = torch.device("cuda", 0)
     assert inside == {(device, dtype)}  # what a network hands on, it hands on in the format it computes in
     assert output.logits.shape == (2, 5, *SIZE)
-    assert set(formats(output)) == {(device, torch.float32)}
+    assert set(formats(output[:2])) == {(device, torch.float32)}
     assert (total.device, total.dtype) == (device, torch.float32)
     assert all(parameter.grad is not None for parameter in network.parameters())
     parts = len([module for module in network.modules() if not list(module.children())])
@@ -61,5 +70,7 @@ def formats(output: object) -> list[tuple[torch.device, torch.dtype]]:
     """Return device and format of every tensor in an output."""
     if isinstance(output, torch.Tensor):
         return [(output.device, output.dtype)]
+    if not isinstance(output, (dict, tuple, list)):
+        return []
     parts = output.values() if isinstance(output, dict) else output
-    return [found for part in parts for found in formats(part)]  # type: ignore[attr-defined]
+    return [found for part in parts for found in formats(part)]

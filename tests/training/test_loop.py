@@ -45,7 +45,10 @@ def test_accumulation_changes_nothing(tiny: Build, tmp_path: Path) -> None:
             steps=3,
             optimizer="sgd",
         )
-        training.stepper.loss = SegmentationLoss(weights=training.network.loss_weights, dice=1.0, lovasz=1.0)
+        network = training.network
+        training.stepper.loss = SegmentationLoss(
+            weights=network.loss_weights, dice=1.0, lovasz=1.0, attention=1.0, grid=network.grid
+        )
         read = training.train_set.__getitem__
         training.train_set = Ignoring(training.train_set, read)  # type: ignore[assignment]
         training.run()
@@ -85,7 +88,8 @@ def test_the_log_and_the_models(tiny: Build, tmp_path: Path) -> None:
     assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
     assert {"loss/main", "loss/position", "loss/channel", "alpha", "beta", "lr", "seconds"} <= steps[0].keys()
     assert steps[0]["loss"] == pytest.approx(
-        sum(steps[0][f"loss/{name}"] for name in ("main", "position", "channel")), rel=1e-5
+        sum(steps[0][f"loss/{name}"] for name in ("main", "position", "channel")) + 0.3 * steps[0]["loss/attention"],
+        rel=1e-5,
     )
     validations = [row for row in rows if "val/miou" in row]
     assert [row["step"] for row in validations] == [3, 6]

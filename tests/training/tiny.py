@@ -53,7 +53,7 @@ def tiny_training(
     network = create_model("danet", num_classes=8, backbone=backbone, output_stride=32, dropout=dropout)
     return Training(
         network=network,
-        loss=SegmentationLoss(weights=network.loss_weights),
+        loss=SegmentationLoss(weights=network.loss_weights, attention=0.3, grid=network.grid),
         train_set=Few("", "train"),
         val_set=Few("", "val"),
         config=config,

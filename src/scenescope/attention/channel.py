@@ -55,13 +55,17 @@ class ChannelAttention(nn.Module):
 
     def map(self, features: Tensor) -> Tensor:
         """Return the B x C x C attention map X in float32; every row sums to 1."""
+        return torch.softmax(self.energies(features), dim=-1)
+
+    def energies(self, features: Tensor) -> Tensor:
+        """Return what X is the softmax of, B x C x C in float32."""
         require_batch(features)
         with torch.autocast(features.device.type, enabled=False):
             flat = features.flatten(2).float()
             gram = flat @ flat.transpose(1, 2)
             if self.form == "scaled":
                 gram = gram / math.sqrt(flat.shape[-1])
-            return torch.softmax(gram if self.form == "paper" else -gram, dim=-1)
+            return gram if self.form == "paper" else -gram
 
     def extra_repr(self) -> str:
         """Show the form when the module is printed."""

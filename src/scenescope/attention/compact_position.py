@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from scenescope.attention.position import attention_map
 from scenescope.attention.shapes import require_batch
+from scenescope.outputs import AttentionRows
 
 SIZES = (1, 2, 3, 6)
 """Sides of the grids that centers are gathered on: 1 + 4 + 9 + 36 = 50 centers."""
@@ -50,12 +51,18 @@ class CompactPositionAttention(nn.Module):
         self.value = nn.Linear(channels, channels)
         self.alpha = nn.Parameter(torch.zeros(()))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return features of the same shape, B x C x H x W."""
+    def forward(self, features: Tensor, *, need_rows: bool = False) -> Tensor | tuple[Tensor, AttentionRows]:
+        """Return features of the same shape, B x C x H x W.
+
+        Args:
+            need_rows: also return what the rows of S are made of, for the loss of the vote.
+        """
         centers = self.centers(features)
+        rows = self._factors(features, centers)
         value: Tensor = self.value(centers)  # B x M x C
-        attended: Tensor = self._map(features, centers).to(value.dtype) @ value  # B x N x C
-        return self.alpha.to(attended.dtype) * attended.transpose(1, 2).reshape(features.shape) + features
+        attended: Tensor = self._map(rows).to(value.dtype) @ value  # B x N x C
+        added = self.alpha.to(attended.dtype) * attended.transpose(1, 2).reshape(features.shape) + features
+        return (added, rows) if need_rows else added
 
     def centers(self, features: Tensor) -> Tensor:
         """Return Y, B x 50 x C: the cells of the 1 x 1 grid, then those of 2 x 2, 3 x 3 and 6 x 6, row by row."""
@@ -64,8 +71,14 @@ class CompactPositionAttention(nn.Module):
 
     def map(self, features: Tensor) -> Tensor:
         """Return the B x N x 50 attention map S in float32; every row sums to 1."""
-        return self._map(features, self.centers(features))
+        return self._map(self.row_factors(features))
 
-    def _map(self, features: Tensor, centers: Tensor) -> Tensor:
-        query = self.query(features).flatten(2).transpose(1, 2)  # B x N x C/4
-        return attention_map(query, self.key(centers).transpose(1, 2))
+    def row_factors(self, features: Tensor) -> AttentionRows:
+        """Return what the rows of S are the softmax of: queries, B x C/4 x H x W, and keys, B x C/4 x 50."""
+        return self._factors(features, self.centers(features))
+
+    def _factors(self, features: Tensor, centers: Tensor) -> AttentionRows:
+        return AttentionRows(self.query(features), self.key(centers).transpose(1, 2), SIZES)
+
+    def _map(self, rows: AttentionRows) -> Tensor:
+        return attention_map(rows.query.flatten(2).transpose(1, 2), rows.key)  # B x N x C/4, B x C/4 x M

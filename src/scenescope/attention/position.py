@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from scenescope.attention.blockwise import blockwise_attention, transformed
 from scenescope.attention.shapes import numbered, require_batch
+from scenescope.outputs import AttentionRows
 
 
 class PositionAttention(nn.Module):
@@ -47,14 +48,17 @@ class PositionAttention(nn.Module):
         self.value = nn.Conv2d(channels, channels, kernel_size=1)
         self.alpha = nn.Parameter(torch.zeros(()))
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, *, need_rows: bool = False) -> Tensor | tuple[Tensor, AttentionRows]:
         """Return features of the same shape, B x C x H x W.
+
+        Args:
+            need_rows: also return what the rows of S are made of, for the loss of the vote.
 
         Raises:
             ModelError: the features have another number of axes.
         """
-        require_batch(features)
-        query, key = self.query(features).flatten(2), self.key(features).flatten(2)  # B x C/8 x N
+        rows = self.row_factors(features)
+        query, key = rows.query.flatten(2), rows.key
         # v_i = W a_i + b and the weights of a row sum to 1, so sum_i s_ji v_i = W (sum_i s_ji a_i) + b: the same sum,
         # and the values of all positions need no memory.
         attended = blockwise_attention(query, key, features.flatten(2).to(query.dtype), self.block)
@@ -64,7 +68,13 @@ class PositionAttention(nn.Module):
         free = free and not transformed(features, attended, self.alpha)
         # Autocast gives sums the widest format in them, and alpha's is float32.
         alpha = self.alpha.to(attended.dtype)
-        return torch.addcmul(features, alpha, attended, out=attended if free else None)
+        added = torch.addcmul(features, alpha, attended, out=attended if free else None)
+        return (added, rows) if need_rows else added
+
+    def row_factors(self, features: Tensor) -> AttentionRows:
+        """Return what the rows of S are the softmax of: queries, B x C/8 x H x W, and keys, B x C/8 x N."""
+        require_batch(features)
+        return AttentionRows(self.query(features), self.key(features).flatten(2))
 
     def rows(self, features: Tensor, positions: Tensor | Sequence[int]) -> Tensor:
         """Return what chosen positions attend to: rows of S, each in O(N).

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
+from scenescope.cli.attention_tables import print_attention, print_class_cuts
+from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import DeviceOption, ModelOption, PrecisionOption, output_path
 from scenescope.errors import ImageError, ScenescopeError, nearest, visible
 
@@ -20,10 +24,13 @@ def attend(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="Files, folders or patterns; or one data set KIND:ROOT, for its truth."
+            metavar="IMAGE...",
+            help="Files, folders or patterns; or one data set KIND:ROOT, for its truth; with --check, MODEL KIND:ROOT.",
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the images.", parser=output_path)],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the images.", parser=output_path, show_default="none")
+    ] = None,
     model: ModelOption = None,
     point: Annotated[
         list[str] | None,
@@ -57,6 +64,14 @@ def attend(
         list[str] | None,
         typer.Option(help="Scene of a data set by name; may be repeated.", show_default="three, spread over the split"),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Tell whether attention is at work: what it is paid to, the score without it."),
+    ] = False,
+    cut: Annotated[
+        Literal["classes"] | None,
+        typer.Option(help="Over a data set: what becomes of each class without another to attend to."),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="Of the figures: png, svg or pdf.")] = "png",
     arrays: Annotated[bool, typer.Option("--arrays", help="Also write the raw numbers as .npz.")] = False,
     device: DeviceOption = "auto",
@@ -78,6 +93,11 @@ def attend(
         require_same_classes,
     )
 
+    if check or cut is not None:
+        _over_a_set(images, output, model, split, check, device, precision)
+        return
+    if output is None:
+        raise ScenescopeError("--output is missing; give a folder for the figures, such as --output out.")
     if form not in FORMATS:
         raise ScenescopeError(f"--format {form!r} is not known.{nearest(form, FORMATS)} Known: {', '.join(FORMATS)}.")
     points = list(dict.fromkeys(_parse_point(text) for text in point or []))
@@ -108,6 +128,54 @@ def attend(
         errors.print("failed:", visible(" ".join(reason.split())))
     if failed:
         raise typer.Exit(1)
+
+
+def _over_a_set(
+    given: list[str],
+    output: Path | None,
+    model: str | None,
+    split: str,
+    check: bool,
+    device: str,
+    precision: Literal["auto", "float32", "bfloat16"],
+) -> None:
+    """Check attention on a data set, or cut its classes; print what is found, and write it where there is an output."""
+    from scenescope.data.catalog import open_dataset, parse_source
+    from scenescope.drawing.charts import draw_class_cuts
+    from scenescope.files import output_directory, write_text
+    from scenescope.inference.segmenter import Segmenter
+    from scenescope.workflows.attention_check import AttentionCheck, check_attention
+    from scenescope.workflows.class_cuts import ClassCuts, cut_classes
+
+    what = "--check" if check else "--cut classes"
+    if model is None and len(given) == 2:
+        model, *given = given
+    if len(given) != 1:
+        raise ScenescopeError(f"{what} takes one data set, as in: attend {what} MODEL KIND:ROOT.")
+    dataset = open_dataset(*parse_source(given[0]), split)
+    segmenter = Segmenter.load(model, device, precision)
+    console = Console(highlight=False)
+    with output_directory(output) if output is not None else nullcontext():
+        with progress_bars(console) as show:
+            progress = None if show is None else partial(show, "looking")
+            found: AttentionCheck | ClassCuts
+            if check:
+                found = check_attention(segmenter, dataset, progress=progress)
+            else:
+                found = cut_classes(segmenter, dataset, progress=progress)
+        told = f"{given[0]}, {split}, {len(dataset)} images, {segmenter.source}"
+        console.print(visible(told), markup=False, soft_wrap=True)
+        if isinstance(found, AttentionCheck):
+            print_attention(console, found)
+        else:
+            print_class_cuts(console, found)
+        if output is None:
+            return
+        kept = {"data": given[0], "split": split, "model": str(segmenter.source), **found.to_json()}
+        name = "attention" if isinstance(found, AttentionCheck) else "cuts"
+        write_text(output / f"{name}.json", json.dumps(kept, indent=2) + "\n")
+        if isinstance(found, ClassCuts):
+            draw_class_cuts(found.paid, found.change, found.names, output / "cuts.png")
 
 
 def _short_names(names: list[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from scenescope.cli.attention_tables import print_attention
 from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import (
     BaseSizeOption,
@@ -62,6 +63,10 @@ def evaluate(
     boundary: Annotated[
         bool, typer.Option("--boundary", help="Also score boundaries: Boundary IoU and boundary F.")
     ] = False,
+    attention: Annotated[
+        bool,
+        typer.Option("--attention", help="Also check attention: what it is paid to, and the score without it."),
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one size that are looked at together.")] = 1,
     num_workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read images.", show_default="0; with a GPU by its cores")
@@ -93,6 +98,7 @@ def evaluate(
     from scenescope.files import output_directory, write_text
     from scenescope.inference.segmenter import Segmenter
     from scenescope.training.memory import keep_freed_memory
+    from scenescope.workflows.attention_check import check_attention
     from scenescope.workflows.evaluation_report import ImageScores, write_evaluation_report
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
@@ -100,6 +106,8 @@ def evaluate(
     images = None if report is None else ImageScores(dataset.classes.names)
     if images is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ScenescopeError("--report looks at every image in one process; run it without torchrun.")
+    if attention and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ScenescopeError("--attention looks at every image in one process; run it without torchrun.")
     along = BoundaryCounts(len(dataset.classes)) if boundary else None
     keep_freed_memory()
     segmenter = Segmenter.load(model, device, precision, settings=settings)
@@ -127,11 +135,18 @@ def evaluate(
                 )
         if rank != 0:
             return
+        checked = None
+        if attention:
+            with progress_bars(console) as show:
+                told = None if show is None else partial(show, "checking attention")
+                checked = check_attention(segmenter, dataset, progress=told)
         names = dataset.classes.names
         scores = Scores.from_matrix(confusion, names, absent)
         boundary_scores = None if along is None else BoundaryScores.from_counts(along, names, absent)
         # Before anything is written: whatever becomes of the files, the numbers are known.
         _print_scores(console, scores, boundary_scores, f"{source}, {split}, {len(dataset)} images")
+        if checked is not None:
+            print_attention(console, checked)
         if output is not None:
             stored = {
                 "data": source,
@@ -145,10 +160,12 @@ def evaluate(
             }
             if boundary_scores is not None:
                 stored["boundary"] = boundary_scores.to_json()
+            if checked is not None:
+                stored["attention"] = checked.to_json()
             write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
             draw_confusion(confusion.counts(), names, output / "confusion.png")
         if report is not None and images is not None:
-            page = write_evaluation_report(report, segmenter, dataset, scores, images, f"{source}, {split}")
+            page = write_evaluation_report(report, segmenter, dataset, scores, images, f"{source}, {split}", checked)
             console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 

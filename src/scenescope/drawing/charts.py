@@ -15,6 +15,7 @@ from scenescope.labels import Color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 NUMBERED = 20
@@ -121,25 +122,75 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], path: Path) -> None
     from matplotlib import colormaps
 
     shares = row_shares(matrix)
-    count = len(names)
-    side = min(24.0, max(4.5, 0.55 * count + 1.8) if count <= NUMBERED else 0.22 * count + 3)
+    side = _side(len(names))
     figure = new_figure(side + 0.6, side)
     axes = figure.add_subplot()
-    colors = colormaps["Blues"].with_extremes(bad="0.85")
-    image = axes.imshow(np.ma.masked_invalid(shares), cmap=colors, vmin=0, vmax=1)
+    _draw_classes(axes, shares, names, colormaps["Blues"], (0, 1), "share of the true class", "{:.0f}", shares >= 0.005)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    save_figure(figure, path)
+
+
+def draw_class_cuts(
+    paid: Sequence[Sequence[float | None]], change: Sequence[Sequence[float | None]], names: Sequence[str], path: Path
+) -> None:
+    """Draw as PNG, side by side, the attention that classes pay each other and their IoU without each to attend to.
+
+    Args:
+        paid: K x K, the share of its attention that the class of a row pays to that of a column, 0..1, or None.
+        change: K x K, the change of the row's IoU without the column to attend to, -1..1, or None.
+        names: the K class names.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+    from matplotlib import colormaps
+
+    shares, points = np.array(paid, dtype=float), 100 * np.array(change, dtype=float)
+    side, most = _side(len(names)), max(float(np.nanmax(np.abs(points), initial=0.0)), 1.0)
+    figure = new_figure(2 * side + 1.2, side)
+    left, right = figure.subplots(1, 2)
+    _draw_classes(left, shares, names, colormaps["Blues"], (0, 1), "share of attention", "{:.0f}", shares >= 0.005)
+    left.set_xlabel("attended to")
+    left.set_ylabel("attends")
+    label = "change of IoU, points"
+    _draw_classes(right, points, names, colormaps["RdBu"], (-most, most), label, "{:+.1f}", np.abs(points) >= 0.05, 1)
+    right.set_xlabel("not there to attend to")
+    right.set_ylabel("scored")
+    save_figure(figure, path)
+
+
+def _side(count: int) -> float:
+    """Return the inches of a square of K x K classes."""
+    return min(24.0, max(4.5, 0.55 * count + 1.8) if count <= NUMBERED else 0.22 * count + 3)
+
+
+def _draw_classes(
+    axes: Axes,
+    values: np.ndarray,
+    names: Sequence[str],
+    colors: Colormap,
+    limits: tuple[float, float],
+    label: str,
+    form: str,
+    written: np.ndarray,
+    factor: float = 100,
+) -> None:
+    """Draw K x K numbers of classes by classes as colors, NaN gray, and write some of them, times the factor."""
+    count = len(names)
+    colors = colors.with_extremes(bad="0.85")
+    image = axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=limits[0], vmax=limits[1])
     small = 9 if count <= NUMBERED else 6
     axes.set_xticks(range(count), names, rotation=45 if count <= NUMBERED else 90, ha="right", fontsize=small)
     axes.set_yticks(range(count), names, fontsize=small)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
     axes.spines[:].set_visible(False)
     if count <= NUMBERED:
-        for row, column in np.argwhere(shares >= 0.005):
-            share = shares[row, column]
-            color = "white" if share > 0.55 else "0.2"
-            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=9, color=color)
-    figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true class")
-    save_figure(figure, path)
+        for row, column in np.argwhere(written):
+            value = values[row, column]
+            color = "white" if abs(value) > 0.55 * limits[1] else "0.2"
+            text = form.format(factor * value)
+            axes.text(column, row, text, ha="center", va="center", fontsize=9 if factor > 1 else 8, color=color)
+    axes.figure.colorbar(image, ax=axes, shrink=0.75, label=label)
 
 
 def row_shares(matrix: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -15,9 +16,11 @@ from scenescope.data.loading import Batch, Sample, load_batches, read_ahead
 from scenescope.data.transforms import whole_sample
 from scenescope.device import num_readers, traits
 from scenescope.errors import ImageError, ModelError
+from scenescope.evaluation.attention_use import AttentionUse
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.guards import eval_mode, memory_errors, require_network
+from scenescope.inference.look import inputs_kept
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE
@@ -36,6 +39,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
     boundary: BoundaryCounts | None = None,
+    attention: AttentionUse | None = None,
     each: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> ConfusionMatrix:
     """Compare a model's predictions with the labels of a data set, at the labels' own size.
@@ -52,6 +56,7 @@ def evaluate(
         progress: called with the number of images done and to do in this process.
         stop: asked between images; once it says True in a process, that one leaves out the rest of its images.
         boundary: takes the counts along the boundaries in the same pass, over all processes likewise.
+        attention: takes what position attention is paid to in the same pass, likewise; of one look at whole images.
         each: called for every image with its position in the data set, its labels and its prediction, H x W.
 
     Returns:
@@ -71,6 +76,7 @@ def evaluate(
     elif settings is not None:
         raise ModelError("A Segmenter has settings of its own; give them to it, as Segmenter(..., settings=...).")
     require_classes(model.form, dataset.classes, source)
+    network = None if attention is None else _looked_into(model)
     device = model.device
     confusion = ConfusionMatrix(len(model.classes), device)
     if num_workers is None:
@@ -90,7 +96,10 @@ def evaluate(
             height, width = images.shape[-2:]
             what = f"An image of {width} x {height} pixels"
             with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
-                labels, predictions = labels.to(device), model.labels(images.to(device))
+                with inputs_kept(network) if network is not None else nullcontext() as kept:
+                    labels, predictions = labels.to(device), model.labels(images.to(device))
+                if attention is not None and network is not None and kept is not None:
+                    attention.look(labels, network, kept.inputs)
             confusion.update(labels, predictions)
             if boundary is not None:
                 boundary.update(labels, predictions)
@@ -102,9 +111,17 @@ def evaluate(
                 progress(done, len(share))
     if world_size > 1 and torch.distributed.is_initialized():
         confusion.all_reduce()
-        if boundary is not None:
-            boundary.all_reduce()
+        for counts in (boundary, attention):
+            if counts is not None:
+                counts.all_reduce()
     return confusion
+
+
+def _looked_into(segmenter: Segmenter) -> SegmentationNetwork:
+    """Return the network whose attention is looked into while it predicts."""
+    if segmenter.settings != InferenceSettings():
+        raise ModelError("Attention is measured in one look at the whole image; leave out scales, flip and windows.")
+    return segmenter.form if isinstance(segmenter.form, SegmentationNetwork) else segmenter.network
 
 
 def count_scored_pixels(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -24,10 +21,12 @@ from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centers import PositionCenters
 from scenescope.explore.channel import ChannelTrace
+from scenescope.explore.knife import Cut, CutResult, cut_labels
 from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.explore.position import PositionTrace
 from scenescope.explore.squeeze import HeadTrace
 from scenescope.inference.guards import eval_mode, memory_errors
+from scenescope.inference.look import Kept, inputs_kept
 from scenescope.inference.resize_argmax import logits_at, resize_argmax
 from scenescope.inference.segmenter import ImageLike, Segmenter, image_array
 from scenescope.models.network import SegmentationNetwork
@@ -41,7 +40,6 @@ _NETWORKS_WITH = {
     SqueezeExcitation: "fcn_se has it",
     CompactPositionAttention: "dranet has them",
 }
-_hooking = threading.Lock()
 
 
 @dataclass
@@ -53,7 +51,8 @@ class AttentionTrace:
         image: H x W x 3 uint8 RGB.
         labels: H x W uint8, the class of every pixel.
         logits: 1 x K x h x w, before they are resized to the image.
-        inputs: of every attention module.
+        kept: what its attention and its head were given.
+        mixed: whether it was asked under bfloat16 autocast.
 
     Raises:
         ModelError: from each property, if the network has no such attention.
@@ -63,7 +62,13 @@ class AttentionTrace:
     image: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
     logits: Tensor = field(repr=False)
-    inputs: dict[nn.Module, Tensor] = field(repr=False)
+    kept: Kept = field(repr=False)
+    mixed: bool = False
+
+    @property
+    def inputs(self) -> dict[nn.Module, Tensor]:
+        """The input of every attention module."""
+        return self.kept.inputs
 
     @cached_property
     def position(self) -> PositionTrace:
@@ -123,6 +128,15 @@ class AttentionTrace:
             probabilities: npt.NDArray[np.float32] = torch.softmax(logits[0], dim=0).cpu().numpy()
         return probabilities
 
+    def cut(self, cut: Cut) -> CutResult:
+        """Segment the image again with some of its attention cut; only the head is computed anew.
+
+        Raises:
+            ImageError: a region of another size than the image.
+            ModelError: the network has no such attention, class, channel or head, or nothing is left to attend to.
+        """
+        return cut_labels(self, cut)
+
     def extent(self, part: PositionTrace | ChannelTrace | HeadTrace | PositionCenters) -> Extent:
         """Return where the maps of a part of this view lie: left, upper, right, lower edge in pixels of the image."""
         return self._cells(part.features).extent(part.features.shape[-2:])
@@ -176,17 +190,19 @@ def attend(model: Segmenter | SegmentationNetwork, image: ImageLike) -> Attentio
     pixels = image_array(image).copy()  # the view outlives what the caller does with the array
     height, width = pixels.shape[:2]
     device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
+    mixed = getattr(model, "precision", None) == "bfloat16"
     what = f"The attention in an image of {width} x {height} pixels"
     with (
         memory_errors(ImageError, what, "scale the image down"),
-        _inputs_kept(network) as (inputs, stages),
+        inputs_kept(network) as kept,
         eval_mode(network),
-        torch.autocast(device.type, torch.bfloat16, enabled=getattr(model, "precision", None) == "bfloat16"),
+        torch.autocast(device.type, torch.bfloat16, enabled=mixed),
     ):
         batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).to(device)
         logits = network.low_resolution(network.prepare(batch)).logits
         labels = resize_argmax(logits, (height, width), network.cells(logits, (height, width)))
-    return AttentionTrace(network, pixels, labels[0].cpu().numpy(), logits, _with_unused_heads(network, inputs, stages))
+    kept.inputs = _with_unused_heads(network, kept.inputs, kept.stages)
+    return AttentionTrace(network, pixels, labels[0].cpu().numpy(), logits, kept, mixed)
 
 
 def _form_to_look_into(segmenter: Segmenter) -> SegmentationNetwork:
@@ -211,40 +227,6 @@ def _own_network(network: nn.Module) -> SegmentationNetwork:
         f"{name} cannot be looked into; give a network of scenescope, such as create_model(...),"
         " load_model(...).network, or a Segmenter."
     )
-
-
-@contextlib.contextmanager
-def _inputs_kept(network: SegmentationNetwork) -> Iterator[tuple[dict[nn.Module, Tensor], list[Tensor]]]:
-    """Give what the attention modules and the head are given in this thread within a ``with`` block.
-
-    Modules are shared by all threads, and so are their hooks: each keeps the passes of its own thread alone.
-    """
-    inputs: dict[nn.Module, Tensor] = {}
-    stages: list[Tensor] = []
-    thread = threading.get_ident()
-
-    def keep(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        if threading.get_ident() == thread:
-            # Under autocast features are bfloat16 and weights float32; what is asked later runs without autocast.
-            inputs[module] = arguments[0].to(next(module.parameters()).dtype)
-
-    def keep_stages(module: nn.Module, arguments: tuple[Tensor, ...], output: list[Tensor]) -> None:
-        if threading.get_ident() == thread:
-            stages.extend(output)
-
-    with _hooking:  # torch numbers hooks without a lock
-        hooks = [
-            module.register_forward_pre_hook(keep)
-            for module in network.modules()
-            if isinstance(module, tuple(_NETWORKS_WITH))
-        ]
-        hooks.append(network.backbone.register_forward_hook(keep_stages))
-    try:
-        yield inputs, stages
-    finally:
-        with _hooking:
-            for hook in hooks:
-                hook.remove()
 
 
 def _with_unused_heads(

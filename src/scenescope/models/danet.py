@@ -17,7 +17,7 @@ from scenescope.attention.position import PositionAttention
 from scenescope.models.blocks import classifier, conv_norm_relu, resize, separable_conv_norm_relu
 from scenescope.models.network import Head
 from scenescope.models.options import DANetOptions
-from scenescope.outputs import SegmentationOutput
+from scenescope.outputs import AttentionRows, SegmentationOutput
 
 
 class DANetHead(Head):
@@ -65,7 +65,7 @@ class DANetHead(Head):
 
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
         """Return logits at the size of stage 4, or 1 with low-level channels, from the features of stages 1 to 4."""
-        branches = self.branches(stages[-1])
+        branches, rows = self.branches(stages[-1])
         fused: Any = sum(branches.values())  # elementwise, no norm or ReLU after
         if self.low_level is not None:
             low_level = self.low_level(stages[0])
@@ -75,13 +75,15 @@ class DANetHead(Head):
         if self.training and len(branches) == 2:
             auxiliary["position"] = self.position_classifier(branches["position"])
             auxiliary["channel"] = self.channel_classifier(branches["channel"])
-        return SegmentationOutput(self.classifier(fused), auxiliary)
+        return SegmentationOutput(self.classifier(fused), auxiliary, rows if self.training else ())
 
-    def branches(self, stage4: Tensor) -> dict[str, Tensor]:
-        """Return the output features of each branch by name, B x C4/4 x h x w."""
-        outputs = {}
+    def branches(self, stage4: Tensor) -> tuple[dict[str, Tensor], tuple[AttentionRows, ...]]:
+        """Return the output features of each branch by name, B x C4/4 x h x w, and what the rows of S are made of."""
+        outputs: dict[str, Tensor] = {}
+        rows: tuple[AttentionRows, ...] = ()
         if self.position is not None:
-            outputs["position"] = self.position_out(self.position(self.position_in(stage4)))
+            attended, *rows = self.position(self.position_in(stage4), need_rows=True)
+            outputs["position"] = self.position_out(attended)
         if self.channel is not None:
             outputs["channel"] = self.channel_out(self.channel(self.channel_in(stage4)))
-        return outputs or {"plain": self.plain(stage4)}
+        return outputs or {"plain": self.plain(stage4)}, tuple(rows)

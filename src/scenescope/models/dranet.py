@@ -78,6 +78,7 @@ class DRANetHead(Head):
 
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
         """Return logits at the size of stage 1 from the features of stages 1 to 4."""
-        branches = [self.compact_position(stages[-1]), self.compact_channel(stages[-1])]
-        high = self.join(torch.cat(branches, dim=1))
-        return SegmentationOutput(self.classifier(self.decoder(stages[0], high)), {})
+        before, attention, after = self.compact_position
+        positions, rows = attention(before(stages[-1]), need_rows=True)
+        high = self.join(torch.cat([after(positions), self.compact_channel(stages[-1])], dim=1))
+        return SegmentationOutput(self.classifier(self.decoder(stages[0], high)), {}, (rows,) if self.training else ())

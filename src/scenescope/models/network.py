@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -105,7 +105,7 @@ class SegmentationNetwork(nn.Module):
             name: logits.float() if logits.ndim == 2 else draw(logits, size)
             for name, logits in output.auxiliary.items()
         }
-        return SegmentationOutput(draw(output.logits, size), auxiliary)
+        return SegmentationOutput(draw(output.logits, size), auxiliary, output.attention)
 
     def low_resolution(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
         """Return the same logits before they are drawn at the size of the images, at the size of the features.
@@ -118,8 +118,22 @@ class SegmentationNetwork(nn.Module):
             height, width = images.shape[-2:]
             missing = (0, self._filled(width, 1) - width, 0, self._filled(height, 0) - height)
             images = functional.pad(images, missing, mode="replicate")
-        features = self.backbone(images)
-        output: SegmentationOutput = self.head(features)
+        return self.answer(self.backbone(images), images)
+
+    def answer(
+        self,
+        features: Sequence[Tensor],
+        images: Tensor,
+        head: Callable[[Sequence[Tensor]], SegmentationOutput] | None = None,
+    ) -> SegmentationOutput:
+        """Return the same logits from what the backbone gave and was given.
+
+        Args:
+            features: of stages 1 to 4.
+            images: B x 3 x H x W, enlarged and filled up; for the refinement.
+            head: in the place of the network's own.
+        """
+        output: SegmentationOutput = (head or self.head)(features)
         if self.auxiliary_head is not None and self.training:
             output.auxiliary["stage3"] = self.auxiliary_head(features[2])
         if self.refinement is not None:
@@ -136,6 +150,17 @@ class SegmentationNetwork(nn.Module):
         # Where more than one stride would do there is one cell, and all are the same.
         stride = next(s for s in strides if all(-(-side // s) == n for side, n in zip(sides, counts, strict=True)))
         return Cells.where_they_look(stride, self.remainder, self.input_scale)
+
+    def grid(self, size: Sequence[int]) -> tuple[Cells, tuple[int, int]]:
+        """Tell where the cells of stage 4, which attention sees, lie on an image of this size, and how many they are.
+
+        As in training, where images are filled up and not stretched.
+        """
+        stride = self.backbone.strides[-1]
+        rows, columns = (
+            -(-self._filled(math.floor(pixels * self.input_scale), axis) // stride) for axis, pixels in enumerate(size)
+        )
+        return Cells.where_they_look(stride, self.remainder, self.input_scale), (rows, columns)
 
     def draw(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Draw logits at the size of the image that they were made of, each cell where it looks, in float32."""

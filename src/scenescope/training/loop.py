@@ -240,14 +240,14 @@ class Training:
     def _summed(self, parts: list[Batch], fault: ScenescopeError | None) -> tuple[Tensor, bool, bool]:
         """Return the normalizer of the loss, whether a signal has come and whether data are faulty, in any process.
 
-        One sum of four numbers in the host's memory: no queue of a GPU is waited for.
+        One sum of five numbers in the host's memory: no queue of a GPU is waited for.
         """
-        own = torch.zeros(4, dtype=torch.float64)
+        own = torch.zeros(5, dtype=torch.float64)
         for _, labels, _ in parts:
-            own[:2] += self.stepper.loss.normalizer(labels)
-        own[2], own[3] = self.interruption.asked(), fault is not None
+            own[:3] += self.stepper.loss.normalizer(labels)
+        own[3], own[4] = self.interruption.asked(), fault is not None
         over_all = sum_over_processes(own)
-        return over_all[:2], bool(over_all[2]), bool(over_all[3])
+        return over_all[:3], bool(over_all[3]), bool(over_all[4])
 
     def _share_statistics(self) -> None:
         """Give all processes one network: each has running statistics of its own, and so has its average."""
@@ -260,10 +260,10 @@ class Training:
         if not self.validation.is_due(self.step):
             return
         with self._evaluated_weights():
-            matrix = self.validation.count(self.network, stop=self.interruption.asked)
+            matrix, attention = self.validation.count(self.network, stop=self.interruption.asked)
         if self._signal():
             return
-        row = self.validation.row(matrix, self.step)
+        row = self.validation.row(matrix, attention, self.step)
         if self.validation.take(row):
             self._save_model("best", row)
         # Last: what the log holds need not be done again.

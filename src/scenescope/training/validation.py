@@ -8,6 +8,7 @@ from scenescope.config import TrainSettings
 from scenescope.data.dataset import SegmentationDataset
 from scenescope.device import num_readers
 from scenescope.errors import DataError
+from scenescope.evaluation.attention_use import AttentionShares, AttentionUse
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.evaluator import count_scored_pixels, evaluate
 from scenescope.evaluation.scores import Scores
@@ -51,29 +52,35 @@ class Validation:
         due = step > 0 and (step % self.settings.validate_every == 0 or step == self.settings.steps)
         return due and (self.last is None or self.last["step"] != step)
 
-    def count(self, network: SegmentationNetwork, stop: Callable[[], bool]) -> ConfusionMatrix:
+    def count(self, network: SegmentationNetwork, stop: Callable[[], bool]) -> tuple[ConfusionMatrix, AttentionUse]:
         """Compare a network with the labels; the counts are of no use once ``stop`` says True.
 
         Raises:
             DataError, ImageError: a scene cannot be read.
         """
-        return evaluate(
+        attention = AttentionUse(network.num_classes, self.processes.device)
+        matrix = evaluate(
             network,
             self.val_set,
             num_workers=self.num_workers,
             rank=self.processes.rank,
             world_size=self.processes.world_size,
             stop=stop,
+            attention=attention,
         )
+        return matrix, attention
 
-    def row(self, matrix: ConfusionMatrix, step: int) -> Row:
+    def row(self, matrix: ConfusionMatrix, attention: AttentionUse, step: int) -> Row:
         """Return the scores of a step as a row of the log."""
         scores = Scores.from_matrix(matrix, self.val_set.classes.names)
+        shares = AttentionShares.from_sums(attention, self.val_set.classes.names)
+        paid = {} if shares is None else {"val/attention_own": shares.mean_own, "val/attention_area": shares.mean_area}
         return {
             "step": step,
             "val/miou": scores.mean_iou,
             "val/pixel_accuracy": scores.pixel_accuracy,
             "val/iou": scores.iou_by_class(),
+            **paid,
         }
 
     def take(self, row: Row | None) -> bool:

@@ -23,6 +23,7 @@ from scenescope.explore.trace import AttentionTrace, attend
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import IGNORE
 from scenescope.training.log import read_log
+from scenescope.workflows.attention_check import AttentionCheck
 from scenescope.workflows.report import Figure, Section, Table, write_report
 
 PAGE = "report.html"
@@ -68,6 +69,7 @@ def write_evaluation_report(
     scores: Scores,
     images: ImageScores,
     title: str,
+    attention: AttentionCheck | None = None,
 ) -> Path:
     """Write ``report.html``, which needs no other file, and its charts beside it; return its path.
 
@@ -76,6 +78,7 @@ def write_evaluation_report(
         scores: over the whole data set.
         images: those of single images.
         title: what was scored on what.
+        attention: what was found of it, if it was checked.
 
     Raises:
         StorageError: the place cannot be written.
@@ -92,6 +95,7 @@ def write_evaluation_report(
             _example(segmenter, dataset, position, images.mean_iou[position], which)
             for which, position in images.examples().items()
         ],
+        *([] if attention is None else [_attention(attention)]),
         *_curves(segmenter.source, directory),
         Section("How", table=Table(("setting", "value"), [[name, str(value)] for name, value in settings.items()])),
     ]
@@ -104,6 +108,18 @@ def write_evaluation_report(
     ]
     write_report(directory / PAGE, f"scenescope: {title}", f"Model: {segmenter.source}.", facts, sections)
     return directory / PAGE
+
+
+def _attention(check: AttentionCheck) -> Section:
+    table = None
+    if check.shares is not None:
+        shares = check.shares
+        rows = [
+            [name, own, area, None if own is None or not area else own / area]
+            for name, own, area in zip(shares.names, shares.own, shares.area, strict=True)
+        ]
+        table = Table(("class", "attention on its own class", "share of the area", "times chance"), rows)
+    return Section("Attention", " ".join(check.sentences()), table)
 
 
 def _table(scores: Scores) -> Table:

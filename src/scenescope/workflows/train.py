@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from scenescope.attention.compact_position import CompactPositionAttention
+from scenescope.attention.position import PositionAttention
 from scenescope.checkpoints.start import compare_start, init_from
 from scenescope.config import Config, DataSettings, LossSettings, ModelSettings
 from scenescope.data.catalog import open_dataset
@@ -143,6 +145,13 @@ def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: Seg
             f"loss.weights.{unknown[0]} is given and {network.config['name']} has no such output;"
             f" it has {', '.join(known)}."
         )
+    if loss.attention and not any(
+        isinstance(each, PositionAttention | CompactPositionAttention) for each in network.modules()
+    ):
+        raise RecipeError(
+            f"loss.attention={loss.attention:g} teaches position attention, and this {network.config['name']} has none;"
+            " leave it out, or train danet with position=true or dranet."
+        )
     return SegmentationLoss(
         class_weights=_class_weights(loss, train_set),
         ohem_fraction=loss.ohem_fraction,
@@ -150,6 +159,8 @@ def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: Seg
         image_label_target=loss.image_label_target,
         dice=loss.dice,
         lovasz=loss.lovasz,
+        attention=loss.attention,
+        grid=network.grid,
     )
 
 

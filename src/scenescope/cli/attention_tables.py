@@ -1,0 +1,52 @@
+"""What a check of attention and the cuts of its classes found, printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from scenescope.errors import visible
+
+if TYPE_CHECKING:
+    from scenescope.cli.console import Console
+    from scenescope.workflows.attention_check import AttentionCheck
+    from scenescope.workflows.class_cuts import ClassCuts
+
+
+def print_attention(console: Console, check: AttentionCheck) -> None:
+    """Print what attention is paid to, class by class, and a sentence about each attention."""
+    if check.shares is not None:
+        shares = check.shares
+        table = Table("class")
+        for column in ("attention on its own class", "share of the area", "times chance"):
+            table.add_column(column, justify="right")
+        for name, own, area in zip(shares.names, shares.own, shares.area, strict=True):
+            shown = ["absent"] * 3 if own is None or not area else [f"{own:.1%}", f"{area:.1%}", f"{own / area:.1f}"]
+            table.add_row(Text(visible(name)), *shown)
+        console.print(table, highlight=False)
+        told = (
+            f"A position attends to {shares.attends_to:.0f} of {shares.positions:.0f} positions (exp of the entropy)."
+        )
+        console.print(told, highlight=False, soft_wrap=True)
+    for sentence in check.sentences():
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_class_cuts(console: Console, cuts: ClassCuts) -> None:
+    """Print both tables of classes by classes: what is paid, and what changes without it."""
+    seen = [number for number, iou in enumerate(cuts.iou) if iou is not None]
+    for title, values, form in (
+        ("Attention paid by the class of a row to that of a column, in percent", cuts.paid, "{:.0f}"),
+        ("IoU of the class of a row without that of a column to attend to, change in points", cuts.change, "{:+.1f}"),
+    ):
+        console.print(title, highlight=False, soft_wrap=True)
+        table = Table("class")
+        for number in seen:
+            table.add_column(visible(cuts.names[number]), justify="right")
+        for row in seen:
+            cells = [values[row][column] for column in seen]
+            shown = ["" if value is None else form.format(100 * value) for value in cells]
+            table.add_row(Text(visible(cuts.names[row])), *shown)
+        console.print(table, highlight=False)
