@@ -4,7 +4,7 @@ import torch
 
 from scenescope.attention.channel import ChannelAttention
 from scenescope.errors import ModelError
-from scenescope.explore.channel import ChannelTrace, contrast
+from scenescope.explore.channel import ChannelTrace
 
 
 @pytest.mark.parametrize("form", ["official", "paper"])
@@ -34,10 +34,12 @@ def test_a_planted_channel_answers_to_its_class():
     assert view.count == 8
 
 
-def test_contrast_by_hand():
-    maps = np.array([[[1.0, 3.0]], [[2.0, 2.0]]], np.float32)
+def test_responses_by_hand():
+    features = torch.tensor([[[[1.0, 3.0]], [[0.1, 0.1]]]])
+    view = ChannelTrace(ChannelAttention(), features, np.array([[0, 2]], np.uint8))
     # The first: 3 inside, 1 outside, deviation 1. The second is flat.
-    np.testing.assert_allclose(contrast(maps, np.array([[False, True]])), [2, 0])
+    np.testing.assert_allclose(view.responses(2), [2, 0])
+    np.testing.assert_allclose(view.responses(0), [-2, 0])
 
 
 def test_what_does_not_exist_is_named():
