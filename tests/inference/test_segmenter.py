@@ -105,8 +105,9 @@ def test_a_prediction_keeps_its_image_when_the_frame_is_used_again(strongest, re
 def test_bytes_above_the_limit_are_refused(strongest, red_and_blue):
     content = io.BytesIO()
     Image.fromarray(red_and_blue).save(content, "PNG")
+    strongest.max_pixels = 23
     with pytest.raises(ImageError, match="6 x 4"):
-        strongest.predict(content.getvalue(), max_pixels=23)
+        strongest.predict(content.getvalue())
 
 
 def test_four_threads_answer_as_one():
@@ -175,9 +176,11 @@ def test_a_pillow_image_of_a_file_cut_short_is_refused(strongest, tmp_path):
 
 def test_an_image_above_the_limit_is_refused(strongest, red_and_blue, tmp_path):
     Image.fromarray(red_and_blue).save(tmp_path / "a.png")
+    strongest.max_pixels = 23
     with pytest.raises(ImageError, match="6 x 4"):
-        strongest.predict(tmp_path / "a.png", max_pixels=23)
-    assert strongest.predict(tmp_path / "a.png", max_pixels=24).labels.shape == (4, 6)
+        strongest.predict(tmp_path / "a.png")
+    strongest.max_pixels = 24
+    assert strongest.predict(tmp_path / "a.png").labels.shape == (4, 6)
 
 
 @pytest.mark.parametrize(

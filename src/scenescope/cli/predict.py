@@ -51,7 +51,6 @@ def predict(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Segment images. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
-    from scenescope.data.images import MAX_PIXELS
     from scenescope.files import output_directory
     from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
     from scenescope.inference.inputs import find_images
@@ -66,7 +65,7 @@ def predict(
     console = Console(soft_wrap=True, markup=False, highlight=False)
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     shown = track(files, "predicting", console=console, transient=True) if console.is_terminal else files
-    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    segmenter.max_pixels = segmenter.max_pixels if max_pixels is None else max_pixels
     with output_directory(output):
         result = predict_files(
             segmenter,
@@ -74,7 +73,6 @@ def predict(
             output,
             probabilities=probabilities,
             overlay=overlay,
-            max_pixels=limit,
             resume=resume,
         )
     console.print(f"{len(result.done)} of {len(files)} images predicted; see {output / SUMMARY}.")

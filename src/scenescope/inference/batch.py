@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from scenescope.data.images import MAX_PIXELS, opened
+from scenescope.data.images import opened
 from scenescope.data.loading import read_ahead
 from scenescope.errors import ImageError, ScenescopeError, StorageError
 from scenescope.files import (
@@ -87,7 +87,6 @@ def predict_files(
     *,
     probabilities: bool = False,
     overlay: bool = True,
-    max_pixels: int = MAX_PIXELS,
     resume: bool = False,
 ) -> BatchResult:
     """Write the prediction of every image under ``output``, and ``summary.csv`` with the class shares of each.
@@ -112,7 +111,7 @@ def predict_files(
         record = Record(output)
         with storage_errors(record.path):
             record.path.touch()
-        work = _Work(segmenter, record, endings, max_pixels, resume, fingerprint(segmenter), _digest(header))
+        work = _Work(segmenter, record, endings, resume, fingerprint(segmenter), _digest(header))
 
         def keep(file: ImageFile, written: Future[_Written]) -> None:
             try:
@@ -157,7 +156,6 @@ class _Work:
     segmenter: Segmenter
     record: Record
     endings: tuple[str, ...]
-    max_pixels: int
     resume: bool
     made_by: str
     header: str
@@ -188,7 +186,7 @@ class _Work:
             with self._memory_errors(file):
                 # What is too large to be read ahead is read here.
                 image = file.path if found.image is None else found.image
-                prediction = self.segmenter.predict(image, probabilities=asked, max_pixels=self.max_pixels)
+                prediction = self.segmenter.predict(image, probabilities=asked)
             future = writer.submit(self._write, file, found, prediction)
         except ScenescopeError as error:
             failed.set_exception(error)
@@ -202,13 +200,13 @@ class _Work:
         if file.problem is not None:
             raise ImageError(file.problem)
         if self.resume and (entry := self.record.find_done(file, self.made_by, self.endings)):
-            return _Read(entry, "", None, _note(file.path, self.max_pixels)[0])
+            return _Read(entry, "", None, _note(file.path, self.segmenter.max_pixels)[0])
         self.record.require_ours(file, self.endings)
         # Taken before it is read: an image that changes in between will not pass for this one.
         content = content_of(file.path)
-        note, pixels = _note(file.path, self.max_pixels)
+        note, pixels = _note(file.path, self.segmenter.max_pixels)
         with self._memory_errors(file):
-            image = image_array(file.path, self.max_pixels) if pixels <= READ_AHEAD else None
+            image = image_array(file.path, self.segmenter.max_pixels) if pixels <= READ_AHEAD else None
         return _Read(None, content, image, note)
 
     def _memory_errors(self, file: ImageFile) -> AbstractContextManager[None]:

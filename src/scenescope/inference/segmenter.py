@@ -60,6 +60,7 @@ class Segmenter:
         network: as it was given or loaded, in float32; an exported file has none and raises ModelError.
         form: what answers: the network, its fused copy, or the exported file.
         source: where the model was loaded from; None for one that was given.
+        max_pixels: larger files are refused before they are decoded; may be set.
 
     Raises:
         ModelError: what is given is no network of scenescope, or has not as many classes as there are names.
@@ -85,6 +86,7 @@ class Segmenter:
         self.classes = classes
         self.settings = settings or InferenceSettings()
         self.source: Path | None = None
+        self.max_pixels = MAX_PIXELS
         self.form: SegmentationNetwork | ExportedModel = model
         self._digest: tuple[str, list[int]] | None = None
         self._network: SegmentationNetwork | None = None
@@ -175,19 +177,13 @@ class Segmenter:
             yield
 
     @overload
-    def predict(self, image: ImageLike, *, probabilities: bool = False, max_pixels: int = MAX_PIXELS) -> Prediction: ...
+    def predict(self, image: ImageLike, *, probabilities: bool = False) -> Prediction: ...
 
     @overload
-    def predict(
-        self, image: list[Any] | tuple[Any, ...], *, probabilities: bool = False, max_pixels: int = MAX_PIXELS
-    ) -> list[Prediction]: ...
+    def predict(self, image: list[Any] | tuple[Any, ...], *, probabilities: bool = False) -> list[Prediction]: ...
 
     def predict(
-        self,
-        image: ImageLike | list[Any] | tuple[Any, ...],
-        *,
-        probabilities: bool = False,
-        max_pixels: int = MAX_PIXELS,
+        self, image: ImageLike | list[Any] | tuple[Any, ...], *, probabilities: bool = False
     ) -> Prediction | list[Prediction]:
         """Give every pixel of an image a class.
 
@@ -195,7 +191,6 @@ class Segmenter:
             image: a file by its path, its bytes or a file object, a Pillow image (each shown upright as its EXIF
                 says), or H x W x 3 uint8 RGB; or a list of such, which is answered by a list.
             probabilities: also return K x H x W probabilities.
-            max_pixels: refuse larger files before they are decoded.
 
         Raises:
             ImageError: the image cannot be read, is too large for the limit or for the memory, or is an array of
@@ -203,8 +198,8 @@ class Segmenter:
             ModelError: the network's answer is no number everywhere.
         """
         if isinstance(image, (list, tuple)):
-            return [self.predict(each, probabilities=probabilities, max_pixels=max_pixels) for each in image]
-        pixels = image_array(image, max_pixels)
+            return [self.predict(each, probabilities=probabilities) for each in image]
+        pixels = image_array(image, self.max_pixels)
         what = f"An image of {pixels.shape[1]} x {pixels.shape[0]} pixels"
         with memory_errors(ImageError, what, "look at it through a window, such as --window 768"):
             batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).to(self.device)
