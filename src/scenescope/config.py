@@ -132,7 +132,7 @@ class LossSettings:
     lovasz: Weight = 0.0
     """Weight of the Lovász-softmax loss (of the IoU) of the prediction, beside its cross-entropy; likewise."""
     attention: Weight = 0.0
-    """Weight of the vote: teaches position attention to attend to its own class. No published recipe has it."""
+    """Weight of the vote: teaches attention (SANet: its last head) to attend to its own class; 0 as published."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ class SegmentationLoss:
         self.class_weights = class_weights
         self.ohem_fraction = ohem_fraction
         self.region_weights = {name: weight for name, weight in (("dice", dice), ("lovasz", lovasz)) if weight}
-        self.weights = {"main": 1.0} | dict(weights or {}) | self.region_weights | {"attention": attention}
+        self.weights = {"main": 1.0} | dict(weights or {}) | self.region_weights
+        if attention:
+            self.weights["attention"] = attention
         self.grid = grid if attention else None
         self.image_label_target = image_label_target
 

@@ -10,7 +10,7 @@ from torch import nn
 from scenescope import cells
 from scenescope.attention import squeeze
 from scenescope.attention.options import SqueezeOptions
-from scenescope.attention.squeeze import VARIANTS, SqueezeAttention
+from scenescope.attention.squeeze import VARIANTS, SqueezeAttention, alike_rows
 from scenescope.backbones.build import count_parameters
 from scenescope.errors import ModelError
 
@@ -143,3 +143,16 @@ def test_the_deterministic_form_draws_squares_at_the_same_places(
     monkeypatch.setattr(squeeze, "nondeterministic", lambda _: True)
     monkeypatch.setattr(cells, "nondeterministic", lambda _: True)
     torch.testing.assert_close(module.attention_channel(features), expected)
+
+
+def test_rows_are_the_softmax_of_minus_the_squared_distance() -> None:
+    attention = torch.randn(2, 6, 3, 4)
+    rows = alike_rows(attention)
+    made = torch.softmax(rows.query.flatten(2).transpose(1, 2) @ rows.key, dim=-1)
+    flat = attention.flatten(2).transpose(1, 2)
+    torch.testing.assert_close(made, torch.softmax(-torch.cdist(flat, flat).square(), dim=-1))
+    module = SqueezeAttention(32).eval()
+    features = torch.randn(1, 32, 16, 16)
+    weighed, given = module(features, need_rows=True)
+    torch.testing.assert_close(weighed, module(features), rtol=0, atol=0)
+    torch.testing.assert_close(given.query, alike_rows(module.attention_channel(features)).query)

@@ -114,7 +114,8 @@ def test_every_kind_of_attention_is_cut(name: str, kinds: list[str]) -> None:
     found = check_attention(segmenter, Blocks(segmenter.network))  # type: ignore[arg-type]
     assert list(found.without) == kinds
     assert (found.shares is not None) == (name == "dranet")
-    assert len(found.sentences()) == len(kinds)
+    assert len(found.sentences()) == len(kinds) + len(found.groups)
+    assert list(found.groups) == ([1, 2, 3, 4] if name == "sanet" else [])
 
 
 def test_a_network_without_attention_is_told() -> None:

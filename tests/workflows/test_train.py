@@ -53,3 +53,17 @@ def test_the_choice_of_classes_reaches_both_sets(real_data: Callable[[str], Path
     for choice, number in ((None, 171), (171, 171), ("voc", 21)):
         sets = open_sets(DataSettings("coco_stuff", root, classes=choice))
         assert [(len(scenes), len(scenes.classes)) for scenes in sets] == [(13, number), (8, number)]
+
+
+def test_the_vote_reaches_the_loss_of_networks_that_it_can_teach() -> None:
+    for name in ("danet", "dranet", "sanet"):
+        network = create_model(name, num_classes=8, backbone="test_resnet", output_stride=16)
+        loss = create_loss(LossSettings(attention=0.5), network, ScenesDataset("", "train"))
+        assert loss.weights["attention"] == 0.5
+        labels = torch.zeros(2, 128, 128, dtype=torch.uint8)
+        terms = loss(network(torch.randn(2, 3, 128, 128)), labels, loss.normalizer(labels))
+        assert terms["attention"] >= 0
+    for name, options in (("fcn", {}), ("danet", {"position": False})):
+        network = create_model(name, num_classes=8, backbone="test_resnet", output_stride=16, **options)
+        with pytest.raises(RecipeError, match=rf"loss\.attention=0\.5 teaches .* and this {name} has none"):
+            create_loss(LossSettings(attention=0.5), network, ScenesDataset("", "train"))

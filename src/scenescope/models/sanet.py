@@ -70,14 +70,16 @@ class SANetHead(Head):
         """Return the logits of the answer from the features of stages 1 to 4, and in training what the losses see."""
         if not self.training:
             return SegmentationOutput(self._answer(stages), {})
-        features = [module(stage) for module, stage in zip(self.attentions, stages, strict=True)]
+        features = [module(stage) for module, stage in zip(self.attentions[:-1], stages[:-1], strict=True)]
+        last, rows = self.attentions[-1](stages[-1], need_rows=True)
+        features.append(last)
         mask = self._mask(features)
         if self.dense is None:
-            return SegmentationOutput(mask, self._presence(features, None))
+            return SegmentationOutput(mask, self._presence(features, None), (rows,))
         dense = self.dense(stages).logits
         seen = dense + self.classifiers[-1](features[-1]) if self.dense_loss == "dense+sa4" else dense
         answer, other = (mask, {"dense": seen}) if self.prediction == "mask" else (seen, {"mask": mask})
-        return SegmentationOutput(answer, other | self._presence(features, dense))
+        return SegmentationOutput(answer, other | self._presence(features, dense), (rows,))
 
     def _answer(self, stages: Sequence[Tensor]) -> Tensor:
         """Return the logits of the prediction, and compute no more than they need."""

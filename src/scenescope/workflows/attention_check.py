@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.dataset import SegmentationDataset
+from scenescope.evaluation.attention_groups import AttentionGroups, told
 from scenescope.evaluation.attention_use import AttentionShares, AttentionUse
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.knife import Cut
+from scenescope.explore.points import cell_labels
 from scenescope.explore.trace import AttentionTrace, attend
 from scenescope.inference.segmenter import Segmenter
 
@@ -31,6 +35,7 @@ class AttentionCheck:
         mean_iou: as the network is, 0..1.
         without: mean IoU with one attention cut, by what is cut.
         scales: the learned scales.
+        groups: of SANet, what the attention in the head of each stage groups, see ``attention_groups``.
     """
 
     images: int
@@ -38,6 +43,7 @@ class AttentionCheck:
     mean_iou: float
     without: dict[str, float]
     scales: dict[str, float]
+    groups: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def verdict(self, kind: str) -> str:
         """Return "at work", "asleep" or "harmful" for what was cut."""
@@ -59,7 +65,7 @@ class AttentionCheck:
                     f" {self.shares.mean_area:.0%} ({self.shares.lift:.1f} times chance)"
                 )
             said.append(f"{text}.")
-        return said
+        return said + [told(stage, shares) for stage, shares in self.groups.items()]
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as JSON holds them."""
@@ -69,6 +75,7 @@ class AttentionCheck:
             "mean_iou": self.mean_iou,
             "without": without,
             "scales": self.scales,
+            "heads": {str(stage): shares for stage, shares in self.groups.items()},
             "position": None if self.shares is None else self.shares.to_json(),
         }
 
@@ -91,6 +98,7 @@ def check_attention(
     whole = ConfusionMatrix(num_classes)
     without: dict[str, ConfusionMatrix] = {}
     scales: dict[str, float] = {}
+    groups: dict[int, AttentionGroups] = {}
     for index in range(len(dataset)):
         scene = dataset[index]
         trace = attend(segmenter, scene.image)
@@ -101,6 +109,7 @@ def check_attention(
         truth = torch.from_numpy(scene.labels)[None]
         with torch.inference_mode():
             use.look(truth.to(segmenter.device), trace.network, trace.inputs)
+            _group(trace, scene.labels, groups)
         whole.update(truth, torch.from_numpy(trace.labels)[None])
         for kind, cut in cuts.items():
             matrix = without.setdefault(kind, ConfusionMatrix(num_classes))
@@ -114,6 +123,7 @@ def check_attention(
         _mean_iou(whole, names),
         {kind: _mean_iou(matrix, names) for kind, matrix in without.items()},
         scales,
+        {stage: each.shares() for stage, each in groups.items()},
     )
 
 
@@ -130,6 +140,14 @@ def attention_cuts(trace: AttentionTrace) -> dict[str, Cut]:
     if "excitation" in kinds:
         cuts["squeeze-and-excitation"] = Cut(branches=["excitation"])
     return cuts
+
+
+def _group(trace: AttentionTrace, labels: npt.NDArray[np.uint8], groups: dict[int, AttentionGroups]) -> None:
+    """Add an image to what the heads of SANet group, stage by stage; nothing for other networks."""
+    for stage, head in enumerate(trace.heads if "heads" in trace.kinds() else [], start=1):
+        attention = torch.from_numpy(head.channels("attention"))
+        truth = torch.from_numpy(cell_labels(labels, head.cells, attention.shape[-2:]))
+        groups.setdefault(stage, AttentionGroups()).update(attention, truth)
 
 
 def _mean_iou(matrix: ConfusionMatrix, names: tuple[str, ...]) -> float:

@@ -12,6 +12,7 @@ import torch
 
 from scenescope.attention.compact_position import CompactPositionAttention
 from scenescope.attention.position import PositionAttention
+from scenescope.attention.squeeze import SqueezeAttention
 from scenescope.checkpoints.start import compare_start, init_from
 from scenescope.config import Config, DataSettings, LossSettings, ModelSettings
 from scenescope.data.catalog import open_dataset
@@ -145,12 +146,12 @@ def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: Seg
             f"loss.weights.{unknown[0]} is given and {network.config['name']} has no such output;"
             f" it has {', '.join(known)}."
         )
-    if loss.attention and not any(
-        isinstance(each, PositionAttention | CompactPositionAttention) for each in network.modules()
-    ):
+    taught = (PositionAttention, CompactPositionAttention, SqueezeAttention)
+    if loss.attention and not any(isinstance(each, taught) for each in network.modules()):
         raise RecipeError(
-            f"loss.attention={loss.attention:g} teaches position attention, and this {network.config['name']} has none;"
-            " leave it out, or train danet with position=true or dranet."
+            f"loss.attention={loss.attention:g} teaches attention whom to attend to, and this"
+            f" {network.config['name']} has none that it can; leave it out, or train danet with"
+            " position=true, dranet or sanet."
         )
     return SegmentationLoss(
         class_weights=_class_weights(loss, train_set),
