@@ -8,8 +8,9 @@ divided by their new sum. So every row still sums to 1, and no network is change
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,8 +29,10 @@ from scenescope.attention.squeeze_excitation import SqueezeExcitation
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.inference.guards import eval_mode
+from scenescope.inference.look import ATTENTION
 from scenescope.inference.resize_argmax import resize_argmax
 from scenescope.models.danet import DANetHead
+from scenescope.models.network import SegmentationNetwork
 
 if TYPE_CHECKING:
     from scenescope.explore.trace import AttentionTrace
@@ -125,16 +128,53 @@ def cut_labels(trace: AttentionTrace, cut: Cut) -> CutResult:
     size = trace.image.shape[:2]
     network, kept = trace.network, trace.kept
     assert kept.images is not None
-    head: Any = with_replaced(network.head, replaced)
+    changed: Any = with_replaced(network, trace.remembered | replaced)
     mixed = torch.autocast(kept.images.device.type, torch.bfloat16, enabled=trace.mixed)
     with eval_mode(network), mixed:
-        logits = network.answer(kept.stages, kept.images, head).logits
+        logits = changed.answer(kept.stages, kept.images).logits
         labels = resize_argmax(logits, size, network.cells(logits, size))[0].cpu().numpy()
     num_classes = network.num_classes
     moved = np.bincount(
         trace.labels.astype(np.int64).ravel() * num_classes + labels.ravel(), minlength=num_classes**2
     ).reshape(num_classes, num_classes)
     return CutResult(labels, labels != trace.labels, moved)
+
+
+def remembering(network: SegmentationNetwork) -> dict[nn.Module, nn.Module]:
+    """Return copies of the parts of head and refinement that answer the very tensor they saw before as they did before.
+
+    A part that sees another tensor computes; so what attention does not reach is computed once for all cuts. The
+    modules of attention themselves are among the parts, where they are not cut.
+    """
+    copies: dict[nn.Module, nn.Module] = {}
+
+    def copied(module: nn.Module) -> None:
+        for child in module.children():
+            if not isinstance(child, ATTENTION) and any(isinstance(part, ATTENTION) for part in child.modules()):
+                copied(child)  # it is not all or nothing
+                continue
+            copy_of_it = copy.copy(child)
+            copy_of_it.forward = _Remembered(child.forward)
+            copies[child] = copy_of_it
+
+    for part in (network.head, network.refinement):
+        if part is not None:
+            copied(part)
+    return copies
+
+
+class _Remembered:
+    """Calls a function anew only for other tensors than the last time; thread-safe, as the last call is one object."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.last: tuple[tuple[Any, ...], dict[str, Any], Any] | None = None
+
+    def __call__(self, *given: Any, **wanted: Any) -> Any:
+        last = self.last
+        if last is None or wanted != last[1] or len(given) != len(last[0]) or any(map(is_not, given, last[0])):
+            last = self.last = (given, wanted, self.function(*given, **wanted))
+        return last[2]
 
 
 def with_replaced(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:

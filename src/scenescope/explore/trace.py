@@ -21,7 +21,7 @@ from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centers import PositionCenters
 from scenescope.explore.channel import ChannelTrace
-from scenescope.explore.knife import Cut, CutResult, cut_labels
+from scenescope.explore.knife import Cut, CutResult, cut_labels, remembering
 from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.explore.position import PositionTrace
 from scenescope.explore.squeeze import HeadTrace
@@ -69,6 +69,11 @@ class AttentionTrace:
     def inputs(self) -> dict[nn.Module, Tensor]:
         """The input of every attention module."""
         return self.kept.inputs
+
+    @cached_property
+    def remembered(self) -> dict[nn.Module, nn.Module]:
+        """Parts of the network that remember what they answered in this look, for all cuts of it."""
+        return remembering(self.network)
 
     @cached_property
     def position(self) -> PositionTrace:
