@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scenescope.checkpoints.model_directory import load_model, save_model
     from scenescope.errors import ScenescopeError
     from scenescope.evaluation.evaluator import evaluate
+    from scenescope.explore.knife import Cut
     from scenescope.explore.trace import attend
     from scenescope.inference.fuse import optimize_for_inference
     from scenescope.inference.segmenter import Segmenter
@@ -34,6 +35,7 @@ __all__ = [
     "Classes",
     "CompactChannelAttention",
     "CompactPositionAttention",
+    "Cut",
     "PositionAttention",
     "ScenescopeError",
     "SegmentationOutput",
@@ -55,6 +57,7 @@ _ORIGINS = {
     "Classes": "scenescope.labels:Classes",
     "CompactChannelAttention": "scenescope.attention.compact_channel:CompactChannelAttention",
     "CompactPositionAttention": "scenescope.attention.compact_position:CompactPositionAttention",
+    "Cut": "scenescope.explore.knife:Cut",
     "PositionAttention": "scenescope.attention.position:PositionAttention",
     "ScenescopeError": "scenescope.errors:ScenescopeError",
     "SegmentationOutput": "scenescope.outputs:SegmentationOutput",
