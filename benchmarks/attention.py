@@ -25,6 +25,7 @@ from torch.nn import functional
 from scenescope.attention.blockwise import blockwise_attention
 from scenescope.attention.position import PositionAttention
 from scenescope.device import supports_bfloat16
+from scenescope.outputs import AttentionRows
 
 CHANNELS = 512
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -67,13 +68,15 @@ class Module(nn.Module):
         super().__init__()
         self.module, self.form = module, form
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, *, need_rows: bool = False) -> Tensor | tuple[Tensor, AttentionRows]:
         """Return what PositionAttention returns."""
         module = self.module
         query, key, value = (layer(features).flatten(2) for layer in (module.query, module.key, module.value))
         if self.form is plain:  # as the official code writes it
-            return module.alpha * plain(query, key, value).view_as(features) + features
-        return torch.addcmul(features, module.alpha, self.form(query, key, value).view_as(features))
+            added = module.alpha * plain(query, key, value).view_as(features) + features
+        else:
+            added = torch.addcmul(features, module.alpha, self.form(query, key, value).view_as(features))
+        return (added, AttentionRows(query.unflatten(2, features.shape[2:]), key)) if need_rows else added
 
 
 def prepared(form: str, positions: int, device: str, dtype: torch.dtype) -> tuple[nn.Module, Tensor]:

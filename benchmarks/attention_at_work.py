@@ -1,11 +1,12 @@
 """Whether the attention of trained DANets does anything, and write benchmarks/attention_at_work.md.
 
-    python benchmarks/attention_at_work.py CAMVID RUN [RUN ...]
+    python benchmarks/attention_at_work.py CAMVID RUN_OR_MODEL [RUN_OR_MODEL ...]
 
 Reads how the scales of each run grew, alpha of position and beta of channel attention, and on val what its last model
 weighs: how many positions or channels one attends to (the exponential of a row's entropy: 1 is one alone, all of them a
-plain mean), how much attention adds (the norm of what it adds by that of what it is added to), and the mIoU when a
-scale is set to 0 afterwards.
+plain mean), the share of position attention on the own class beside that of the area (`evaluate --attention`), how much
+attention adds (the norm of what it adds by that of what it is added to), and the mIoU when a scale is set to 0
+afterwards.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from scenescope.attention.position import PositionAttention
 from scenescope.checkpoints.model_directory import LoadedModel, load_model
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SegmentationDataset
+from scenescope.evaluation.attention_use import AttentionShares, AttentionUse
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
-from scenescope.inference.settings import InferenceSettings
 from scenescope.training.log import read_log
 
-HEADER = ["run", "scale", "after 1/4", "1/2", "all", "one attends to", "adds", "mIoU", "scale 0"]
+HEADER = ["run", "scale", "after 1/4", "1/2", "all", "one attends to", "own class", "adds", "mIoU", "scale 0"]
 
 
 def position_map(attention: PositionAttention, features: Tensor) -> Tensor:
@@ -55,15 +56,16 @@ def watch(attention: nn.Module, maps: Callable[[Any, Tensor], Tensor], seen: lis
     return attention.register_forward_hook(note)
 
 
-def score(model: LoadedModel, val: SegmentationDataset) -> float:
+def score(model: LoadedModel, val: SegmentationDataset, use: AttentionUse | None = None) -> float:
     """Return the mIoU on val in percent."""
-    return 100 * Scores.from_matrix(evaluate(model.network, val, InferenceSettings()), model.classes.names).mean_iou
+    return 100 * (Scores.from_matrix(evaluate(model.network, val, attention=use), model.classes.names).mean_iou or 0)
 
 
 def rows(run: Path, val: SegmentationDataset) -> list[list[str]]:
     """Return a row for each attention of a run's last model."""
-    model = load_model(run / "last")
-    log = [row for row in read_log(run / "log.jsonl") if "loss" in row]
+    is_run = (run / "log.jsonl").is_file()
+    model = load_model(run / "last" if is_run else str(run))
+    log = [row for row in read_log(run / "log.jsonl") if "loss" in row] if is_run else []
     found: list[tuple[str, str, nn.Parameter, list[tuple[float, int, float]]]] = []
     watching = []
     for module in model.network.modules():
@@ -73,7 +75,9 @@ def rows(run: Path, val: SegmentationDataset) -> list[list[str]]:
         elif isinstance(module, ChannelAttention):
             found.append(("beta", f"beta, {module.form}", module.beta, []))
             watching.append(watch(module, channel_map, found[-1][-1]))
-    trained = score(model, val)
+    use = AttentionUse(len(model.classes))
+    trained = score(model, val, use)
+    shares = AttentionShares.from_sums(use, model.classes.names)
     for each in watching:
         each.remove()
     told = []
@@ -83,12 +87,10 @@ def rows(run: Path, val: SegmentationDataset) -> list[list[str]]:
         without = score(model, val)
         scale.data.fill_(kept)
         attended, of, added = (statistics.mean(column) for column in zip(*seen, strict=True))
-        growth = [log[round((len(log) - 1) * part)][key] for part in (0.25, 0.5, 1)]
-        told.append(
-            [run.name, name]
-            + [f"{value:+.3f}" for value in growth]
-            + [f"{attended:.1f} of {of:.0f}", f"{added:.1%}", f"{trained:.2f}", f"{without:.2f}"]
-        )
+        growth = [f"{log[round((len(log) - 1) * part)][key]:+.3f}" for part in (0.25, 0.5)] if log else ["", ""]
+        own = "" if key != "alpha" or shares is None else f"{shares.mean_own:.0%} ({shares.mean_area:.0%})"
+        used = [f"{attended:.1f} of {of:.0f}", own, f"{added:.1%}"]
+        told.append([run.name, name, *growth, f"{kept:+.3f}", *used, f"{trained:.2f}", f"{without:.2f}"])
     return told
 
 

@@ -62,7 +62,7 @@ def slow_attention(module: torch.nn.Module, features: torch.Tensor, seen: list[l
 def labels_with(trace: AttentionTrace, attended: torch.Tensor) -> np.ndarray:
     """Return the labels when position attention answers this."""
     network = copy.deepcopy(trace.network)
-    network.head.position.register_forward_hook(lambda module, given, output: (attended.float(), output[1]))  # type: ignore[union-attr]
+    network.head.position.register_forward_hook(lambda module, given, output: attended.float())  # type: ignore[union-attr]
     return attend(network, trace.image).labels
 
 

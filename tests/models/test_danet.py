@@ -116,6 +116,8 @@ def test_switches(switches: dict[str, Any], branches: list[str]) -> None:
     network = create_model("danet", backbone="resnet18", num_classes=3, **switches)
     outputs, rows = network.head.branches(torch.randn(2, 512, 4, 4))
     assert len(rows) == ("position" in branches)
+    assert network.eval().head.branches(torch.randn(2, 512, 4, 4))[1] == ()
+    network.train()
     assert list(outputs) == branches
     auxiliary = branches if len(branches) == 2 else []
     assert list(network(torch.randn(2, 3, 32, 32)).auxiliary) == list(network.loss_weights) == auxiliary

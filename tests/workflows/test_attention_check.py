@@ -148,10 +148,11 @@ def test_classes_by_classes(tmp_path) -> None:  # type: ignore[no-untyped-def]
             shown = torch.from_numpy(np.flatnonzero(own != other))
 
             def masked(module, given, output, shown=shown):  # type: ignore[no-untyped-def]
-                query, key = output[1].query.flatten(2)[0], output[1].key[0]
+                rows = module.row_factors(given[0])
+                query, key = rows.query.flatten(2)[0], rows.key[0]
                 weights = torch.softmax(query.t() @ key[:, shown], dim=1)
                 values = module.value(given[0]).flatten(2)[0][:, shown]
-                return module.alpha * (values @ weights.t()).view(given[0].shape) + given[0], output[1]
+                return module.alpha * (values @ weights.t()).view(given[0].shape) + given[0]
 
             if 0 < len(shown) < 48:
                 network.head.position.register_forward_hook(masked)  # type: ignore[union-attr]

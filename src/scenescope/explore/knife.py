@@ -206,7 +206,7 @@ class _CutPosition(nn.Module):
         self.groups = groups
         self.others = others
 
-    def forward(self, features: Tensor, *, need_rows: bool = False) -> tuple[Tensor, Any]:
+    def forward(self, features: Tensor) -> Tensor:
         attention, others = self.attention, features if self.others is None else self.others.to(features.dtype)
         rows = attention.row_factors(features)
         query, key = rows.query.flatten(2), attention.key(others).flatten(2)
@@ -215,7 +215,8 @@ class _CutPosition(nn.Module):
         for some, seen in self.groups:
             attended[:, :, some] = blockwise_attention(query[:, :, some], key[:, :, seen], values[:, :, seen])
         added = attention.value(attended.view(features.shape))
-        return features + attention.alpha.to(added.dtype) * added, rows
+        answer: Tensor = features + attention.alpha.to(added.dtype) * added
+        return answer
 
 
 class _CutChannel(nn.Module):
@@ -254,11 +255,10 @@ class _Scaled(nn.Module):
         self.attention = attention
         self.factor = factor
 
-    def forward(self, features: Tensor, **wanted: bool) -> Any:
-        answer = self.attention(features, **wanted)
-        attended, *rows = answer if isinstance(answer, tuple) else (answer,)
-        scaled = features + self.factor * (attended - features)
-        return (scaled, *rows) if rows else scaled
+    def forward(self, features: Tensor) -> Tensor:
+        attended: Tensor = self.attention(features)
+        scaled: Tensor = features + self.factor * (attended - features)
+        return scaled
 
 
 class _Nothing(nn.Module):

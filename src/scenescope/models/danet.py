@@ -75,14 +75,15 @@ class DANetHead(Head):
         if self.training and len(branches) == 2:
             auxiliary["position"] = self.position_classifier(branches["position"])
             auxiliary["channel"] = self.channel_classifier(branches["channel"])
-        return SegmentationOutput(self.classifier(fused), auxiliary, rows if self.training else ())
+        return SegmentationOutput(self.classifier(fused), auxiliary, rows)
 
     def branches(self, stage4: Tensor) -> tuple[dict[str, Tensor], tuple[AttentionRows, ...]]:
-        """Return the output features of each branch by name, B x C4/4 x h x w, and what the rows of S are made of."""
+        """Return the output of each branch by name, B x C4/4 x h x w, and in training what rows of S are made of."""
         outputs: dict[str, Tensor] = {}
-        rows: tuple[AttentionRows, ...] = ()
+        rows: list[AttentionRows] = []
         if self.position is not None:
-            attended, *rows = self.position(self.position_in(stage4), need_rows=True)
+            given = self.position_in(stage4)
+            attended, *rows = self.position(given, need_rows=True) if self.training else (self.position(given),)
             outputs["position"] = self.position_out(attended)
         if self.channel is not None:
             outputs["channel"] = self.channel_out(self.channel(self.channel_in(stage4)))

@@ -79,6 +79,7 @@ class DRANetHead(Head):
     def forward(self, stages: Sequence[Tensor]) -> SegmentationOutput:
         """Return logits at the size of stage 1 from the features of stages 1 to 4."""
         before, attention, after = self.compact_position
-        positions, rows = attention(before(stages[-1]), need_rows=True)
+        given = before(stages[-1])
+        positions, *rows = attention(given, need_rows=True) if self.training else (attention(given),)
         high = self.join(torch.cat([after(positions), self.compact_channel(stages[-1])], dim=1))
-        return SegmentationOutput(self.classifier(self.decoder(stages[0], high)), {}, (rows,) if self.training else ())
+        return SegmentationOutput(self.classifier(self.decoder(stages[0], high)), {}, tuple(rows))
