@@ -99,3 +99,17 @@ def test_the_deterministic_form_draws_the_same_and_has_the_same_gradient(
     drawn = places.draw(logits, (41, 59))
     torch.testing.assert_close(drawn, ordinary)
     torch.testing.assert_close(torch.autograd.grad(drawn.square().sum(), logits)[0], expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(7, 10, 3), (6, 6, 6), (5, 9, 1), (2, 3, 6)])
+def test_the_deterministic_form_pools_the_same_and_has_the_same_gradient(
+    height: int, width: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = torch.randn(2, 5, height, width, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    ordinary = module.pool_to_grid(features, side)
+    assert ordinary.shape == (2, 5, side, side)
+    (expected,) = torch.autograd.grad(ordinary.square().sum(), features)
+    monkeypatch.setattr(module, "nondeterministic", lambda _: True)
+    pooled = module.pool_to_grid(features, side)
+    torch.testing.assert_close(pooled, ordinary)
+    torch.testing.assert_close(torch.autograd.grad(pooled.square().sum(), features)[0], expected)

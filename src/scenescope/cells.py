@@ -96,3 +96,23 @@ class Cells:
         """Return for each pixel along an axis the share that it takes of each cell, pixels x cells."""
         places = self.places(axis, torch.arange(pixels, device=device), count)
         return (1 - (places[:, None] - torch.arange(count, device=device)).abs()).clamp(min=0)
+
+
+def pool_to_grid(features: Tensor, side: int) -> Tensor:
+    """Return the means of the cells of a grid, B x C x side x side, as ``adaptive_avg_pool2d`` cuts them.
+
+    As products where determinism is asked for: torch has no deterministic gradient of the other form for GPUs.
+    """
+    if not nondeterministic(features):
+        return functional.adaptive_avg_pool2d(features, side)
+    rows, columns = (grid_shares(side, length, features) for length in features.shape[-2:])
+    return rows @ features @ columns.t()
+
+
+def grid_shares(count: int, length: int, features: Tensor) -> Tensor:
+    """Return count x length: 1 / its length where a position is in the cell, as torch divides a side into cells."""
+    cell = torch.arange(count, device=features.device).unsqueeze(1)
+    first, last = cell * length // count, ((cell + 1) * length + count - 1) // count
+    position = torch.arange(length, device=features.device).unsqueeze(0)
+    inside = ((position >= first) & (position < last)).to(features.dtype)
+    return inside / (last - first).to(features.dtype)

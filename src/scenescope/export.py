@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from scenescope.attention.blockwise import OPERATOR
-from scenescope.cells import Cells
+from scenescope.cells import Cells, grid_shares
 from scenescope.data.dataset import SegmentationDataset
 from scenescope.data.transforms import whole_sample
 from scenescope.inference.exported import INPUT, OUTPUT, export_metadata, open_exported, require_packages
@@ -218,17 +218,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
 def _adaptive_avg_pool2d(features: Tensor, size: list[int]) -> Tensor:
     """The mean of every cell of a grid, as one product with the rows of the grid and one with its columns."""
     height, width = features.shape[-2:]
-    rows, columns = _cells(size[0], height, features), _cells(size[1], width, features)
+    rows, columns = grid_shares(size[0], height, features), grid_shares(size[1], width, features)
     return rows @ features @ columns.transpose(0, 1)
-
-
-def _cells(count: int, length: int, features: Tensor) -> Tensor:
-    """Return count x length: 1 / its length where a position is in the cell, as torch divides a side into cells."""
-    cell = torch.arange(count, device=features.device).unsqueeze(1)
-    first, last = cell * length // count, ((cell + 1) * length + count - 1) // count
-    position = torch.arange(length, device=features.device).unsqueeze(0)
-    inside = ((position >= first) & (position < last)).to(features.dtype)
-    return inside / (last - first).to(features.dtype)
 
 
 def _upsample_bilinear2d(features: Tensor, size: list[int], align_corners: bool, rows: float, columns: float) -> Tensor:

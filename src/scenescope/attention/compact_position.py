@@ -11,10 +11,20 @@ from torch import Tensor, nn
 
 from scenescope.attention.position import attention_map
 from scenescope.attention.shapes import require_batch
+from scenescope.cells import pool_to_grid
 from scenescope.outputs import AttentionRows
 
 SIZES = (1, 2, 3, 6)
 """Sides of the grids that centers are gathered on: 1 + 4 + 9 + 36 = 50 centers."""
+
+
+class _GridPool(nn.AdaptiveAvgPool2d):
+    def __init__(self, side: int) -> None:
+        super().__init__(side)
+        self.side = side
+
+    def forward(self, features: Tensor) -> Tensor:
+        return pool_to_grid(features, self.side)
 
 
 class CompactPositionAttention(nn.Module):
@@ -39,7 +49,7 @@ class CompactPositionAttention(nn.Module):
         query_channels = query_channels or max(channels // 4, 1)
         self.grids = nn.ModuleList(
             nn.Sequential(
-                nn.AdaptiveAvgPool2d(side),
+                _GridPool(side),
                 nn.Conv2d(channels, channels, kernel_size=1, bias=False),
                 nn.BatchNorm2d(channels),
                 nn.ReLU(inplace=True),

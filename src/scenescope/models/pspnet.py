@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from scenescope.cells import pool_to_grid
 from scenescope.models.blocks import classifier, conv_norm_relu, resize
 from scenescope.models.network import Head
 from scenescope.models.options import PSPNetOptions
@@ -37,7 +37,7 @@ class PSPNetHead(Head):
         features = stages[-1]
         size = features.shape[-2:]
         pyramid = [
-            resize(level(functional.adaptive_avg_pool2d(features, side)), size, align_corners=self.align_corners)
+            resize(level(pool_to_grid(features, side)), size, align_corners=self.align_corners)
             for level, side in zip(self.levels, SIZES, strict=True)
         ]
         return SegmentationOutput(self.classifier(self.conv(torch.cat([features, *pyramid], dim=1))), {})
