@@ -145,3 +145,18 @@ def test_modules_give_the_rows_that_they_use(module: torch.nn.Module, grids: tup
     made = torch.softmax(rows.query.flatten(2).transpose(1, 2) @ rows.key, dim=-1)
     expected = module.map(features) if grids else module.rows(features, range(42))  # type: ignore[operator]
     torch.testing.assert_close(made, expected)
+
+
+def test_huge_energies_and_cells_that_nobody_of_their_class_is_seen_by_stay_finite() -> None:
+    """Adaptive_Affinity_Fields#14: a class without an edge left made the affinity loss infinite or no number."""
+    labels = torch.zeros(1, 4, 8, dtype=torch.uint8)
+    labels[:, :, 4:] = 1
+    counts = cell_counts(labels, 2, CELLS, (1, 2))
+    query = torch.tensor([[[[1e4, -1e4]]]], requires_grad=True)
+    key = torch.tensor([[[-1e4, 1e4]]], requires_grad=True)  # each sees the other alone: the softmax is exactly 0 and 1
+    losses = vote_losses(AttentionRows(query, key), counts)
+    losses.sum().backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(losses, torch.full((1, 2), -math.log(SMALLEST)), rtol=1e-5, atol=0)
+    for each in (query, key):
+        assert each.grad is not None
+        assert each.grad.isfinite().all()

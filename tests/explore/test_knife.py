@@ -204,6 +204,7 @@ def test_centers_and_excitation(image: np.ndarray) -> None:
     ],
 )
 def test_what_cannot_be_cut_is_told(trace: AttentionTrace, cut: dict[str, object], told: str) -> None:
+    """Mask2Former#243: a row of which everything is masked is no number; here it is refused before."""
     with pytest.raises(ModelError, match=told):
         trace.cut(Cut(**cut))  # type: ignore[arg-type]
 
