@@ -1,10 +1,10 @@
 """One file to send: a look at an image as one HTML page, in which every pixel can be asked without us.
 
 The page holds queries and keys and forms rows and columns of S itself, since all of S would be N x N numbers. They are
-float32: energies can be in the hundreds, where float16 would be off by tenths, and weights by as much. All segmentations
-with something cut are made here, as differences, which are mostly zeros. No file of the user is copied: the image is
-encoded anew, so nothing of its metadata goes along, and the policy in the page lets a browser neither ask any machine
-nor run any script but the one that stands in our template.
+float32: energies can be in the hundreds, where float16 would be off by tenths, and weights by as much. What is
+segmented with something cut is computed here, and kept as differences, which are mostly zeros. No file of the user is
+copied: the image is encoded anew, so nothing of its metadata goes along. The policy in the page lets a browser neither
+ask any machine nor run any script but the one that stands in our template.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ def look_html(
             look=look,
             policy=_policy(template),
             generator=GENERATOR,
-            size=f"{width} × {height}",
+            width=width,
+            height=height,
         )
     )
     if (num_bytes := len(html.encode())) > MAX_BYTES:
