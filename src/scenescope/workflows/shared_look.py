@@ -102,7 +102,9 @@ def share_look(
                     raise
         write_text(path, html)
     said = [f"note: {', '.join(told)}"] if told else []
-    return [*said, f"The look is in {path}, {len(html.encode()) / 1e6:.1f} MB; open it in a browser, or send it."]
+    num_bytes = len(html.encode())
+    size = f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:.0f} kB"
+    return [*said, f"The look is in {path}, {size}; open it in a browser, or send it."]
 
 
 def _is_look(path: Path) -> bool:
