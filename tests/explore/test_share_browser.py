@@ -22,7 +22,9 @@ DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None, reason="Chromium and its driver are not installed (chromium, chromium-driver)"
 )
-CLASSES = Classes.named(["road", "sky", "</script><script>document.title = 'attacked'</script>", "<img src=x onerror=a>"])
+CLASSES = Classes.named(
+    ["road", "sky", "</script><script>document.title = 'attacked'</script>", "<img src=x onerror=a>"]
+)
 TITLE = "\"><script>document.title = 'attacked'</script><img src=http://127.0.0.1:9/x.png>.jpg"
 
 
