@@ -121,6 +121,11 @@ def test_no_text_of_others_becomes_part_of_the_page(trace, where):
     assert held(html)["names"] == list(classes.names)
 
 
+def test_a_name_that_is_no_text_is_written_out(trace, tmp_path):
+    write_look(trace, CLASSES, tmp_path / "look.html", title="\udcff\x1b[31m.jpg")
+    assert "<h1>\\udcff\\x1b[31m.jpg</h1>" in (tmp_path / "look.html").read_text(encoding="utf-8")
+
+
 def test_a_page_that_would_be_too_large_is_refused_with_its_size(trace, monkeypatch):
     monkeypatch.setattr(share, "MAX_BYTES", 20_000)
     monkeypatch.setattr(share, "_REST", 0)

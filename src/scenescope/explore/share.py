@@ -25,7 +25,7 @@ from PIL import Image
 
 from scenescope.checkpoints.model_directory import require_classes
 from scenescope.drawing.heatmap import color_table
-from scenescope.errors import ImageError, ModelError
+from scenescope.errors import ImageError, ModelError, visible
 from scenescope.explore.centers import PositionCenters
 from scenescope.explore.channel import ChannelTrace
 from scenescope.explore.knife import Cut
@@ -106,7 +106,7 @@ def look_html(
     look, missing = _look(trace, classes, progress)
     look["points"] = [list(point) for point in (points or chosen_points(trace.labels, 1))[:POINTS]]
     template = importlib.resources.files(__package__).joinpath("look.html").read_text(encoding="utf-8")
-    html = (
+    html = visible(  # names of files may hold bytes that are no text
         Environment(autoescape=True, undefined=StrictUndefined)
         .from_string(template)
         .render(
