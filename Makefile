@@ -15,7 +15,7 @@ help:
 	@echo "make demo     train, evaluate and look: generated scenes, minutes on a laptop; the report is demo/report.html"
 	@echo "make test     run the tests"
 	@echo "make minimum  run the tests of commands and recipes with the oldest versions that pyproject.toml allows"
-	@echo "make browser-test  run those of the page alone, in Chromium (Debian: chromium and chromium-driver)"
+	@echo "make browser-test  run those of the page and of the file to send, in Chromium (Debian: chromium and chromium-driver)"
 	@echo "make reliability  try every promise as often as it is made, and write benchmarks/reliability.md"
 	@echo "make fuzz     ten minutes of coverage-guided fuzzing of the readers of settings, palettes and lists"
 	@echo "make check    check style, types and import floors"
@@ -36,7 +36,7 @@ minimum: $(READY_TO_DEVELOP)
 	$(OLDEST)/bin/python -m pytest tests/cli tests/lab/commands tests/recipes tests/backbones $(PYTEST_OPTIONS)
 
 browser-test: $(READY_TO_DEVELOP)
-	$(BIN)/python -m pytest tests/explore/test_page_browser.py $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest tests/explore/test_page_browser.py tests/explore/test_share_browser.py $(PYTEST_OPTIONS)
 
 # Every promise as often as it is made; the table is benchmarks/reliability.md.
 reliability: $(READY_TO_DEVELOP)

@@ -288,3 +288,46 @@ def test_a_check_that_cannot_be_is_one_line(run, models, labeled, arguments, tol
     assert result.exit_code == 2
     assert told in result.errors
     assert len(result.errors.strip().splitlines()) == 1
+
+
+def test_one_file_to_send(run, models, photo, tmp_path):
+    look = tmp_path / "look.html"
+    result = run(photo, "--model", models / "danet", "--point", "80,50", "--html", look)
+    assert result.exit_code == 0, result.errors
+    assert f"The look is in {look}, " in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.jpg", "look.html"}
+    html = look.read_text(encoding="utf-8")
+    assert "<h1>photo.jpg</h1>" in html
+    assert '"points": [[80, 50]]' in html
+
+
+def test_one_file_beside_the_figures(run, models, photo, tmp_path):
+    look, out = tmp_path / "look.html", tmp_path / "out"
+    result = run(photo, "--model", models / "danet", "--html", look, "--output", out)
+    assert result.exit_code == 0, result.errors
+    assert look.exists()
+    assert (out / "photo_figure.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--html", "mine.txt"], "mine.txt is in the way: it is no look that scenescope has written"),
+        (["--html", "photo.jpg"], "photo.jpg is in the way"),
+        (["--html", "look.html", "--check"], "--html is a look at one image; leave out --check and --cut."),
+        (["--html", "look.html", "--received"], "--received, .* are about the figures; give --output for them."),
+        (["other.jpg", "--html", "look.html"], "--html is a look at one image and 2 are given; name one of them."),
+        (["--html", "look.html", "--point", "90,0"], "Point 90,0 lies outside"),
+        ([], "--output is missing; give a folder for the figures, such as --output out, or --html look.html."),
+    ],
+)
+def test_what_one_file_cannot_be(run, models, photo, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "other.jpg").write_bytes(photo.read_bytes())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    result = run("photo.jpg", *options, "--model", models / "danet")
+    assert result.exit_code == 2, result.output
+    assert re.search(message, result.errors), result.errors
+    assert len(result.errors.strip().splitlines()) == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

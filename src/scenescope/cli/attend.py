@@ -18,6 +18,8 @@ from scenescope.errors import ImageError, ScenescopeError, nearest, visible
 
 if TYPE_CHECKING:
     from scenescope.explore.points import Point
+    from scenescope.inference.segmenter import Segmenter
+    from scenescope.workflows.attention import AttentionInput
 
 
 def attend(
@@ -30,6 +32,14 @@ def attend(
     ],
     output: Annotated[
         Path | None, typer.Option(help="Folder for the images.", parser=output_path, show_default="none")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a look at one image as one HTML file to send, in which every pixel can be clicked.",
+            show_default="none",
+        ),
     ] = None,
     model: ModelOption = None,
     point: Annotated[
@@ -92,22 +102,41 @@ def attend(
         require_free,
         require_same_classes,
     )
+    from scenescope.workflows.shared_look import require_free_page
 
+    if html is not None and (check or cut is not None):
+        raise ScenescopeError("--html is a look at one image; leave out --check and --cut.")
     if check or cut is not None:
         _over_a_set(images, output, model, split, check, device, precision)
         return
-    if output is None:
-        raise ScenescopeError("--output is missing; give a folder for the figures, such as --output out.")
+    if output is None and html is None:
+        raise ScenescopeError(
+            "--output is missing; give a folder for the figures, such as --output out, or --html look.html."
+        )
+    if output is None and (channel or head or received or truth or against or arrays or form != "png"):
+        raise ScenescopeError(
+            "--channel, --head, --received, --truth, --against, --format and --arrays are about the figures; give"
+            " --output for them."
+        )
     if form not in FORMATS:
         raise ScenescopeError(f"--format {form!r} is not known.{nearest(form, FORMATS)} Known: {', '.join(FORMATS)}.")
+    if html is not None:
+        require_free_page(html, [])  # before a model is loaded
     points = list(dict.fromkeys(_parse_point(text) for text in point or []))
     segmenter = Segmenter.load(model, device, precision)
     others = {shown: Segmenter.load(name, device, precision) for name, shown in _short_names(against or []).items()}
     require_same_classes(segmenter, others)
-    subjects = find_inputs(images, output, segmenter, split=split, scenes=scene or [], truth=truth)
-    wish = FigureOptions(points, channel or (), head or HEADS, received, form, arrays, others)
-    require_free(subjects, wish, output)
+    # A file holds no images that a folder would be searched without.
+    place = output or html or Path()
+    subjects = find_inputs(images, place, segmenter, split=split, scenes=scene or [], truth=truth)
     console = Console(soft_wrap=True, markup=False, highlight=False)
+    wish = FigureOptions(points, channel or (), head or HEADS, received, form, arrays, others)
+    if output is not None:
+        require_free(subjects, wish, output)
+    if html is not None:
+        _one_file(subjects, segmenter, html, points, console)
+    if output is None:
+        return
     failed = []
     with output_directory(output):
         for subject in subjects:
@@ -128,6 +157,19 @@ def attend(
         errors.print("failed:", visible(" ".join(reason.split())))
     if failed:
         raise typer.Exit(1)
+
+
+def _one_file(
+    subjects: list[AttentionInput], segmenter: Segmenter, html: Path, points: list[Point], console: Console
+) -> None:
+    """Write a look at one image as one file, and say where it is."""
+    from scenescope.workflows.shared_look import require_one, share_look
+
+    with progress_bars(console) as show:
+        progress = None if show is None else partial(show, "cutting")
+        lines = share_look(require_one(subjects), segmenter, html, points=points, progress=progress)
+    for line in lines:
+        console.print(visible(line))
 
 
 def _over_a_set(

@@ -95,6 +95,15 @@ class PositionTrace:
         mean: npt.NDArray[np.float64] = (totals / counts[:, None]).numpy()
         return mean
 
+    def factors(self) -> tuple[Map, Map, Map]:
+        """Return what S is made of: S_ji = exp(query_j . key_i - normalizer_j).
+
+        Returns:
+            Queries and keys, D x N each, and normalizers, N, in float32.
+        """
+        query, key = self._query_and_key
+        return query.cpu().numpy(), key.cpu().numpy(), self._normalizers.cpu().numpy()
+
     @cached_property
     def _query_and_key(self) -> tuple[Tensor, Tensor]:
         """D x N each, float32."""
