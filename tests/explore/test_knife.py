@@ -125,6 +125,14 @@ def test_nothing_cut_is_the_look_itself_and_nothing_is_changed(trace: AttentionT
     assert (attend(trace.network, trace.image).labels == trace.labels).all()
 
 
+def test_a_network_in_training_is_cut_in_eval_mode_and_stays_in_training(image: np.ndarray) -> None:
+    network = awake()
+    expected = attend(network, image).cut(Cut(alpha=0, channels=[1])).labels
+    looked = attend(network.train(), image)
+    assert (looked.cut(Cut(alpha=0, channels=[1])).labels == expected).all()
+    assert all(module.training for module in network.modules())
+
+
 @pytest.mark.parametrize(("kind", "scale"), [("position", "alpha"), ("channel", "beta")])
 def test_a_scale_of_zero_is_that_of_the_network(trace: AttentionTrace, kind: str, scale: str) -> None:
     network = copy.deepcopy(trace.network)

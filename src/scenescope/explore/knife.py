@@ -128,9 +128,10 @@ def cut_labels(trace: AttentionTrace, cut: Cut) -> CutResult:
     size = trace.image.shape[:2]
     network, kept = trace.network, trace.kept
     assert kept.images is not None
-    changed: Any = with_replaced(network, trace.remembered | replaced)
     mixed = torch.autocast(kept.images.device.type, torch.bfloat16, enabled=trace.mixed)
     with eval_mode(network), mixed:
+        # Copied in eval mode, which copies keep.
+        changed: Any = with_replaced(network, trace.remembered | replaced)
         logits = changed.answer(kept.stages, kept.images).logits
         labels = resize_argmax(logits, size, network.cells(logits, size))[0].cpu().numpy()
     num_classes = network.num_classes
