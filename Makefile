@@ -24,8 +24,9 @@ help:
 demo: $(READY_TO_RUN)
 	$(BIN)/scenescope demo --output demo
 
+# A file for each core at a time, four at most for the memory's sake; threads of several tests would wait for each other.
 test: $(READY_TO_DEVELOP)
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_OPTIONS)
 
 # A lower bound that nobody installs is a guess. torch, which is large, stays that of .venv.
 minimum: $(READY_TO_DEVELOP)
