@@ -30,6 +30,7 @@ from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.inference.guards import eval_mode
 from scenescope.inference.resize_argmax import resize_argmax
 from scenescope.models.danet import DANetHead
+from scenescope.models.network import SegmentationNetwork
 
 if TYPE_CHECKING:
     from scenescope.explore.trace import AttentionTrace
@@ -121,14 +122,13 @@ def cut_labels(trace: AttentionTrace, cut: Cut) -> CutResult:
         ImageError: a region of another size than the image.
         ModelError: the network has no such attention, class, channel or head, or nothing would be left to attend to.
     """
-    replaced = _replacements(trace, cut)
-    size = trace.image.shape[:2]
-    network, kept = trace.network, trace.kept
+    size, kept = trace.image.shape[:2], trace.kept
     assert kept.images is not None
-    head: Any = with_replaced(network.head, replaced)
     mixed = torch.autocast(kept.images.device.type, torch.bfloat16, enabled=trace.mixed)
-    with eval_mode(network), mixed:
-        logits = network.answer(kept.stages, kept.images, head).logits
+    with eval_mode(trace.network), mixed:
+        network = with_replaced(trace.network, _replacements(trace, cut))
+        assert isinstance(network, SegmentationNetwork)
+        logits = network.answer(kept.stages, kept.images).logits
         labels = resize_argmax(logits, size, network.cells(logits, size))[0].cpu().numpy()
     num_classes = network.num_classes
     moved = np.bincount(
@@ -227,7 +227,7 @@ class _Nothing(nn.Module):
 
 
 def _replacements(trace: AttentionTrace, cut: Cut) -> dict[nn.Module, nn.Module]:
-    """Return the modules to compute with in the place of those of the network."""
+    """Return the modules to compute with in the place of those of the network: those cut, and others that remember."""
     replaced: dict[nn.Module, nn.Module] = {}
     if cut.region is not None or cut.classes or cut.pairs or cut.keep or cut.source is not None:
         attention = trace.position.module
@@ -249,8 +249,15 @@ def _replacements(trace: AttentionTrace, cut: Cut) -> dict[nn.Module, nn.Module]
             found = [module for module in trace.inputs if isinstance(module, kinds)]
             if not found:
                 raise trace.refusal(f"has no {name} to scale")
-            replaced |= {module: _Scaled(replaced.get(module, module), factor) for module in found}
-    return replaced | _branches(trace, cut.branches)
+            inner = trace.remembering | replaced
+            replaced |= {module: _Scaled(inner.get(module, module), factor) for module in found}
+    replaced |= _branches(trace, cut.branches)
+    # A part within which something is replaced has nothing to remember.
+    return replaced | {
+        part: other
+        for part, other in trace.remembering.items()
+        if not any(module in replaced for module in part.modules())
+    }
 
 
 def _branches(trace: AttentionTrace, names: Sequence[str]) -> dict[nn.Module, nn.Module]:

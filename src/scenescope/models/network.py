@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -120,20 +120,14 @@ class SegmentationNetwork(nn.Module):
             images = functional.pad(images, missing, mode="replicate")
         return self.answer(self.backbone(images), images)
 
-    def answer(
-        self,
-        features: Sequence[Tensor],
-        images: Tensor,
-        head: Callable[[Sequence[Tensor]], SegmentationOutput] | None = None,
-    ) -> SegmentationOutput:
+    def answer(self, features: Sequence[Tensor], images: Tensor) -> SegmentationOutput:
         """Return the same logits from what the backbone gave and was given.
 
         Args:
             features: of stages 1 to 4.
             images: B x 3 x H x W, enlarged and filled up; for the refinement.
-            head: in the place of the network's own.
         """
-        output: SegmentationOutput = (head or self.head)(features)
+        output: SegmentationOutput = self.head(features)
         if self.auxiliary_head is not None and self.training:
             output.auxiliary["stage3"] = self.auxiliary_head(features[2])
         if self.refinement is not None:
