@@ -42,7 +42,7 @@ def remembering(module: nn.Module) -> nn.Module:
 
 
 def _parts(whole: nn.Module | None) -> Iterator[nn.Module]:
-    """Yield the parts that a head names. Smaller ones are not safe: a ReLU in place writes into what a norm answered."""
+    """Yield the parts that a head names; within them a ReLU in place would write into what a norm remembers."""
     for part in whole.children() if whole is not None else ():
         yield from _parts(part) if isinstance(part, nn.ModuleList) else [part]
 
