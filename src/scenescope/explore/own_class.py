@@ -47,15 +47,19 @@ class OwnClass:
         name, share, chance = names[self.label], self.share, self.chance
         if not chance:
             return f"{name} is smaller than a position of attention here, so nothing can be told of it."
-        numbers = f"{100 * share:.0f} % on {name}, which covers {100 * chance:.0f} %"
+        numbers = f"{_percent(share)} on {name}, which covers {_percent(chance)}"
         if share > (1 + LIKE_CHANCE) * chance:
             much = "mostly at its own class" if share >= 0.5 else "at its own class more than chance"
             return f"Looks {much}: {numbers} ({share / chance:.1f} times chance)."
         if share >= (1 - LIKE_CHANCE) * chance:
             return f"Looks at its own class about as much as chance: {numbers}."
         most = int(np.argmax(self.paid))
-        elsewhere = f"; most goes to {names[most]} ({100 * self.paid[most]:.0f} %)" if most != self.label else ""
+        elsewhere = f"; most goes to {names[most]} ({_percent(self.paid[most])})" if most != self.label else ""
         return f"Looks at its own class less than chance: {numbers}{elsewhere}."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\u00a0%"  # which no line ends within
 
 
 def own_class(trace: AttentionTrace, point: Point) -> OwnClass:
