@@ -393,6 +393,35 @@ def test_the_keyboard_does_what_the_mouse_does(page, network, image):
     assert (page.labels() == view.cut(Cut(classes=[int(view.labels[6, 20])])).labels).all()
 
 
+def test_a_photo_is_shown_while_it_is_segmented(page, server, monkeypatch, tmp_path):
+    predict, go_on = server.session.predict, threading.Event()
+    monkeypatch.setattr(server.session, "predict", lambda *asked: go_on.wait(60) and predict(*asked))
+    Image.new("RGB", (64, 48), (200, 30, 30)).save(tmp_path / "red.png")
+    page.at("file").send_keys(str(tmp_path / "red.png"))
+    page.until("at('scene').width === 64")
+    assert (page.pixels() == (200, 30, 30, 255)).all()
+    assert page.run("return [state.panes[0].loading.hidden, state.panes[0].loading.textContent]") == [
+        False,
+        "Segmenting ...",
+    ]
+    go_on.set()
+    page.idle()
+    assert page.run("return state.panes[0].loading.hidden")
+
+
+def test_what_is_saved_says_what_it_shows(page):
+    page.slide("opacity", 0)
+    page.run("document.body.append(Object.assign(composed(), { id: 'saved' }))")
+    saved = page.pixels("saved")
+    assert saved.shape[1] == 200
+    assert saved.shape[0] > 140
+    palette = page.run("return state.models[state.model].palette")
+    below = {tuple(pixel[:3]) for pixel in saved[140:].reshape(-1, 4).tolist()}
+    shown = page.run("return [...at('legend').querySelectorAll('input')].map(box => +box.value)")
+    assert shown
+    assert all(tuple(palette[label]) in below for label in shown)
+
+
 def test_every_control_has_a_name(page):
     unnamed = page.run(
         """return [...document.querySelectorAll("input, select, button, canvas[tabindex], [role=radiogroup]")]
