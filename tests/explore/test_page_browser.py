@@ -340,6 +340,12 @@ def test_two_images_in_one_model_and_keys_of_the_other(page, network, image):
     page.at("source").click()
     page.idle()
     assert (page.labels(1) == second.cut(Cut(source=first)).labels).all()
+    page.pick("tool", "area")
+    page.click(20, 40, "scene-2")  # which lies on this image, and not on that of the keys
+    assert (page.labels(1) == second.cut(Cut(source=first)).labels).all()
+    page.pick("tool", "class")
+    page.click(20, 40, "scene-2")
+    assert (page.labels(1) == second.cut(Cut(source=first, classes=[int(second.labels[40, 20])])).labels).all()
     assert (page.labels(0) == first.labels).all()
 
 
