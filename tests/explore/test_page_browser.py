@@ -206,8 +206,12 @@ def test_a_class_is_cut_and_comes_back(page, network, image):
     label = int(view.labels[13, 50])
     expected = view.cut(Cut(classes=[label]))
     assert expected.changed.any()
+    page.pick("show", "image")
+    page.pick("show", "attention")
+    assert page.at("heatbar").is_displayed()
     page.pick("tool", "class")
     page.click(50, 13)
+    assert not page.at("heatbar").is_displayed()  # what changes is seen in the classes
     palette = np.array(page.run("return state.models[state.model].palette"))
     assert (page.pixels()[..., :3] == palette[expected.labels]).all()
     count = int(expected.changed.sum())
