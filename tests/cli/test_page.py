@@ -3,6 +3,7 @@ import urllib.request
 
 import pytest
 import torch
+from PIL import Image
 
 from scenescope.checkpoints.model_directory import save_model
 from scenescope.explore.page import PageServer
@@ -39,6 +40,24 @@ def test_it_says_where_the_page_is(scenescope, got, model):
     assert result.exit_code == 0, result.errors
     assert "The page is at http://127.0.0.1:" in result.output
     assert "<title>scenescope" in got[0]
+
+
+def test_the_page_opens_on_the_image_that_is_given(scenescope, monkeypatch, model, tmp_path):
+    started = []
+    monkeypatch.setattr(PageServer, "serve_forever", lambda server: started.append(server.session.start()))
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "red.png")
+    assert scenescope("page", tmp_path / "red.png", "--model", model, "--port", 0).exit_code == 0
+    assert scenescope("page", "--model", model, "--port", 0).exit_code == 0
+    given, without = started
+    assert (given["image"]["width"], given["image"]["height"]) == (40, 30)
+    assert [each["name"] for each in given["examples"]] == ["red.png", *(each["name"] for each in without["examples"])]
+    assert "Generated street" in [each["name"] for each in without["examples"]]
+
+
+def test_an_image_that_is_not_there_is_told_before_a_model_is_loaded(scenescope, tmp_path):
+    refused = scenescope("page", tmp_path / "none.png", "--model", tmp_path / "no model")
+    assert refused.exit_code == 2
+    assert "none.png" in refused.errors
 
 
 def test_the_demos_model_stands_in_for_the_box(scenescope, got, model, monkeypatch):

@@ -11,10 +11,11 @@ from scenescope.models.catalog import create_model
 
 @pytest.fixture(scope="module")
 def network():
-    """Return a DANet whose attention is far from even."""
+    """Return a DANet whose attention is far from even, and counts."""
     torch.manual_seed(0)
     network = create_model("danet", backbone="resnet18", num_classes=4, output_stride=16, align_corners=False)
     torch.nn.init.normal_(network.head.position.query.weight, std=5.0)
+    torch.nn.init.constant_(network.head.position.alpha, 2.0)
     torch.nn.init.constant_(network.head.channel.beta, 0.5)
     return network
 

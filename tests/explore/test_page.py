@@ -114,7 +114,7 @@ def test_uploads_are_bounded_before_they_are_read(ask, server, monkeypatch):
     [b"", b"{", b"[]", b"1", b'{"image": 1}', b'{"image": {}, "model": "danet"}', b'{"image": null}', b"\xff"],
 )
 def test_what_is_no_question_is_refused(ask, body):
-    for path in ("/predict", "/query", "/channel"):
+    for path in ("/predict", "/query", "/channel", "/cut", "/probability", "/example"):
         assert ask("POST", path, body)[0].status == 400
 
 
@@ -127,6 +127,48 @@ def test_a_mistake_is_said_in_one_line(ask):
     status, answer = question(ask, "/channel", image=image, model="danet", channel=10**6)
     assert (status, "channels 0 to" in answer["error"]) == (422, True)
     assert question(ask, "/predict", image="other", model="danet")[0] == 422
+
+
+def test_a_cut_and_its_refusals(ask, server):
+    _, start = question(ask, "/start")
+    asked = {"image": start["image"]["id"], "model": "danet"}
+    status, answer = question(ask, "/cut", **asked, classes=[0], alpha=2.5, keep=0)
+    assert status == 200
+    assert answer == server.session.cut(*asked.values(), classes=[0], alpha=2.5)
+    for cut, message in (
+        ({"region": "AAAA"}, "give 35 bits"),
+        ({"classes": [9]}, "give 0 to 3"),
+        ({"keep": 1}, "Everything is cut away"),
+        ({"heads": [1]}, "no squeeze-and-attention heads"),
+        ({"alpha": 5}, "give 0 to 4"),
+    ):
+        status, answer = question(ask, "/cut", **asked, **cut)
+        assert (status, message in answer["error"], "\n" in answer["error"]) == (422, True, False), answer
+    for odd in ({"alpha": "much"}, {"classes": 3}, {"classes": [[]]}, {"knife": 1}, {"heads": ["x"]}, {"alpha": []}):
+        assert question(ask, "/cut", **asked, **odd)[0] == 400, odd
+    answer, content = ask("POST", "/cut", json.dumps({**asked, "alpha": float("inf")}))
+    assert answer.status == 422
+    answer, content = ask("POST", "/cut", json.dumps({**asked, "region": "A" * pages.MAX_QUESTION}))
+    assert (answer.status, json.loads(content)) == (
+        413,
+        {"error": f"A question may have {pages.MAX_QUESTION} bytes and tells how many."},
+    )
+
+
+def test_a_pixel_under_the_pointer(ask, server):
+    _, start = question(ask, "/start")
+    asked = {"image": start["image"]["id"], "model": "danet"}
+    status, answer = question(ask, "/probability", **asked, x=3, y=4)
+    assert (status, answer) == (200, server.session.probability(*asked.values(), (3, 4)))
+    assert question(ask, "/probability", **asked, x=3, y=70)[0] == 422
+    assert ask("POST", "/probability", json.dumps({**asked, "x": float("inf"), "y": 0}))[0].status == 400
+
+
+def test_an_example_is_one_that_is_offered(ask, server, image):
+    status, answer = question(ask, "/example", name="/etc/passwd")
+    assert (status, "There is no example" in answer["error"]) == (422, True)
+    server.session.examples = {"noise": image}
+    assert question(ask, "/example", name="noise")[1]["width"] == 100
 
 
 def test_two_at_once_get_their_own_answers(ask):

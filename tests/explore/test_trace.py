@@ -24,7 +24,7 @@ def test_labels_and_probabilities_are_those_of_a_prediction(network, image):
     expected = torch.softmax(predict_logits(network, as_batch(image))[0], dim=0)
     for x, y in ((0, 0), (99, 69), (31, 7)):
         np.testing.assert_allclose(view.probabilities((x, y)), expected[:, y, x], rtol=1e-4, atol=1e-6)
-    assert view.scales == {"alpha": 0.0, "beta": 0.5}
+    assert view.scales == {"alpha": 2.0, "beta": 0.5}
     assert view.kinds() == {"position", "channel"}
 
 

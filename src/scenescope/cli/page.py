@@ -1,4 +1,4 @@
-"""scenescope page: click on a pixel and see what it attends to."""
+"""scenescope page: click on a pixel, see what it attends to, and cut that."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ DEMO_MODEL = Path("demo/run/best")
 
 
 def page(
+    image: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Images to offer; the page opens on the first.", show_default="photographs found here"),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,13 +39,16 @@ def page(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
-    """Serve a page on this machine: drop a photograph, click a pixel, see what it attends to. Ctrl-C ends it."""
+    """Serve a page on this machine: click a pixel, see what it attends to, cut that. Ctrl-C ends it."""
     from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
     from scenescope.data.catalog import open_dataset
+    from scenescope.data.images import read_image
     from scenescope.explore.page import PageServer
+    from scenescope.explore.photographs import find_photographs
     from scenescope.explore.session import Session
     from scenescope.inference.segmenter import Segmenter
 
+    given = {path.name: read_image(path) for path in image or []}
     names = list(dict.fromkeys(model or [])) or list(models_in_box())
     if not names:
         if not DEMO_MODEL.is_dir():
@@ -51,7 +58,11 @@ def page(
             )
         names = [str(DEMO_MODEL)]
     segmenters = {name: Segmenter.load(name, device, precision) for name in names}
-    session = Session(segmenters, open_dataset("scenes", "", "test")[0].image)
+    scene = {"Generated street": open_dataset("scenes", "", "test")[0].image}
+    photographs = {name: read_image(path) for name, path in find_photographs().items()}
+    # The demo's model has seen generated streets alone.
+    examples = given | (scene | photographs if names == [str(DEMO_MODEL)] else photographs | scene)
+    session = Session(segmenters, next(iter(examples.values())), examples)
     with PageServer(session, port, host_name or ()) as server:
         print(f"The page is at {server.url}; Ctrl-C ends it.", flush=True)
         if show:

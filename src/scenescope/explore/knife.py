@@ -8,10 +8,9 @@ divided by their new sum. So every row still sums to 1, and no network is change
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import is_not
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,6 @@ from scenescope.attention.squeeze_excitation import SqueezeExcitation
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.inference.guards import eval_mode
-from scenescope.inference.look import ATTENTION
 from scenescope.inference.resize_argmax import resize_argmax
 from scenescope.models.danet import DANetHead
 from scenescope.models.network import SegmentationNetwork
@@ -124,58 +122,19 @@ def cut_labels(trace: AttentionTrace, cut: Cut) -> CutResult:
         ImageError: a region of another size than the image.
         ModelError: the network has no such attention, class, channel or head, or nothing would be left to attend to.
     """
-    replaced = _replacements(trace, cut)
-    size = trace.image.shape[:2]
-    network, kept = trace.network, trace.kept
+    size, kept = trace.image.shape[:2], trace.kept
     assert kept.images is not None
     mixed = torch.autocast(kept.images.device.type, torch.bfloat16, enabled=trace.mixed)
-    with eval_mode(network), mixed:
-        # Copied in eval mode, which copies keep.
-        changed: Any = with_replaced(network, trace.remembered | replaced)
-        logits = changed.answer(kept.stages, kept.images).logits
+    with eval_mode(trace.network), mixed:
+        network = with_replaced(trace.network, _replacements(trace, cut))
+        assert isinstance(network, SegmentationNetwork)
+        logits = network.answer(kept.stages, kept.images).logits
         labels = resize_argmax(logits, size, network.cells(logits, size))[0].cpu().numpy()
     num_classes = network.num_classes
     moved = np.bincount(
         trace.labels.astype(np.int64).ravel() * num_classes + labels.ravel(), minlength=num_classes**2
     ).reshape(num_classes, num_classes)
     return CutResult(labels, labels != trace.labels, moved)
-
-
-def remembering(network: SegmentationNetwork) -> dict[nn.Module, nn.Module]:
-    """Return copies of the parts of head and refinement that answer the very tensor they saw before as they did before.
-
-    A part that sees another tensor computes; so what attention does not reach is computed once for all cuts. The
-    modules of attention themselves are among the parts, where they are not cut.
-    """
-    copies: dict[nn.Module, nn.Module] = {}
-
-    def copied(module: nn.Module) -> None:
-        for child in module.children():
-            if not isinstance(child, ATTENTION) and any(isinstance(part, ATTENTION) for part in child.modules()):
-                copied(child)  # it is not all or nothing
-                continue
-            copy_of_it = copy.copy(child)
-            copy_of_it.forward = _Remembered(child.forward)
-            copies[child] = copy_of_it
-
-    for part in (network.head, network.refinement):
-        if part is not None:
-            copied(part)
-    return copies
-
-
-class _Remembered:
-    """Calls a function anew only for other tensors than the last time; thread-safe, as the last call is one object."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.last: tuple[tuple[Any, ...], dict[str, Any], Any] | None = None
-
-    def __call__(self, *given: Any, **wanted: Any) -> Any:
-        last = self.last
-        if last is None or wanted != last[1] or len(given) != len(last[0]) or any(map(is_not, given, last[0])):
-            last = self.last = (given, wanted, self.function(*given, **wanted))
-        return last[2]
 
 
 def with_replaced(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
@@ -268,7 +227,7 @@ class _Nothing(nn.Module):
 
 
 def _replacements(trace: AttentionTrace, cut: Cut) -> dict[nn.Module, nn.Module]:
-    """Return the modules to compute with in the place of those of the network."""
+    """Return the modules to compute with in the place of those of the network: those cut, and others that remember."""
     replaced: dict[nn.Module, nn.Module] = {}
     if cut.region is not None or cut.classes or cut.pairs or cut.keep or cut.source is not None:
         attention = trace.position.module
@@ -290,8 +249,15 @@ def _replacements(trace: AttentionTrace, cut: Cut) -> dict[nn.Module, nn.Module]
             found = [module for module in trace.inputs if isinstance(module, kinds)]
             if not found:
                 raise trace.refusal(f"has no {name} to scale")
-            replaced |= {module: _Scaled(replaced.get(module, module), factor) for module in found}
-    return replaced | _branches(trace, cut.branches)
+            inner = trace.remembering | replaced
+            replaced |= {module: _Scaled(inner.get(module, module), factor) for module in found}
+    replaced |= _branches(trace, cut.branches)
+    # A part within which something is replaced has nothing to remember.
+    return replaced | {
+        part: other
+        for part, other in trace.remembering.items()
+        if not any(module in replaced for module in part.modules())
+    }
 
 
 def _branches(trace: AttentionTrace, names: Sequence[str]) -> dict[nn.Module, nn.Module]:

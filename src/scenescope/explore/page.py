@@ -1,4 +1,4 @@
-"""The page: click on a pixel and see what it attends to. One file and five questions, for this machine only.
+"""The page: click on a pixel, see what it attends to, cut that. One file and a few questions, for this machine only.
 
 It is written on the standard library: Gradio, the convention for such pages, brings a web framework and its packages,
 answers a click with whole encoded images, and its opacity slider asks the server; here a click costs a row of
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         except ScenescopeError as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(str(error).split()))
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             self._refuse(HTTPStatus.BAD_REQUEST, "This is not a question of the page.")
         else:
             self._send(HTTPStatus.OK, json.dumps(result).encode(), "application/json")
@@ -172,7 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         limit = MAX_UPLOAD if self._asked_for() == "open" else MAX_QUESTION
         if not lengths[0].isdecimal() or int(lengths[0]) > limit:
-            told = f"An image may have {MAX_UPLOAD // 2**20} MB; scale it down."
+            image = f"An image may have {MAX_UPLOAD // 2**20} MB; scale it down."
+            told = image if limit == MAX_UPLOAD else f"A question may have {MAX_QUESTION} bytes and tells how many."
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
             return None
         return int(lengths[0])
@@ -193,14 +194,14 @@ class _Handler(BaseHTTPRequestHandler):
         return {
             "start": lambda body: session.start(),
             "open": lambda body: session.open(body, unquote(self.headers.get("X-Name", ""))[:200]),
-            "predict": lambda body: _asked(
-                body, lambda q: session.predict(q["image"], q["model"], q.get("without", ""))
-            ),
+            "example": lambda body: _asked(body, lambda q: session.open_example(q["name"])),
+            "predict": lambda body: _asked(body, lambda q: session.predict(q["image"], q["model"])),
             "query": lambda body: _asked(
-                body,
-                lambda q: session.query_pixel(q["image"], q["model"], (int(q["x"]), int(q["y"])), q.get("map", "")),
+                body, lambda q: session.query_pixel(q["image"], q["model"], _point(q), q.get("map", ""))
             ),
+            "probability": lambda body: _asked(body, lambda q: session.probability(q["image"], q["model"], _point(q))),
             "channel": lambda body: _asked(body, lambda q: session.channel(q["image"], q["model"], int(q["channel"]))),
+            "cut": lambda body: _asked(body, lambda q: session.cut(q.pop("image"), q.pop("model"), **_cut(q))),
         }
 
     def _from_here(self) -> bool:
@@ -255,6 +256,28 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _asked(body: bytes, answer: Callable[[Json], Json]) -> Json:
     question = json.loads(body)
-    if not isinstance(question, dict) or not all(isinstance(value, str | int) for value in question.values()):
+    if not isinstance(question, dict) or not all(
+        isinstance(value, str | int | float | list) for value in question.values()
+    ):
         raise ValueError("not a question")
     return answer(question)
+
+
+def _point(question: Json) -> tuple[int, int]:
+    return int(question["x"]), int(question["y"])
+
+
+_CUT: dict[str, Callable[[Any], Any]] = {
+    "region": str,
+    "keep": bool,
+    "classes": lambda each: [int(label) for label in each],
+    "alpha": float,
+    "beta": float,
+    "heads": lambda each: [int(stage) for stage in each],
+    "source": str,
+}
+
+
+def _cut(question: Json) -> Json:
+    """Return the arguments of ``Session.cut``; a KeyError where there is no such."""
+    return {name: _CUT[name](value) for name, value in question.items()}

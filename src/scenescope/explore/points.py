@@ -56,6 +56,16 @@ def cell_labels(labels: npt.NDArray[np.uint8], cells: Cells, counts: Sequence[in
     return under
 
 
+def cell_region(chosen: npt.NDArray[np.bool_], cells: Cells, image_size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Return the pixels, H x W, of which the nearest cell is one of those chosen, h x w."""
+    rows, columns = (
+        (cells.places(axis, torch.arange(pixels), count) + 0.5).long().numpy()
+        for axis, (pixels, count) in enumerate(zip(image_size, chosen.shape, strict=True))
+    )
+    region: npt.NDArray[np.bool_] = chosen[np.ix_(rows, columns)]
+    return region
+
+
 def chosen_points(labels: npt.NDArray[np.uint8], count: int) -> list[Point]:
     """Choose a pixel in the midst of each of the classes that fill most of an image, the largest first.
 

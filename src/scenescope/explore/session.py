@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
+import binascii
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from scenescope.data.decoding import stored
@@ -24,11 +23,12 @@ from scenescope.data.images import opened
 from scenescope.drawing.heatmap import Extent, color_table
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centers import PositionCenters
+from scenescope.explore.knife import Cut
+from scenescope.explore.own_class import own_class
+from scenescope.explore.points import cell_region
 from scenescope.explore.position import PositionTrace
 from scenescope.explore.squeeze import HeadTrace
 from scenescope.explore.trace import AttentionTrace, attend
-from scenescope.inference.guards import eval_mode
-from scenescope.inference.predictor import predict_labels
 from scenescope.inference.segmenter import Segmenter
 
 LONGEST_SIDE = 1024
@@ -37,6 +37,10 @@ MAX_PIXELS = 50_000_000
 """Of an image to open, before it is decoded."""
 IMAGES, VIEWS = 8, 4
 """How many of the latest are kept."""
+THUMBNAIL = 160
+"""Pixels of the longer side of an example where it is offered."""
+MAX_SCALE = 4
+"""Times the learned scale of an attention at most."""
 
 Json = dict[str, Any]
 
@@ -48,10 +52,12 @@ class Session:
     Args:
         models: by the name to show, at least one.
         example: H x W x 3 uint8 RGB, what the page opens on.
+        examples: others that it offers, by what they show and who made them.
     """
 
     models: Mapping[str, Segmenter]
     example: npt.NDArray[np.uint8]
+    examples: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
     _images: OrderedDict[str, npt.NDArray[np.uint8]] = field(default_factory=OrderedDict, repr=False)
     _views: OrderedDict[tuple[str, str], AttentionTrace] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
@@ -60,11 +66,16 @@ class Session:
     _decoder: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1), repr=False)
 
     def start(self) -> Json:
-        """Return the models, the colors of maps, and the example as an opened image."""
+        """Return the models, the colors of maps, the examples on offer, and the first example as an opened image."""
         models = {
             name: {"classes": each.classes.names, "palette": each.classes.palette} for name, each in self.models.items()
         }
-        return {"models": models, "colors": color_table().tolist(), "image": self._keep(self.example, "")}
+        return {
+            "models": models,
+            "colors": color_table().tolist(),
+            "examples": [{"name": name, **_pixels(_scaled(each, THUMBNAIL))} for name, each in self.examples.items()],
+            "image": self._keep(self.example),
+        }
 
     def open(self, content: bytes, name: str) -> Json:
         """Take an image: its number, size and pixels as displayed, and what was done to it.
@@ -79,36 +90,35 @@ class Session:
         with opened(Path(name or "the image"), MAX_PIXELS, content) as file:
             found = stored(file)
             notes, image = found.conversions(), found.rgb()
-        height, width = image.shape[:2]
-        if max(height, width) > LONGEST_SIDE:
-            factor = LONGEST_SIDE / max(height, width)
-            size = (max(round(width * factor), 1), max(round(height * factor), 1))
-            image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
-            notes.append(f"shown at {size[0]} x {size[1]} pixels, not {width} x {height}")
-        return self._keep(image, "; ".join(notes))
+        return self._keep(image, *notes)
 
-    def predict(self, image: str, model: str, without: str = "") -> Json:
+    def open_example(self, name: str) -> Json:
+        """Return one of the examples as an opened image.
+
+        Raises:
+            ImageError: there is none of this name.
+        """
+        if name not in self.examples:
+            raise ImageError(f"There is no example {name!r} on this page; it has {', '.join(self.examples) or 'none'}.")
+        return self._keep(self.examples[name], name)
+
+    def predict(self, image: str, model: str) -> Json:
         """Return the labels of an image, and what can be asked about it.
-
-        Args:
-            without: "position" or "channel": as if that attention's learned scale were 0; "" is the model as it is.
 
         Raises:
             ImageError: the image is no longer kept.
-            ModelError: there is no such model, or it has no such attention.
+            ModelError: there is no such model.
         """
         with self._lock:
             view = self._view(image, model)
-            labels = view.labels if not without else self._labels_without(view, without)
-        shares = np.bincount(labels.ravel(), minlength=view.network.num_classes) / labels.size
-        return {
-            "labels": _packed(labels),
-            "shares": shares.tolist(),
-            "maps": _maps(view),
-            "channels": view.channel.count if "channel" in view.kinds() else 0,
-            "without": [kind for kind in ("position", "channel") if kind in view.kinds()],
-            "scales": view.scales,
-        }
+            return {
+                "labels": _packed(view.labels),
+                "shares": _shares(view, view.labels),
+                "maps": _maps(view),
+                "channels": view.channel.count if "channel" in view.kinds() else 0,
+                "scales": view.scales,
+                "knife": _knife(view),
+            }
 
     def query_pixel(self, image: str, model: str, point: tuple[int, int], kind: str) -> Json:
         """Return class, probability and a map of a pixel, and the channels in the order of their answer to its class.
@@ -121,19 +131,83 @@ class Session:
             ModelError: there is no such model or map.
         """
         with self._lock:
+            answer, view = self.probability(image, model, point), self._view(image, model)
+            answer["channels"] = _channel_order(view, answer["label"])
+            if kind:
+                answer["map"] = _map(*self._values(view, point, kind))
+            if kind == "attends to":
+                found = own_class(view, point)
+                answer["own"] = {
+                    "share": found.share,
+                    "chance": found.chance,
+                    "paid": found.paid,
+                    "area": found.area,
+                    "verdict": found.verdict(self.models[model].classes.names),
+                }
+            return answer
+
+    def probability(self, image: str, model: str, point: tuple[int, int]) -> Json:
+        """Return class and probability of a pixel, and the three likeliest classes.
+
+        Raises:
+            ImageError: the image is no longer kept, or the point lies outside it.
+            ModelError: there is no such model.
+        """
+        with self._lock:
             view = self._view(image, model)
             probabilities = view.probabilities(point)
             label = int(view.labels[point[1], point[0]])
-            best = [int(each) for each in np.argsort(-probabilities, kind="stable")[:3]]
-            answer: Json = {
-                "label": label,
-                "probability": float(probabilities[label]),
-                "best": [[each, float(probabilities[each])] for each in best],
-                "channels": _channel_order(view, label),
-            }
-            if kind:
-                answer["map"] = _map(*self._values(view, point, kind))
-        return answer
+        best = [int(each) for each in np.argsort(-probabilities, kind="stable")[:3]]
+        return {
+            "label": label,
+            "probability": float(probabilities[label]),
+            "best": [[each, float(probabilities[each])] for each in best],
+        }
+
+    def cut(
+        self,
+        image: str,
+        model: str,
+        *,
+        region: str = "",
+        keep: bool = False,
+        classes: Sequence[int] = (),
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        heads: Sequence[int] = (),
+        source: str = "",
+    ) -> Json:
+        """Segment an image again with some of its attention cut: the new labels, and which class became which.
+
+        Args:
+            region: base64 of a bit for each position of attention, row by row from the highest bit of the first byte;
+                "" is no region.
+            keep, classes, heads: see ``Cut``.
+            alpha, beta: what the learned scales are multiplied by, 0 to ``MAX_SCALE``.
+            source: another opened image, of which keys and values are taken; "" is the image itself.
+
+        Raises:
+            ImageError: the image is no longer kept, or the region is not one of its positions.
+            ModelError: there is no such model, attention, class or head, a scale is out of range, or nothing is left.
+        """
+        for name, factor in (("alpha", alpha), ("beta", beta)):
+            if not 0 <= factor <= MAX_SCALE:  # NaN neither
+                raise ModelError(f"{name} times {factor} is not possible; give 0 to {MAX_SCALE}, 1 is as learned.")
+        with self._lock:
+            view = self._view(image, model)
+            other = self._view(source, model) if source else None
+            chosen = _region(other or view, region) if region else None
+            cut = Cut(chosen, keep, classes, heads=heads, alpha=alpha, beta=beta, source=other)
+            result = view.cut(cut)
+        moved = result.moved.copy()
+        np.fill_diagonal(moved, 0)
+        pairs = sorted(zip(*np.nonzero(moved), strict=True), key=lambda pair: -moved[pair])
+        return {
+            "labels": _packed(result.labels),
+            "shares": _shares(view, result.labels),
+            "changed": int(result.changed.sum()),
+            "moved": [[int(before), int(after), int(moved[before, after])] for before, after in pairs],
+        }
 
     def channel(self, image: str, model: str, channel: int) -> Json:
         """Return the map of an attended channel.
@@ -146,16 +220,16 @@ class Session:
             view = self._view(image, model)
             return {"map": _map(view.channel.maps([channel])[0], view.extent(view.channel))}
 
-    def _keep(self, image: npt.NDArray[np.uint8], note: str) -> Json:
-        key = secrets.token_hex(8)
+    def _keep(self, image: npt.NDArray[np.uint8], *notes: str) -> Json:
+        key, (height, width) = secrets.token_hex(8), image.shape[:2]
+        image = _scaled(image, LONGEST_SIDE)
+        if image.shape[:2] != (height, width):
+            notes = (*notes, f"shown at {image.shape[1]} x {image.shape[0]} pixels, not {width} x {height}")
         with self._lock:
             self._images[key] = image
             while len(self._images) > IMAGES:
                 self._images.popitem(last=False)
-        height, width = image.shape[:2]
-        # Four numbers a pixel are what a canvas takes.
-        rgba = np.dstack([image, np.full((height, width), 255, np.uint8)])
-        return {"id": key, "width": width, "height": height, "pixels": _packed(rgba), "note": note}
+        return {"id": key, **_pixels(image), "note": "; ".join(notes)}
 
     def _view(self, image: str, model: str) -> AttentionTrace:
         if model not in self.models:
@@ -170,13 +244,6 @@ class Session:
         self._views.move_to_end(key)
         self._images.move_to_end(image)
         return self._views[key]
-
-    def _labels_without(self, view: AttentionTrace, kind: str) -> npt.NDArray[np.uint8]:
-        images = torch.from_numpy(view.image.transpose(2, 0, 1)[None].copy())
-        with _asleep(view, kind), eval_mode(view.network):
-            device = next(view.network.parameters()).device
-            labels: npt.NDArray[np.uint8] = predict_labels(view.network, images.to(device))[0].cpu().numpy()
-        return labels
 
     def _values(
         self, view: AttentionTrace, point: tuple[int, int], kind: str
@@ -198,21 +265,35 @@ class Session:
         return values[0], view.extent(part)
 
 
-@contextlib.contextmanager
-def _asleep(view: AttentionTrace, kind: str) -> Iterator[None]:
-    """Set the learned scale of an attention to 0 for the length of a ``with`` block."""
-    names = {"position": "alpha", "channel": "beta"}
-    if kind not in names or kind not in view.kinds():
-        raise ModelError(f"This model has no {kind} attention to leave out.")
-    scale: torch.nn.Parameter = getattr(getattr(view, kind).module, names[kind])
-    before = scale.detach().clone()
-    with torch.no_grad():
-        scale.zero_()
+def _shares(view: AttentionTrace, labels: npt.NDArray[np.uint8]) -> list[float]:
+    """The share of an image that each of the K classes covers."""
+    shares: list[float] = (np.bincount(labels.ravel(), minlength=view.network.num_classes) / labels.size).tolist()
+    return shares
+
+
+def _knife(view: AttentionTrace) -> Json:
+    """What can be cut: where the positions of attention lie, which scales there are, and how many heads."""
+    kinds, knife = view.kinds(), {}
+    if "position" in kinds:
+        rows, columns = view.position.features.shape[-2:]
+        knife["cells"] = {"rows": rows, "columns": columns, "extent": view.extent(view.position)}
+    return {"cells": None, **knife, "scales": list(view.scales), "heads": len(view.heads) if "heads" in kinds else 0}
+
+
+def _region(view: AttentionTrace, packed: str) -> npt.NDArray[np.bool_]:
+    """The pixels, H x W, that belong to positions of attention given as bits."""
+    rows, columns = view.position.features.shape[-2:]
     try:
-        yield
-    finally:
-        with torch.no_grad():
-            scale.copy_(before)
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(packed, validate=True), np.uint8))
+    except binascii.Error as error:
+        raise ImageError("The region is no base64; give one bit for each position.") from error
+    if not rows * columns <= bits.size < rows * columns + 8:
+        raise ImageError(
+            f"A region of {bits.size} bits does not fit; this image has {rows} x {columns} positions of attention, so"
+            f" give {rows * columns} bits, filled up to whole bytes."
+        )
+    chosen = bits[: rows * columns].reshape(rows, columns).astype(bool)
+    return cell_region(chosen, view.position.cells, view.labels.shape)
 
 
 def _maps(view: AttentionTrace) -> list[str]:
@@ -241,6 +322,23 @@ def _channel_order(view: AttentionTrace, label: int) -> list[list[float]]:
 def _map(values: npt.NDArray[np.float32], extent: Extent) -> Json:
     rows, columns = values.shape
     return {"rows": rows, "columns": columns, "extent": extent, "values": _packed(values.astype("<f4"))}
+
+
+def _scaled(image: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
+    """An image scaled down until its longer side is at most this."""
+    height, width = image.shape[:2]
+    if max(height, width) <= longest:
+        return image
+    factor = longest / max(height, width)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+
+
+def _pixels(image: npt.NDArray[np.uint8]) -> Json:
+    """Size and pixels of an image, with four numbers a pixel as a canvas takes them."""
+    height, width = image.shape[:2]
+    rgba = np.dstack([image, np.full((height, width), 255, np.uint8)])
+    return {"width": width, "height": height, "pixels": _packed(rgba)}
 
 
 def _packed(array: npt.NDArray[Any]) -> str:

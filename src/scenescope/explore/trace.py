@@ -21,7 +21,8 @@ from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centers import PositionCenters
 from scenescope.explore.channel import ChannelTrace
-from scenescope.explore.knife import Cut, CutResult, cut_labels, remembering
+from scenescope.explore.knife import Cut, CutResult, cut_labels
+from scenescope.explore.memory import remembering_parts
 from scenescope.explore.points import Point, cell_labels, require_inside
 from scenescope.explore.position import PositionTrace
 from scenescope.explore.squeeze import HeadTrace
@@ -71,11 +72,6 @@ class AttentionTrace:
         return self.kept.inputs
 
     @cached_property
-    def remembered(self) -> dict[nn.Module, nn.Module]:
-        """Parts of the network that remember what they answered in this look, for all cuts of it."""
-        return remembering(self.network)
-
-    @cached_property
     def position(self) -> PositionTrace:
         """Position attention: what a pixel attends to, who attends to it, what classes pay each other."""
         module, features = self._one(PositionAttention, "position attention")
@@ -108,6 +104,11 @@ class AttentionTrace:
         """Compact position attention: the 50 centers, and what a pixel attends to among them."""
         module, features = self._one(CompactPositionAttention, "centers of position attention")
         return PositionCenters(module, features, self.image.shape[:2], self._cells(features))
+
+    @cached_property
+    def remembering(self) -> dict[nn.Module, nn.Module]:
+        """In the place of the network's parts, those that compute only once what a cut leaves as it was."""
+        return remembering_parts(self.network)
 
     @property
     def scales(self) -> dict[str, float]:

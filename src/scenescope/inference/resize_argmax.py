@@ -45,8 +45,10 @@ def resize_argmax(logits: Tensor, size: tuple[int, int], cells: Cells) -> Tensor
     height, width = size
     left, shares = _lower(cells, 1, width, columns, logits.device)
     logits = logits.float()
-    wide = logits.index_select(3, left)
-    wide.lerp_(logits.index_select(3, (left + 1).clamp(max=columns - 1)), shares)
+    right = (left + 1).clamp(max=columns - 1)
+    # The same numbers as index_select, which takes several times as long along the last axis.
+    wide, beside = (logits.gather(3, each.expand(batch, classes, rows, width)) for each in (left, right))
+    wide.lerp_(beside, shares)
     upper, shares = _lower(cells, 0, height, rows, logits.device)
     bands = torch.bincount(upper, minlength=rows).tolist()
     labels = torch.empty(batch, height, width, dtype=torch.uint8, device=logits.device)
