@@ -582,3 +582,13 @@ def test_behind_a_proxy_that_shows_it_below_a_folder(driver, network, image):
             assert page.at("answer").text.startswith("Pixel 50, 13:")
             proxy.shutdown()
             thread.join()
+
+
+def test_one_file_is_saved(page, server):
+    page.run(
+        "window.saved = null; URL.createObjectURL = blob => { blob.text().then(text => saved = text); return '#'; }"
+    )
+    page.at("share").click()
+    page.until("saved !== null && !at('share').disabled")
+    image = page.run("return state.panes[0].image.id")
+    assert page.run("return saved") == server.session.share(image, page.run("return state.panes[0].model"))["html"]

@@ -13,6 +13,7 @@ from scenescope.explore.knife import Cut
 from scenescope.explore.own_class import own_class
 from scenescope.explore.points import cell_region
 from scenescope.explore.session import Session
+from scenescope.explore.share import look_html
 from scenescope.explore.trace import attend
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
@@ -276,3 +277,13 @@ def test_images_are_decoded_one_by_one(session, monkeypatch):
         thread.join()
     assert len(decoding) == 3
     assert len(set(decoding)) == 1
+
+
+def test_a_look_to_send_is_that_of_the_library(session, network, image):
+    number = session.start()["image"]["id"]
+    expected = look_html(
+        attend(network, image), session.models["danet"].classes, title="A look at attention", model="danet"
+    )
+    assert session.share(number, "danet")["html"] == expected
+    with pytest.raises(ModelError, match="fcn has no attention to look into"):
+        session.share(number, "fcn")

@@ -200,6 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
                 body, lambda q: session.query_pixel(q["image"], q["model"], _point(q), q.get("map", ""))
             ),
             "probability": lambda body: _asked(body, lambda q: session.probability(q["image"], q["model"], _point(q))),
+            "share": lambda body: _asked(body, lambda q: session.share(q["image"], q["model"])),
             "channel": lambda body: _asked(body, lambda q: session.channel(q["image"], q["model"], int(q["channel"]))),
             "cut": lambda body: _asked(body, lambda q: session.cut(q.pop("image"), q.pop("model"), **_cut(q))),
         }

@@ -27,6 +27,7 @@ from scenescope.explore.knife import Cut
 from scenescope.explore.own_class import own_class
 from scenescope.explore.points import cell_region
 from scenescope.explore.position import PositionTrace
+from scenescope.explore.share import look_html
 from scenescope.explore.squeeze import HeadTrace
 from scenescope.explore.trace import AttentionTrace, attend
 from scenescope.inference.segmenter import Segmenter
@@ -219,6 +220,17 @@ class Session:
         with self._lock:
             view = self._view(image, model)
             return {"map": _map(view.channel.maps([channel])[0], view.extent(view.channel))}
+
+    def share(self, image: str, model: str) -> Json:
+        """Return a look at an image as a page of its own that needs nothing else, see ``share.look_html``.
+
+        Raises:
+            ImageError: the image is no longer kept, or the page would be larger than 6 MB.
+            ModelError: there is no such model, or it has no attention to look into.
+        """
+        with self._lock:
+            view = self._view(image, model)
+        return {"html": look_html(view, self.models[model].classes, title="A look at attention", model=model)}
 
     def _keep(self, image: npt.NDArray[np.uint8], *notes: str) -> Json:
         key, (height, width) = secrets.token_hex(8), image.shape[:2]
