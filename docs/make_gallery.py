@@ -14,7 +14,9 @@ from PIL import Image
 
 from scenescope.checkpoints.find import models_in_box
 from scenescope.data.catalog import open_dataset
+from scenescope.data.images import read_image
 from scenescope.explore.page import PageServer
+from scenescope.explore.photographs import find_photographs
 from scenescope.explore.session import Session
 from scenescope.inference.segmenter import Segmenter
 from scenescope.lab.photograph import find_photograph
@@ -60,32 +62,45 @@ def figure(source: str, model: Segmenter, output: Path, name: str, received: boo
 
 
 def screenshots(models: dict[str, Segmenter], output: Path) -> None:
-    """Image the page after two clicks, on a desk and on a telephone."""
+    """Show the page after a click, and after a class is cut, on a desk and on a telephone."""
     from selenium import webdriver
     from selenium.webdriver.support.ui import WebDriverWait
 
-    example = open_dataset("scenes", "", "test")[0].image
+    examples = {name: read_image(path) for name, path in find_photographs().items()}
+    examples["A generated street"] = open_dataset("scenes", "", "test")[0].image
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1360,1000"):
         options.add_argument(argument)
-    with PageServer(Session(models, example), port=0) as server:
+    with PageServer(Session(models, next(iter(examples.values())), examples), port=0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+
+        def until(script: str) -> None:
+            WebDriverWait(driver, 120).until(lambda page: page.execute_script(f"return Boolean({script})"))
+
+        def click(x: float, y: float) -> None:
+            """Click at a place of the image, both 0..1."""
+            driver.execute_script(
+                """const scene = at("scene"), box = scene.getBoundingClientRect();
+                scene.dispatchEvent(new MouseEvent("click", { clientX: box.left + arguments[0] * box.width,
+                                                              clientY: box.top + arguments[1] * box.height }));""",
+                x,
+                y,
+            )
+            until("!document.body.hasAttribute('aria-busy')")
+
         try:
             driver.get(server.url)
-            wait = WebDriverWait(driver, 60)
-            wait.until(lambda page: page.execute_script("return Boolean(state.seen)"))
-            height, width = example.shape[:2]
-            for count, (x, y) in enumerate(((0.3, 0.85), (0.75, 0.6)), start=1):
-                driver.execute_script("choose(arguments[0], arguments[1])", int(x * width), int(y * height))
-                wait.until(lambda page, count=count: page.execute_script("return state.points.length") == count)
-            idle = "return !document.body.hasAttribute('aria-busy')"
-            wait.until(lambda page: page.execute_script(idle))
-            for name, size in (("page", (1280, 1000)), ("page-phone", (412, 1000))):
+            until("state.panes.length && state.panes[0].seen && !document.body.hasAttribute('aria-busy')")
+            click(0.3, 0.85)
+            for name, size in (("page", (1360, 1000)), ("page-phone", (412, 1000))):
                 driver.set_window_size(*size)
                 driver.save_screenshot(str(output / f"{name}.png"))
-                keep(Image.open(output / f"{name}.png"), output / f"{name}.png")
+            driver.set_window_size(1360, 1000)
+            driver.find_element("xpath", "//*[@id='tool']//input[@value='class']/..").click()
+            click(0.5, 0.95)
+            driver.save_screenshot(str(output / "page-cut.png"))
         finally:
             driver.quit()
             server.shutdown()
