@@ -7,9 +7,12 @@ import torch
 from PIL import Image
 
 from scenescope.checkpoints.model_directory import save_model
+from scenescope.cli.attention_tables import print_class_cuts
+from scenescope.cli.console import Console
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
+from scenescope.workflows.class_cuts import ClassCuts
 
 CLASSES = Classes.named(["road", "sky", "car"])
 
@@ -331,3 +334,15 @@ def test_what_one_file_cannot_be(run, models, photo, tmp_path, monkeypatch, opti
     assert re.search(message, result.errors), result.errors
     assert len(result.errors.strip().splitlines()) == 1
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_tables_of_many_classes_are_never_cut_short(capsys):
+    count = 30
+    names = tuple(f"class {number}" for number in range(count))
+    paid = [[row / 100 + column / 1000 for column in range(count)] for row in range(count)]
+    change = [[-(row + column) / 1000 for column in range(count)] for row in range(count)]
+    print_class_cuts(Console(width=60), ClassCuts(names, 3, [0.5] * count, paid, change))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [line[3:] for line in lines if line[1:2] == ["class"]]
+    assert rows[:count] == [[f"{100 * value:.0f}" for value in row] for row in paid]
+    assert rows[count:] == [[f"{100 * value:+.1f}" for value in row] for row in change]

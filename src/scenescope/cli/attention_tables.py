@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -42,11 +43,16 @@ def print_class_cuts(console: Console, cuts: ClassCuts) -> None:
         ("IoU of the class of a row without that of a column to attend to, change in points", cuts.change, "{:+.1f}"),
     ):
         console.print(title, highlight=False, soft_wrap=True)
-        table = Table("class")
+        # Columns have numbers for names, and no line between: so a dozen classes fit a terminal.
+        table = Table("class", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for number in seen:
-            table.add_column(visible(cuts.names[number]), justify="right")
+            table.add_column(str(number), justify="right", no_wrap=True)
         for row in seen:
             cells = [values[row][column] for column in seen]
             shown = ["" if value is None else form.format(100 * value) for value in cells]
-            table.add_row(Text(visible(cuts.names[row])), *shown)
+            table.add_row(Text(visible(f"{row} {cuts.names[row]}")), *shown)
+        # Wider than the terminal where it must be: a number that is cut short is another number.
+        width, console.width = console.width, 10_000
+        console.width = max(console.measure(table).maximum, width)
         console.print(table, highlight=False)
+        console.width = width
