@@ -77,9 +77,8 @@ def _own_class(vectors: Tensor, classes: Tensor, nearest: int) -> float:
 def told(stage: int, shares: dict[str, float]) -> str:
     """Say of a head in a sentence what its attention groups."""
     gain = 100 * (shares["alike"] - shares["near"])
-    kind = "by class" if gain >= 5 else "by little more than place"
+    found = "groups by class" if gain >= 5 else "tells no more of the class than the place does"
     return (
-        f"The attention in the head of stage {stage} groups {kind}: {shares['alike']:.0%} of the positions most alike"
-        f" in it are of the same class, of those nearest in the image {shares['near']:.0%}, of all"
-        f" {shares['area']:.0%}."
+        f"The attention in the head of stage {stage} {found}: {shares['alike']:.0%} of the positions most alike in it are"
+        f" of the same class, of those nearest in the image {shares['near']:.0%}, of all {shares['area']:.0%}."
     )
