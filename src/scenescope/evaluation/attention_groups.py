@@ -79,6 +79,6 @@ def told(stage: int, shares: dict[str, float]) -> str:
     gain = 100 * (shares["alike"] - shares["near"])
     found = "groups by class" if gain >= 5 else "tells no more of the class than the place does"
     return (
-        f"The attention in the head of stage {stage} {found}: {shares['alike']:.0%} of the positions most alike in it are"
-        f" of the same class, of those nearest in the image {shares['near']:.0%}, of all {shares['area']:.0%}."
+        f"The attention in the head of stage {stage} {found}: {shares['alike']:.0%} of the positions most alike in it"
+        f" are of the same class, of those nearest in the image {shares['near']:.0%}, of all {shares['area']:.0%}."
     )
