@@ -4,7 +4,8 @@
 
 The image is scaled to 480 x 360; its forward pass is done once, when it is opened. Cuts are strokes of the brush here
 and there, classes, and both scales. Needs Chromium and its driver (Debian: chromium and chromium-driver). Writes
-benchmarks/page.md beside this file.
+benchmarks/page.md beside this file. Beside it stands what the session needs for a click where there are many classes
+and positions, in DANets of random weights on noise.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,12 @@ from scenescope.explore.page import PageServer
 from scenescope.explore.photographs import find_photographs
 from scenescope.explore.session import Session
 from scenescope.inference.segmenter import Segmenter
+from scenescope.labels import Classes
+from scenescope.models.catalog import create_model
 
 PAGE = Path(__file__).with_name("page.md")
 SIZE = 480, 360
+MANY_CLASSES, LARGE = 150, 1024
 PAINTED = """
 const done = arguments[2], x = arguments[0], y = arguments[1], started = performance.now();
 (function look() {
@@ -85,7 +89,9 @@ def main() -> None:
         " and those of them that a CPU computed for the server; the forward pass was done when the image was opened."
         f" Targets: 300 for a click, 150 for 95 % of the cuts.\n\n{name}, image of {SIZE[0]} x {SIZE[1]}:\n\n"
         "| what | times | median | 95 % within | median, CPU | 95 % within, CPU |\n|---|---|---|---|---|---|\n"
-        f"{rows}\n"
+        f"{rows}\n\nThe session alone, {MANY_CLASSES} classes, {LARGE} x {LARGE}; target: 50.\n\n"
+        "| output stride | positions | times | median | 95 % within |\n|---|---|---|---|---|\n"
+        + "".join(many_classes(stride, arguments.times) for stride in (16, 8))
     )
     print(text)
     PAGE.write_text(
@@ -95,11 +101,32 @@ def main() -> None:
     )
 
 
+def many_classes(output_stride: int, count: int) -> str:
+    """Return a row of the milliseconds of clicks on a network of many classes, without the first, which warms up."""
+    network = create_model(
+        "danet", num_classes=MANY_CLASSES, backbone="resnet50", pretrained=False, output_stride=output_stride
+    )
+    names = [f"class {number}" for number in range(MANY_CLASSES)]
+    noise = np.random.default_rng(0).integers(0, 256, (LARGE, LARGE, 3), np.uint8)
+    session = Session({"danet": Segmenter(network, Classes.named(names))}, noise)
+    image, found = session.start()["image"]["id"], []
+    for x, y in np.random.default_rng(0).integers(0, LARGE, (count + 1, 2)).tolist():
+        started = time.perf_counter()
+        session.query_pixel(image, "danet", (x, y), "attends to")
+        found.append(1000 * (time.perf_counter() - started))
+    median, most = _spread(found[1:])
+    return f"| {output_stride} | {(LARGE // output_stride) ** 2:,} | {count} | {median:.1f} | {most:.1f} |\n"
+
+
+def _spread(milliseconds: Sequence[float]) -> tuple[float, float]:
+    """Return the median, and what 95 % are within."""
+    return statistics.median(milliseconds), sorted(milliseconds)[int(0.95 * len(milliseconds))]
+
+
 def _summary(found: list[tuple[float, float]]) -> Iterator[float]:
     """Yield median and 95 % of the milliseconds in all, then of those of the CPU."""
     for milliseconds in zip(*found, strict=True):
-        yield statistics.median(milliseconds)
-        yield sorted(milliseconds)[int(0.95 * len(milliseconds))]
+        yield from _spread(milliseconds)
 
 
 def ask(url: str, count: int) -> dict[str, list[tuple[float, float]]]:

@@ -158,7 +158,7 @@ def card(name: str, making: Making, stages: list[Path], lasts: list[Path], camvi
     scores = table(["class", "IoU, one scale", "IoU, mirrored as well"], rows)
     return f"""# {name}
 
-LabeledImage segmentation of streets seen from a car: {len(plain.names)} classes, images of about 480 x 360.
+Scene segmentation of streets seen from a car: {len(plain.names)} classes, images of about 480 x 360.
 
 - Network: {built["name"]} on {built["backbone"]}, output stride {built["output_stride"]}, options {built["options"]};
   images are enlarged by {built["input_scale"]}, logits refined at half their size by {built["refinement_channels"]}

@@ -283,6 +283,9 @@ def test_cut_classes_prints_and_keeps_both_tables(run, models, labeled, tmp_path
         (["--cut", "classes", "sanet", "DATA"], "sanet has no position attention"),
         (["--check", "danet", "DATA", "DATA"], "takes one data set, as in: attend --check MODEL KIND:ROOT"),
         (["DATA"], "--output is missing"),
+        (["--check", "danet", "DATA", "--cut", "classes"], "are about a whole data set, one at a time"),
+        (["--check", "danet", "DATA", "--point", "1,2"], "leave out the other, and what asks about"),
+        (["--cut", "classes", "danet", "DATA", "--received"], "are about a whole data set"),
     ],
 )
 def test_a_check_that_cannot_be_is_one_line(run, models, labeled, arguments, told):

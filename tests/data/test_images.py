@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from scenescope.data.images import FORMATS, SUFFIXES, UNREAD_SUFFIXES, opened, read_header, read_image
+from scenescope.data.images import FORMATS, SUFFIXES, UNREAD_SUFFIXES, opened, read_header, read_image, scaled_down
 from scenescope.errors import ImageError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -321,3 +321,12 @@ def test_an_image_in_an_archive_is_read_from_its_bytes_under_its_name_there() ->
         told = rf"Cannot read archive/a.png: {reason}"
         with pytest.raises(ImageError, match=told), opened(Path("archive/a.png"), 1, content):
             pass
+
+
+def test_an_image_is_scaled_down_to_its_longer_side_and_never_up():
+    image = np.arange(6 * 40 * 3, dtype=np.uint8).reshape(6, 40, 3)
+    assert scaled_down(image, 20).shape == (3, 20, 3)
+    assert scaled_down(image.transpose(1, 0, 2), 10).shape == (10, 2, 3)
+    assert scaled_down(image, 1).shape == (1, 1, 3)
+    assert scaled_down(image, 40) is image
+    assert (scaled_down(np.full((9, 9, 3), 7, np.uint8), 4) == 7).all()

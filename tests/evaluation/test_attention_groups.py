@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scenescope.evaluation.attention_groups import NEAREST, AttentionGroups, told
+from scenescope.evaluation.attention_groups import NEAREST, AttentionGroups, groups_sentence
 from scenescope.labels import IGNORE
 
 
@@ -18,8 +18,8 @@ def test_attention_that_is_the_class_groups_by_class_and_one_that_is_the_place_b
     assert by_class.shares()["alike"] == 1
     assert by_place.shares()["alike"] == pytest.approx(by_place.shares()["near"])
     assert by_place.shares()["area"] == pytest.approx((300 - 1) / (600 - 1))
-    assert "groups by class: 100% of the positions" in told(4, by_class.shares())
-    assert "tells no more of the class than the place does" in told(4, by_place.shares())
+    assert "groups by class: 100% of the positions" in groups_sentence(4, by_class.shares())
+    assert "tells no more of the class than the place does" in groups_sentence(4, by_place.shares())
 
 
 def test_shares_are_those_of_a_loop() -> None:

@@ -109,6 +109,19 @@ def test_uploads_are_bounded_before_they_are_read(ask, server, monkeypatch):
         assert b"413" in client.recv(100)  # without a length
 
 
+def test_a_refusal_arrives_though_much_is_still_being_sent(server):
+    """A connection that is closed on what nobody reads is reset, and a browser tells of that in place of the answer."""
+    port = server.server_address[1]
+    with socket.create_connection(server.server_address, timeout=60) as client:
+        client.sendall(f"POST /open HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {2**30}\r\n\r\n".encode())
+        answer = client.makefile("rb").read()  # the server has said all that it will
+        for _ in range(64):
+            client.sendall(bytes(2**16))
+        client.shutdown(socket.SHUT_WR)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b'{"error": "An image may have 32 MB; scale it down."}')
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b"1", b'{"image": 1}', b'{"image": {}, "model": "danet"}', b'{"image": null}', b"\xff"],

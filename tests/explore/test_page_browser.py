@@ -2,14 +2,12 @@
 
 import http.client
 import json
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -23,14 +21,11 @@ from scenescope.explore.trace import attend
 from scenescope.inference.segmenter import Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
+from tests.explore.browser import canvas_pixels, chromium, needs_chromium
 from tests.explore.conftest import served
 
 NAMES = ["road", "sky", "car", "tree"]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="Chromium and its driver are not installed (chromium, chromium-driver)"
-)
+pytestmark = needs_chromium
 
 
 class Page:
@@ -115,25 +110,13 @@ class Page:
         return np.array(labels, np.uint8).reshape(shape)
 
     def pixels(self, name="scene"):
-        text = self.driver.execute_script(
-            """const canvas = at(arguments[0]);
-            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-            return [data.height, data.width, Array.from(data.data).join()];""",
-            name,
-        )
-        return np.array(text[2].split(","), np.uint8).reshape(text[0], text[1], 4)
+        return canvas_pixels(self.driver, name)
 
 
 @pytest.fixture(scope="module")
 def driver():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium(1200, 1000) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")

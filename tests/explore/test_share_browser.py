@@ -1,12 +1,10 @@
 """The file to send in a real browser, where Chromium and its driver are installed, and no network is."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import torch
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -16,12 +14,9 @@ from scenescope.explore.share import write_look
 from scenescope.explore.trace import attend
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
+from tests.explore.browser import canvas_pixels, chromium, needs_chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="Chromium and its driver are not installed (chromium, chromium-driver)"
-)
+pytestmark = needs_chromium
 CLASSES = Classes.named(
     ["road", "sky", "</script><script>document.title = 'attacked'</script>", "<img src=x onerror=a>"]
 )
@@ -62,30 +57,18 @@ class Look:
         self.driver.find_element(By.CSS_SELECTOR, f'#show input[value="{what}"]').click()
 
     def pixels(self, name="scene"):
-        text = self.driver.execute_script(
-            """const canvas = at(arguments[0]);
-            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-            return [data.height, data.width, Array.from(data.data).join()];""",
-            name,
-        )
-        return np.array(text[2].split(","), np.uint8).reshape(text[0], text[1], 4)
+        return canvas_pixels(self.driver, name)
 
 
 @pytest.fixture(scope="module")
 def driver():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.execute_cdp_cmd("Network.enable", {})
-    driver.execute_cdp_cmd(
-        "Network.emulateNetworkConditions",
-        {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
-    )
-    yield driver
-    driver.quit()
+    with chromium(1200, 900) as driver:
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd(
+            "Network.emulateNetworkConditions",
+            {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0},
+        )
+        yield driver
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import re
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -104,16 +104,22 @@ def attend(
     )
     from scenescope.workflows.shared_look import require_free_page
 
-    if html is not None and (check or cut is not None):
-        raise ScenescopeError("--html is a look at one image; leave out --check and --cut.")
+    of_figures = channel or head or received or truth or against or arrays or form != "png"
     if check or cut is not None:
+        if html is not None:
+            raise ScenescopeError("--html is a look at one image; leave out --check and --cut.")
+        if (check and cut is not None) or of_figures or point or scene:
+            raise ScenescopeError(
+                "--check and --cut are about a whole data set, one at a time; leave out the other, and what asks about"
+                " single images."
+            )
         _over_a_set(images, output, model, split, check, device, precision)
         return
     if output is None and html is None:
         raise ScenescopeError(
             "--output is missing; give a folder for the figures, such as --output out, or --html look.html."
         )
-    if output is None and (channel or head or received or truth or against or arrays or form != "png"):
+    if output is None and of_figures:
         raise ScenescopeError(
             "--channel, --head, --received, --truth, --against, --format and --arrays are about the figures; give"
             " --output for them."
@@ -186,7 +192,7 @@ def _over_a_set(
     from scenescope.drawing.charts import draw_class_cuts
     from scenescope.files import output_directory, write_text
     from scenescope.inference.segmenter import Segmenter
-    from scenescope.workflows.attention_check import AttentionCheck, check_attention
+    from scenescope.workflows.attention_check import check_attention
     from scenescope.workflows.class_cuts import ClassCuts, cut_classes
 
     what = "--check" if check else "--cut classes"
@@ -197,27 +203,26 @@ def _over_a_set(
     dataset = open_dataset(*parse_source(given[0]), split)
     segmenter = Segmenter.load(model, device, precision)
     console = Console(highlight=False)
+
+    def keep(name: str, found: dict[str, Any]) -> None:
+        if output is not None:
+            kept = {"data": given[0], "split": split, "model": str(segmenter.source), **found}
+            write_text(output / name, json.dumps(kept, indent=2) + "\n")
+
     with output_directory(output) if output is not None else nullcontext():
         with progress_bars(console) as show:
             progress = None if show is None else partial(show, "looking")
-            found: AttentionCheck | ClassCuts
-            if check:
-                found = check_attention(segmenter, dataset, progress=progress)
-            else:
-                found = cut_classes(segmenter, dataset, progress=progress)
+            found = (check_attention if check else cut_classes)(segmenter, dataset, progress=progress)
         told = f"{given[0]}, {split}, {len(dataset)} images, {segmenter.source}"
         console.print(visible(told), markup=False, soft_wrap=True)
-        if isinstance(found, AttentionCheck):
-            print_attention(console, found)
-        else:
-            print_class_cuts(console, found)
-        if output is None:
-            return
-        kept = {"data": given[0], "split": split, "model": str(segmenter.source), **found.to_json()}
-        name = "attention" if isinstance(found, AttentionCheck) else "cuts"
-        write_text(output / f"{name}.json", json.dumps(kept, indent=2) + "\n")
         if isinstance(found, ClassCuts):
-            draw_class_cuts(found.paid, found.change, found.names, output / "cuts.png")
+            print_class_cuts(console, found)
+            keep("cuts.json", found.to_json())
+            if output is not None:
+                draw_class_cuts(found.paid, found.change, found.names, output / "cuts.png")
+        else:
+            print_attention(console, found)
+            keep("attention.json", found.to_json())
 
 
 def _short_names(names: list[str]) -> dict[str, str]:

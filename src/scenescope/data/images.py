@@ -99,6 +99,16 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         return rgb_array(image)
 
 
+def scaled_down(image: np.ndarray, longest_side: int) -> np.ndarray:
+    """Return an H x W x 3 uint8 image whose longer side is at most so many pixels, scaled down if it must be."""
+    height, width = image.shape[:2]
+    if max(height, width) <= longest_side:
+        return image
+    factor = longest_side / max(height, width)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+
+
 def read_header(path: Path | str, max_pixels: int = MAX_PIXELS) -> Header:
     """Read the size of an image without decoding it (a PNG is decoded when its EXIF may follow the pixels).
 

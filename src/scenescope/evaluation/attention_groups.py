@@ -74,7 +74,7 @@ def _own_class(vectors: Tensor, classes: Tensor, nearest: int) -> float:
     return (classes[found] == classes[:, None]).double().mean(dim=1).sum().item()
 
 
-def told(stage: int, shares: dict[str, float]) -> str:
+def groups_sentence(stage: int, shares: dict[str, float]) -> str:
     """Say of a head in a sentence what its attention groups."""
     gain = 100 * (shares["alike"] - shares["near"])
     found = "groups by class" if gain >= 5 else "tells no more of the class than the place does"

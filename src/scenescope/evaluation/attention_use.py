@@ -10,7 +10,8 @@ and the area's, what a row that is the same everywhere would pay, has the mean o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from scenescope.attention.position import PositionAttention
 from scenescope.attention.vote import cell_counts, voting_shares
 from scenescope.cells import Cells
 from scenescope.evaluation.distributed import summed
+from scenescope.inference.look import inputs_kept
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import AttentionRows
 
@@ -32,7 +34,6 @@ class AttentionUse:
 
     Args:
         num_classes: K.
-        device: where the sums are kept.
 
     Attributes:
         sums: of each class: of its shares of positions, of the attention on the own class, and of what the area has.
@@ -40,9 +41,20 @@ class AttentionUse:
             there is to attend to.
     """
 
-    def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
-        self.sums = torch.zeros(3, num_classes, dtype=torch.float64, device=device)
-        self.spread = torch.zeros(3, dtype=torch.float64, device=device)
+    def __init__(self, num_classes: int) -> None:
+        self.sums = torch.zeros(3, num_classes, dtype=torch.float64)
+        self.spread = torch.zeros(3, dtype=torch.float64)
+
+    @contextlib.contextmanager
+    def watching(self, network: SegmentationNetwork, labels: Tensor) -> Iterator[None]:
+        """Add the images that a network predicts once, whole, within a ``with`` block.
+
+        Args:
+            labels: B x H x W, their true classes 0..K-1 or IGNORE (255).
+        """
+        with inputs_kept(network) as kept:
+            yield
+        self.look(labels, network, kept.inputs)
 
     def look(self, labels: Tensor, network: SegmentationNetwork, inputs: Mapping[nn.Module, Tensor]) -> None:
         """Add some images of one size, by what the attention of a network was given; nothing without such.
@@ -68,6 +80,7 @@ class AttentionUse:
         for shares, seen, query, key in zip(own, voters, rows.query.flatten(2).float(), rows.key.float(), strict=True):
             voting = seen.sum(dim=0) > 0
             area = seen.sum(dim=1) / voting.sum().clamp(min=1)
+            sums, spread = shares.new_zeros(self.sums.shape), shares.new_zeros(self.spread.shape)
             count = key.shape[1]
             block = block_rows(count, key.device)
             for first in range(0, query.shape[1], block):
@@ -77,11 +90,14 @@ class AttentionUse:
                 votes = weights @ seen.t()
                 votes = votes / votes.sum(dim=1, keepdim=True).clamp(min=torch.finfo(votes.dtype).tiny)
                 own_here = shares[:, some]
-                self.sums += torch.stack(
+                sums += torch.stack(
                     [own_here.sum(dim=1), (own_here * votes.t()).sum(dim=1), own_here.sum(dim=1) * area]
                 )
                 entropy = torch.special.entr(weights).sum(dim=1)
-                self.spread += torch.stack([scored.sum(), (entropy * scored).sum(), scored.sum() * count])
+                spread += torch.stack([scored.sum(), (entropy * scored).sum(), scored.sum() * count])
+            # Not every device has float64.
+            self.sums += sums.cpu()
+            self.spread += spread.cpu()
 
     def all_reduce(self) -> None:
         """Add up the sums of all processes of ``torch.distributed``; each then holds the total."""
@@ -112,7 +128,7 @@ class AttentionShares:
     @classmethod
     def from_sums(cls, use: AttentionUse, names: tuple[str, ...]) -> AttentionShares | None:
         """Return the shares, or None without a scored position."""
-        sums, (scored, entropy, positions) = use.sums.cpu(), use.spread.tolist()
+        sums, (scored, entropy, positions) = use.sums, use.spread.tolist()
         if not scored:
             return None
         weight = sums[0].tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,7 +21,6 @@ from scenescope.evaluation.attention_use import AttentionUse
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.inference.guards import eval_mode, memory_errors, require_network
-from scenescope.inference.look import inputs_kept
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE
@@ -76,7 +76,7 @@ def evaluate(
     elif settings is not None:
         raise ModelError("A Segmenter has settings of its own; give them to it, as Segmenter(..., settings=...).")
     require_classes(model.form, dataset.classes, source)
-    network = None if attention is None else _looked_into(model)
+    watching = nullcontext if attention is None else partial(attention.watching, _looked_into(model))
     device = model.device
     confusion = ConfusionMatrix(len(model.classes), device)
     if num_workers is None:
@@ -96,10 +96,9 @@ def evaluate(
             height, width = images.shape[-2:]
             what = f"An image of {width} x {height} pixels"
             with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
-                with inputs_kept(network) if network is not None else nullcontext() as kept:
-                    labels, predictions = labels.to(device), model.labels(images.to(device))
-                if attention is not None and network is not None and kept is not None:
-                    attention.look(labels, network, kept.inputs)
+                labels = labels.to(device)
+                with watching(labels):
+                    predictions = model.labels(images.to(device))
             confusion.update(labels, predictions)
             if boundary is not None:
                 boundary.update(labels, predictions)

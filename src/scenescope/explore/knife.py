@@ -137,6 +137,21 @@ def cut_labels(trace: AttentionTrace, cut: Cut) -> CutResult:
     return CutResult(labels, labels != trace.labels, moved)
 
 
+def attention_cuts(trace: AttentionTrace) -> dict[str, Cut]:
+    """Return what cuts each attention of a network, by its name."""
+    kinds = trace.kinds()
+    cuts: dict[str, Cut] = {}
+    if kinds & {"position", "centers"}:
+        cuts["position attention"] = Cut(alpha=0)
+    if "beta" in trace.scales:
+        cuts["channel attention"] = Cut(beta=0)
+    for stage in range(1, len(trace.heads) + 1 if "heads" in kinds else 1):
+        cuts[f"attention in the head of stage {stage}"] = Cut(heads=[stage])
+    if "excitation" in kinds:
+        cuts["squeeze-and-excitation"] = Cut(branches=["excitation"])
+    return cuts
+
+
 def with_replaced(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
     """Return a module with others in the place of some within it; it shares all the rest, and is not changed itself."""
     if module in replaced:
@@ -279,7 +294,7 @@ def _branches(trace: AttentionTrace, names: Sequence[str]) -> dict[nn.Module, nn
 
 def _groups(trace: AttentionTrace, cut: Cut) -> list[tuple[Tensor, Tensor]]:
     """Return which queries see which keys, as numbers of positions; every query is in one group."""
-    own, seen = _classes_of(trace), _classes_of(cut.source or trace)
+    own, seen = (each.position.classes.ravel() for each in (trace, cut.source or trace))
     _require_among(
         [*cut.classes, *(each for pair in cut.pairs for each in pair)], range(trace.network.num_classes), "class"
     )
@@ -303,12 +318,6 @@ def _groups(trace: AttentionTrace, cut: Cut) -> list[tuple[Tensor, Tensor]]:
         (torch.from_numpy(np.concatenate(queries)).to(device), torch.from_numpy(keys).to(device))
         for queries, keys in joined.values()
     ]
-
-
-def _classes_of(trace: AttentionTrace) -> npt.NDArray[np.uint8]:
-    """The class of each position, N: that of the pixel under its center, as predicted."""
-    position = trace.position
-    return cell_labels(trace.labels, position.cells, position.features.shape[-2:]).ravel()
 
 
 def _region_of(trace: AttentionTrace, region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scenescope.explore.points import Point, cell_labels
+from scenescope.explore.points import Point
 from scenescope.explore.trace import AttentionTrace
 
 LIKE_CHANCE = 0.2
@@ -71,7 +71,7 @@ def own_class(trace: AttentionTrace, point: Point) -> OwnClass:
     """
     position, num_classes = trace.position, trace.network.num_classes
     row = position.maps([point])[0].astype(np.float64)
-    classes = cell_labels(trace.labels, position.cells, row.shape).ravel()
+    classes = position.classes.ravel()
     paid = np.bincount(classes, weights=row.ravel(), minlength=num_classes)
     area = np.bincount(classes, minlength=num_classes) / classes.size
     x, y = point

@@ -14,6 +14,7 @@ import io
 import json
 import re
 import secrets
+import socket
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -36,6 +37,8 @@ UPLOADS = 4
 """Images that are received at a time; they are decoded one by one."""
 CONNECTIONS = 256
 """At a time; further ones are closed."""
+_LINGER = 5
+"""Seconds for which what follows a refusal is still received."""
 _TIMEOUT = 60
 """Seconds within which a question has come and its answer is taken, else the connection is closed."""
 
@@ -78,7 +81,7 @@ class PageServer(ThreadingHTTPServer):
             raise StorageError(f"Port {port} cannot be used ({reason}); give another --port, or 0 for any.") from error
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """AttentionFigure in a thread of its own, as long as there are not too many."""
+        """Answer in a thread of its own, as long as there are not too many."""
         if not self._connections.acquire(blocking=False):
             self.shutdown_request(request)
             return
@@ -137,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, page.replace("NONCE", nonce).encode(), "text/html; charset=utf-8", nonce)
 
     def do_POST(self) -> None:
-        """AttentionFigure one of the questions."""
+        """Answer one of the questions."""
         if not self._from_here():
             return
         answer = self._questions().get(self._asked_for())
@@ -229,6 +232,15 @@ class _Handler(BaseHTTPRequestHandler):
         # What of the body is unread would be taken for the next question.
         self.close_connection = True
         self._send(status, json.dumps({"error": message}).encode(), "application/json")
+        self._discard()
+
+    def _discard(self) -> None:
+        """Throw away what is still being sent: a connection that is closed before is reset, and the answer lost."""
+        rest, left, buffer = Timed(self.connection, _LINGER), 4 * MAX_UPLOAD, bytearray(2**16)
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while left > 0 and (count := rest.readinto(buffer)):
+                left -= count
 
     def _send(self, status: HTTPStatus, body: bytes, kind: str, nonce: str = "") -> None:
         allowed = f"'nonce-{nonce}'" if nonce else "'none'"

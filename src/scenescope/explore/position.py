@@ -42,6 +42,11 @@ class PositionTrace:
     num_classes: int
     cells: Cells
 
+    @cached_property
+    def classes(self) -> npt.NDArray[np.uint8]:
+        """The class of each position, h x w: that of the pixel under its center, as predicted."""
+        return cell_labels(self.labels, self.cells, self.features.shape[-2:])
+
     def maps(self, points: Sequence[Point]) -> Map:
         """Return how much every position counts for each point: row j of S, where j is the cell of the point.
 
@@ -75,16 +80,11 @@ class PositionTrace:
     def between_classes(self) -> npt.NDArray[np.float64]:
         """Return the attention that the positions of a class pay to those of each class, on average.
 
-        The class of a position is that of the pixel under its center, as predicted.
-
         Returns:
             K x K: row a, column b is the mean over the positions of class a of the weight that all positions of class b
             have for it. Rows sum to 1; the row of an absent class is NaN.
         """
-        labels = torch.from_numpy(
-            cell_labels(self.labels, self.cells, self.features.shape[-2:]).astype(np.int64)
-        ).flatten()
-        labels = labels.to(self.features.device)
+        labels = torch.from_numpy(self.classes.astype(np.int64)).flatten().to(self.features.device)
         members = torch.nn.functional.one_hot(labels, self.num_classes).float()  # N x K
         totals = torch.zeros(self.num_classes, self.num_classes, dtype=torch.float64)
         with torch.inference_mode():

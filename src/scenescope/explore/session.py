@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from scenescope.data.decoding import stored
-from scenescope.data.images import opened
+from scenescope.data.images import opened, scaled_down
 from scenescope.drawing.heatmap import Extent, color_table
 from scenescope.errors import ImageError, ModelError
 from scenescope.explore.centers import PositionCenters
@@ -74,7 +73,9 @@ class Session:
         return {
             "models": models,
             "colors": color_table().tolist(),
-            "examples": [{"name": name, **_pixels(_scaled(each, THUMBNAIL))} for name, each in self.examples.items()],
+            "examples": [
+                {"name": name, **_pixels(scaled_down(each, THUMBNAIL))} for name, each in self.examples.items()
+            ],
             "image": self._keep(self.example),
         }
 
@@ -234,7 +235,7 @@ class Session:
 
     def _keep(self, image: npt.NDArray[np.uint8], *notes: str) -> Json:
         key, (height, width) = secrets.token_hex(8), image.shape[:2]
-        image = _scaled(image, LONGEST_SIDE)
+        image = scaled_down(image, LONGEST_SIDE)
         if image.shape[:2] != (height, width):
             notes = (*notes, f"shown at {image.shape[1]} x {image.shape[0]} pixels, not {width} x {height}")
         with self._lock:
@@ -334,16 +335,6 @@ def _channel_order(view: AttentionTrace, label: int) -> list[list[float]]:
 def _map(values: npt.NDArray[np.float32], extent: Extent) -> Json:
     rows, columns = values.shape
     return {"rows": rows, "columns": columns, "extent": extent, "values": _packed(values.astype("<f4"))}
-
-
-def _scaled(image: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
-    """An image scaled down until its longer side is at most this."""
-    height, width = image.shape[:2]
-    if max(height, width) <= longest:
-        return image
-    factor = longest / max(height, width)
-    size = (max(round(width * factor), 1), max(round(height * factor), 1))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def _pixels(image: npt.NDArray[np.uint8]) -> Json:

@@ -28,8 +28,8 @@ from scenescope.drawing.heatmap import color_table
 from scenescope.errors import ImageError, ModelError, visible
 from scenescope.explore.centers import PositionCenters
 from scenescope.explore.channel import ChannelTrace
-from scenescope.explore.knife import Cut
-from scenescope.explore.points import Point, cell_labels, cell_numbers, chosen_points, require_inside
+from scenescope.explore.knife import Cut, attention_cuts
+from scenescope.explore.points import Point, cell_numbers, chosen_points, require_inside
 from scenescope.explore.position import PositionTrace
 from scenescope.explore.squeeze import HeadTrace
 from scenescope.explore.trace import AttentionTrace
@@ -173,9 +173,8 @@ def _look(trace: AttentionTrace, classes: Classes, progress: Progress | None) ->
 def _position(trace: AttentionTrace) -> Json:
     position = trace.position
     query, key, normalizers = position.factors()
-    own = cell_labels(trace.labels, position.cells, position.features.shape[-2:])
     factors = _packed_floats(np.concatenate([query, key, normalizers[None]]))
-    return {**_grid(trace, position), "depth": len(query), "factors": factors, "labels": _packed(own)}
+    return {**_grid(trace, position), "depth": len(query), "factors": factors, "labels": _packed(position.classes)}
 
 
 def _centers(trace: AttentionTrace) -> Json:
@@ -243,19 +242,10 @@ def _cuts(trace: AttentionTrace, classes: Classes, progress: Progress | None) ->
 
 
 def _cuts_of(trace: AttentionTrace, classes: Classes) -> Iterator[tuple[str, int | None, Cut]]:
-    kinds, scales = trace.kinds(), trace.scales
-    if "alpha" in scales:
-        yield "Without position attention", None, Cut(alpha=0)
-    if "beta" in scales:
-        yield "Without channel attention", None, Cut(beta=0)
-    if "heads" in kinds:
-        for stage in range(len(trace.heads), 0, -1):
-            yield f"Head {stage} weighs every place alike", None, Cut(heads=[stage])
-    if "excitation" in kinds:
-        yield "Without squeeze-and-excitation", None, Cut(branches=["excitation"])
-    if "position" in kinds:
-        position = trace.position
-        present = np.unique(cell_labels(trace.labels, position.cells, position.features.shape[-2:]))
+    for name, cut in attention_cuts(trace).items():
+        yield f"Without {name}", None, cut
+    if "position" in trace.kinds():
+        present = np.unique(trace.position.classes)
         if len(present) > 1:  # a class that fills the image leaves nothing to attend to
             for label in map(int, present):
                 yield f"Nobody attends to {classes.names[label]}", label, Cut(classes=[label])

@@ -58,7 +58,7 @@ class Validation:
         Raises:
             DataError, ImageError: a scene cannot be read.
         """
-        attention = AttentionUse(network.num_classes, self.processes.device)
+        attention = AttentionUse(network.num_classes)
         matrix = evaluate(
             network,
             self.val_set,

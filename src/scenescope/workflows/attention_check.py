@@ -12,11 +12,11 @@ import torch
 
 from scenescope.checkpoints.model_directory import require_classes
 from scenescope.data.dataset import SegmentationDataset
-from scenescope.evaluation.attention_groups import AttentionGroups, told
+from scenescope.evaluation.attention_groups import AttentionGroups, groups_sentence
 from scenescope.evaluation.attention_use import AttentionShares, AttentionUse
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
-from scenescope.explore.knife import Cut
+from scenescope.explore.knife import attention_cuts
 from scenescope.explore.points import cell_labels
 from scenescope.explore.trace import AttentionTrace, attend
 from scenescope.inference.segmenter import Segmenter
@@ -65,7 +65,7 @@ class AttentionCheck:
                     f" {self.shares.mean_area:.0%} ({self.shares.lift:.1f} times chance)"
                 )
             said.append(f"{text}.")
-        return said + [told(stage, shares) for stage, shares in self.groups.items()]
+        return said + [groups_sentence(stage, shares) for stage, shares in self.groups.items()]
 
     def to_json(self) -> dict[str, Any]:
         """Return the findings as JSON holds them."""
@@ -94,7 +94,7 @@ def check_attention(
     """
     require_classes(segmenter.form, dataset.classes, f"the data set {dataset.root or dataset.split}")
     num_classes = len(dataset.classes)
-    use = AttentionUse(num_classes, segmenter.device)
+    use = AttentionUse(num_classes)
     whole = ConfusionMatrix(num_classes)
     without: dict[str, ConfusionMatrix] = {}
     scales: dict[str, float] = {}
@@ -125,21 +125,6 @@ def check_attention(
         scales,
         {stage: each.shares() for stage, each in groups.items()},
     )
-
-
-def attention_cuts(trace: AttentionTrace) -> dict[str, Cut]:
-    """Return what cuts each attention of a network, by its name."""
-    kinds = trace.kinds()
-    cuts: dict[str, Cut] = {}
-    if kinds & {"position", "centers"}:
-        cuts["position attention"] = Cut(alpha=0)
-    if "beta" in trace.scales:
-        cuts["channel attention"] = Cut(beta=0)
-    for stage in range(1, len(trace.heads) + 1 if "heads" in kinds else 1):
-        cuts[f"attention in the head of stage {stage}"] = Cut(heads=[stage])
-    if "excitation" in kinds:
-        cuts["squeeze-and-excitation"] = Cut(branches=["excitation"])
-    return cuts
 
 
 def _group(trace: AttentionTrace, labels: npt.NDArray[np.uint8], groups: dict[int, AttentionGroups]) -> None:

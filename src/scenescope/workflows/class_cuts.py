@@ -15,7 +15,6 @@ from scenescope.errors import ModelError
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.knife import Cut
-from scenescope.explore.points import cell_labels
 from scenescope.explore.trace import attend
 from scenescope.inference.segmenter import Segmenter
 
@@ -63,8 +62,7 @@ def cut_classes(
         position = trace.position
         truth, labels = torch.from_numpy(scene.labels)[None], torch.from_numpy(trace.labels)[None]
         whole.update(truth, labels)
-        own = cell_labels(trace.labels, position.cells, position.features.shape[-2:])
-        counts = np.bincount(own.ravel(), minlength=num_classes)
+        counts = np.bincount(position.classes.ravel(), minlength=num_classes)
         paid += np.nan_to_num(position.between_classes()) * counts[:, None]
         positions += counts
         for label, matrix in enumerate(without):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from scenescope.data.images import scaled_down
 from scenescope.errors import ImageError, StorageError
 from scenescope.explore.points import Point, require_inside
 from scenescope.explore.share import GENERATOR, MAX_BYTES, Progress, TooLargeError, look_html
@@ -79,7 +79,7 @@ def share_look(
             require_inside(point, width, height)
         side = min(LONGEST_SIDE, max(height, width))
         while True:
-            shown = _reduced(image, side)
+            shown = scaled_down(image, side)
             told = [*notes, *_told(image, shown)]
             moved = [_moved(point, image, shown) for point in points]
             name = subject.files[0].name if subject.files else subject.name
@@ -112,15 +112,6 @@ def _is_look(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return f'<meta name="generator" content="{GENERATOR}">'.encode() in file.read(2048)
-
-
-def _reduced(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    if max(height, width) <= side:
-        return image
-    factor = side / max(height, width)
-    size = (max(round(width * factor), 1), max(round(height * factor), 1))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
 
 
 def _told(image: npt.NDArray[np.uint8], shown: npt.NDArray[np.uint8]) -> list[str]:
