@@ -22,15 +22,25 @@ class AttentionRows(NamedTuple):
     grids: tuple[int, ...] = ()
 
 
+class AttentionVectors(NamedTuple):
+    """What says how alike positions are, where no keys do: row j is the softmax of -|z_j - z_i|^2 over i.
+
+    Attributes:
+        vectors: z, B x D x h x w, one for each position.
+    """
+
+    vectors: Tensor
+
+
 class SegmentationOutput(NamedTuple):
     """The one return value of every network.
 
     Attributes:
         logits: B x K x H x W, at the size of the input image.
         auxiliary: further logits by name, of pixels B x K x H x W or of whole images B x K; empty in eval.
-        attention: queries and keys of every position attention, in training only: for the loss of the vote.
+        attention: what the rows of every attention are made of, in training only: for the loss of the vote.
     """
 
     logits: Tensor
     auxiliary: dict[str, Tensor]
-    attention: tuple[AttentionRows, ...] = ()
+    attention: tuple[AttentionRows | AttentionVectors, ...] = ()

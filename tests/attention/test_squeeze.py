@@ -10,7 +10,7 @@ from torch import nn
 from scenescope import cells
 from scenescope.attention import squeeze
 from scenescope.attention.options import SqueezeOptions
-from scenescope.attention.squeeze import VARIANTS, SqueezeAttention, alike_rows
+from scenescope.attention.squeeze import VARIANTS, SqueezeAttention
 from scenescope.backbones.build import count_parameters
 from scenescope.errors import ModelError
 
@@ -145,14 +145,8 @@ def test_the_deterministic_form_draws_squares_at_the_same_places(
     torch.testing.assert_close(module.attention_channel(features), expected)
 
 
-def test_rows_are_the_softmax_of_minus_the_squared_distance() -> None:
-    attention = torch.randn(2, 6, 3, 4)
-    rows = alike_rows(attention)
-    made = torch.softmax(rows.query.flatten(2).transpose(1, 2) @ rows.key, dim=-1)
-    flat = attention.flatten(2).transpose(1, 2)
-    torch.testing.assert_close(made, torch.softmax(-torch.cdist(flat, flat).square(), dim=-1))
-    module = SqueezeAttention(32).eval()
-    features = torch.randn(1, 32, 16, 16)
-    weighed, given = module(features, need_rows=True)
+def test_the_attention_is_handed_on_for_the_vote() -> None:
+    module, features = SqueezeAttention(32).eval(), torch.randn(1, 32, 16, 16)
+    weighed, alike = module(features, need_rows=True)
     torch.testing.assert_close(weighed, module(features), rtol=0, atol=0)
-    torch.testing.assert_close(given.query, alike_rows(module.attention_channel(features)).query)
+    torch.testing.assert_close(alike.vectors, module.attention_channel(features))

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from scenescope.attention.compact_position import SIZES, CompactPositionAttention
 from scenescope.attention.position import PositionAttention
-from scenescope.attention.vote import SMALLEST, cell_counts, vote_losses
+from scenescope.attention.vote import SMALLEST, by_distance, cell_counts, vote_losses
 from scenescope.cells import Cells
 from scenescope.labels import IGNORE
-from scenescope.outputs import AttentionRows
+from scenescope.outputs import AttentionRows, AttentionVectors
 
 CELLS = Cells.where_they_look(4, (0, 0))
 
@@ -165,3 +165,18 @@ def test_huge_energies_and_cells_that_nobody_of_their_class_is_seen_by_stay_fini
     for each in (query, key):
         assert each.grad is not None
         assert each.grad.isfinite().all()
+
+
+def test_positions_without_keys_vote_by_their_distance() -> None:
+    vectors = torch.randn(2, 6, 3, 5, requires_grad=True)
+    flat = vectors.flatten(2).transpose(1, 2)
+    weights = torch.softmax(-torch.cdist(flat, flat).square(), dim=-1)
+    rows = by_distance(AttentionVectors(vectors))
+    torch.testing.assert_close(torch.softmax(rows.query.flatten(2).transpose(1, 2) @ rows.key, dim=-1), weights)
+    shares = torch.tensor(slow_shares(some_labels(), 3))
+    votes = weights @ shares + SMALLEST
+    expected = -(shares * (votes / votes.sum(dim=2, keepdim=True)).log()).sum(dim=2)
+    losses = vote_losses(AttentionVectors(vectors), cell_counts(some_labels(), 3, CELLS, (3, 5)))
+    torch.testing.assert_close(losses, expected)
+    (ours,) = torch.autograd.grad(losses.sum(), vectors, retain_graph=True)
+    torch.testing.assert_close(ours, torch.autograd.grad(expected.sum(), vectors)[0], rtol=1e-3, atol=1e-4)

@@ -9,7 +9,7 @@ from scenescope.cells import Cells
 from scenescope.inference.resize_argmax import resize_argmax
 from scenescope.losses import SegmentationLoss
 from scenescope.models.catalog import MODELS, create_model
-from scenescope.outputs import AttentionRows, SegmentationOutput
+from scenescope.outputs import AttentionRows, AttentionVectors, SegmentationOutput
 from tests.fake_cuda import Kernels, fake_cuda
 
 __all__ = ["fake_cuda"]
@@ -71,7 +71,9 @@ def handed_on(output: object) -> object:
     """Return what the next layer gets, without the rows for the loss of the vote."""
     if isinstance(output, SegmentationOutput):
         return output[:2]
-    return output[0] if isinstance(output, tuple) and isinstance(output[-1], AttentionRows) else output
+    return (
+        output[0] if isinstance(output, tuple) and isinstance(output[-1], AttentionRows | AttentionVectors) else output
+    )
 
 
 def formats(output: object) -> list[tuple[torch.device, torch.dtype]]:

@@ -16,7 +16,7 @@ from scenescope.attention.shapes import require_batch
 from scenescope.cells import Cells
 from scenescope.device import nondeterministic
 from scenescope.errors import ModelError
-from scenescope.outputs import AttentionRows
+from scenescope.outputs import AttentionVectors
 from scenescope.settings_reader import checked
 
 
@@ -94,17 +94,17 @@ class SqueezeAttention(nn.Module):
             ),
         )
 
-    def forward(self, features: Tensor, *, need_rows: bool = False) -> Tensor | tuple[Tensor, AttentionRows]:
+    def forward(self, features: Tensor, *, need_rows: bool = False) -> Tensor | tuple[Tensor, AttentionVectors]:
         """Return B x out_channels x h x w from B x C x h x w features.
 
         Args:
-            need_rows: also return which positions are alike in X_attn, for the loss of the vote.
+            need_rows: also return X_attn, in which positions are alike or not, for the loss of the vote.
         """
         require_batch(features)
         main: Tensor = self.main(features)
         attention = self.attention_channel(features)
         weighed = attention * main + (attention if self.added == "attention" else main)
-        return (weighed, alike_rows(attention)) if need_rows else weighed
+        return (weighed, AttentionVectors(attention)) if need_rows else weighed
 
     def attention_channel(self, features: Tensor) -> Tensor:
         """Return X_attn, B x out_channels x h x w."""
@@ -139,17 +139,6 @@ class SqueezeAttention(nn.Module):
             return nearest
         bilinear: Tensor = torch.ops.aten.upsample_bilinear2d.default(attention, list(size), False, *factors)
         return bilinear
-
-
-def alike_rows(attention: Tensor) -> AttentionRows:
-    """Return what the softmax of -|z_j - z_i|^2 over i is made of, for the vectors z of X_attn, B x C x h x w.
-
-    |z_j|^2 is the same in all of a row, and -|z_j - z_i|^2 is 2 z_j z_i - |z_i|^2 but for it, so queries (2 z, 1) and
-    keys (z, -|z|^2) give this softmax: the operator of position attention, in O(N) memory, serves here as well.
-    """
-    flat = attention.flatten(2).float()
-    query = torch.cat([2 * attention.float(), torch.ones_like(attention[:, :1], dtype=torch.float32)], dim=1)
-    return AttentionRows(query, torch.cat([flat, -flat.square().sum(dim=1, keepdim=True)], dim=1))
 
 
 def _convolution(in_channels: int, out_channels: int, kernel_size: int, groups: int) -> tuple[nn.Module, nn.Module]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from scenescope.attention.blockwise import blockwise_attention
 from scenescope.cells import Cells
 from scenescope.labels import IGNORE
-from scenescope.outputs import AttentionRows
+from scenescope.outputs import AttentionRows, AttentionVectors
 
 SMALLEST = 1e-8
 """Added to each class's votes, so that one which nobody has voted for costs -log(1e-8) = 18 and can be learned."""
@@ -56,19 +56,32 @@ def cell_counts(labels: Tensor, num_classes: int, cells: Cells, size: Sequence[i
     return counts.view(len(labels), num_classes + 1, rows, columns)[:, :num_classes].float()
 
 
-def vote_losses(rows: AttentionRows, counts: Tensor) -> Tensor:
+def vote_losses(rows: AttentionRows | AttentionVectors, counts: Tensor) -> Tensor:
     """Return the loss of every position, B x N float32, 0 for those without a scored pixel.
 
     Args:
-        rows: queries and keys; computed with in float32 whatever their format.
+        rows: queries and keys, or vectors; computed with in float32 whatever their format.
         counts: B x K x h x w, see ``cell_counts``.
     """
+    rows = by_distance(rows) if isinstance(rows, AttentionVectors) else rows
     exact = torch.promote_types(rows.query.dtype, torch.float32)
     counts = counts.to(exact)
     with torch.autocast(counts.device.type, enabled=False):
         own, voters = voting_shares(rows, counts)
         votes = blockwise_attention(rows.query.flatten(2).to(exact), rows.key.to(exact), voters) + SMALLEST
         return -(own * (votes.log() - votes.sum(dim=1, keepdim=True).log())).sum(dim=1)
+
+
+def by_distance(alike: AttentionVectors) -> AttentionRows:
+    """Return queries and keys whose rows are the softmax of -|z_j - z_i|^2 over i, of vectors z.
+
+    |z_j|^2 is the same in all of a row, and -|z_j - z_i|^2 is 2 z_j z_i - |z_i|^2 but for it, so queries (2 z, 1) and
+    keys (z, -|z|^2) give this softmax: the operator of position attention, in O(N) memory, serves here as well.
+    """
+    vectors = alike.vectors.to(torch.promote_types(alike.vectors.dtype, torch.float32))  # squares are not for less
+    query = torch.cat([2 * vectors, torch.ones_like(vectors[:, :1])], dim=1)
+    flat = vectors.flatten(2)
+    return AttentionRows(query, torch.cat([flat, -flat.square().sum(dim=1, keepdim=True)], dim=1))
 
 
 def voting_shares(rows: AttentionRows, counts: Tensor) -> tuple[Tensor, Tensor]:
