@@ -1,0 +1,1 @@
+"""Annotations of other tools, in and out: one file per format."""
