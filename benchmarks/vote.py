@@ -52,10 +52,10 @@ def trained(camvid: Path, start: Path, run: Path, steps: int) -> Path:
     return run / "last"
 
 
-def checked(what: str, model: str | Path, camvid: Path, output: Path) -> Any:
+def checked(what: str, model: str | Path, camvid: Path, output: Path, split: str = "val") -> Any:
     """Return what ``attend --check`` or ``attend --cut classes`` finds."""
     name = "attention.json" if what == "--check" else "cuts.json"
-    command = ["attend", *what.split(), str(model), f"camvid:{camvid}", "--output", str(output)]
+    command = ["attend", *what.split(), str(model), f"camvid:{camvid}", "--split", split, "--output", str(output)]
     subprocess.run([sys.executable, "-m", "scenescope", *command], check=True, stdout=subprocess.DEVNULL)
     return json.loads((output / name).read_text())
 
