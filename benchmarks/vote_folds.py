@@ -3,8 +3,8 @@
     python benchmarks/vote_folds.py CAMVID [--runs runs/vote-folds]
 
 train of CamVid is three sequences. For each in turn, DANet of the box is trained on the other two for 200 steps of its
-recipe, then goes on for 100 in each of two ways, all else equal: as it was, and with `loss.attention=0.3` and alpha begun
-at 1. Both are checked on the sequence left out (`attend --check`). Called again it goes on where it was cut.
+recipe, then goes on for 100 in each of two ways, all else equal: as it was, and with `loss.attention=0.3` and alpha
+begun at 1. Both are checked on the street left out (`attend --check`). Called again it goes on where it was cut.
 """
 
 from __future__ import annotations
