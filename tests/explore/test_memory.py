@@ -9,6 +9,7 @@ from scenescope.explore import memory
 from scenescope.explore.knife import Cut
 from scenescope.explore.memory import remembering
 from scenescope.explore.trace import attend
+from scenescope.inference.fuse import optimize_for_inference
 from scenescope.models.catalog import create_model
 
 
@@ -91,3 +92,15 @@ def test_only_what_a_cut_changes_is_computed_again(network, image):
     calls.clear()
     trace.cut(Cut(alpha=3))
     assert calls == ["position_out", "classifier"]
+
+
+def test_a_cut_of_the_fused_form_does_not_look_at_the_image_again(image):
+    torch.manual_seed(0)
+    network = create_model("danet", num_classes=4, backbone="test_resnet", output_stride=16, refinement_channels=4)
+    nn.init.normal_(network.refinement.correct.weight)
+    trace = attend(optimize_for_inference(network, torch.float32), image)
+    looked = []
+    trace.network.refinement.of_detail[0][0].register_forward_hook(lambda *_: looked.append("image"))
+    for factor in (0, 2, 3):
+        trace.cut(Cut(alpha=factor))
+    assert looked == ["image"]

@@ -25,7 +25,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from scenescope.device import exact_float32, memory_format, supports_bfloat16
 from scenescope.errors import ModelError
 from scenescope.inference.guards import eval_mode
+from scenescope.models.blocks import resize
 from scenescope.models.network import SegmentationNetwork
+from scenescope.models.refinement import Refinement
 
 MAX_DIFFERENCE = 1e-5
 """Of logits in float32, relative to the largest."""
@@ -61,6 +63,8 @@ def optimize_for_inference(network: SegmentationNetwork, dtype: torch.dtype | No
         expected, called, pairs = _traced(fused, images)
     _drop(fused, called)
     _fold(fused, pairs)
+    if fused.refinement is not None:
+        fused.refinement = _SplitRefinement(fused.refinement)
     if memory_format(fused, device, dtype) is torch.channels_last:
         _take_channels_last(fused)
     with _exactly(fused):
@@ -111,6 +115,39 @@ class _SamePadding(nn.Module):
             padding.append(missing // 2 + stride * (missing % 2))
         filtered = functional.conv2d(features, conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups)
         return filtered[..., first[0] : first[0] + sizes[0], first[1] : first[1] + sizes[1]]
+
+
+class _SplitRefinement(Refinement):
+    """A refinement whose convolution of logits and detail together is the sum of one of each.
+
+    Nothing has to be joined; and a cut, which changes the logits alone, finds the detail's part done (``explore``).
+    """
+
+    def __init__(self, refinement: Refinement) -> None:
+        nn.Module.__init__(self)
+        mix, num_classes = refinement.mix[0], refinement.correct.out_channels
+        assert isinstance(mix, nn.Conv2d)
+        of_detail = _some_channels(mix, slice(num_classes, None))
+        of_detail.bias = None
+        self.align_corners = refinement.align_corners
+        self.of_logits = _some_channels(mix, slice(num_classes))
+        self.of_detail = nn.Sequential(refinement.detail, of_detail)
+        self.correct = refinement.correct
+
+    def forward(self, logits: Tensor, images: Tensor) -> Tensor:
+        detail = self.of_detail(images)
+        large = resize(logits, detail.shape[-2:], align_corners=self.align_corners)
+        refined: Tensor = large + self.correct(functional.relu(self.of_logits(large) + detail))
+        return refined
+
+
+def _some_channels(conv: nn.Conv2d, channels: slice) -> nn.Conv2d:
+    """Return what a convolution does with some of its input channels."""
+    part = copy.copy(conv)
+    part._parameters = dict(conv._parameters)
+    part.weight = nn.Parameter(conv.weight[:, channels].clone(), requires_grad=False)
+    part.in_channels = part.weight.shape[1]
+    return part
 
 
 def _traced(network: SegmentationNetwork, images: Tensor) -> tuple[Tensor, set[nn.Module], dict[nn.Module, nn.Module]]:
