@@ -73,7 +73,8 @@ def through_centers(ring: Ring) -> Ring:
     centers = ((2 * ring[:, None] + ways - 1) // 2).reshape(-1, 2)
     changed = (centers != np.roll(centers, 1, axis=0)).any(axis=1)
     centers = centers[changed] if changed.any() else centers[:1]
-    return np.concatenate((centers, np.repeat(centers[-1:], max(3 - len(centers), 0), axis=0))).astype(np.int32)
+    padding = np.repeat(centers[-1:], max(3 - len(centers), 0), axis=0)
+    return np.concatenate((centers, padding)).astype(np.int32)
 
 
 def _every_corner(ring: Ring) -> Ring:
@@ -82,7 +83,7 @@ def _every_corner(ring: Ring) -> Ring:
     lengths = np.abs(steps).max(axis=1)
     step = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     passed = np.repeat(ring, lengths, axis=0) + step[:, None] * np.repeat(np.sign(steps), lengths, axis=0)
-    return passed.astype(np.int32)
+    return np.asarray(passed, np.int32)
 
 
 def _turning_points(ring: Ring) -> Ring:

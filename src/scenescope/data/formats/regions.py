@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from scenescope.data.formats.keyholes import Ring
+from scenescope.data.formats.keyholes import Ring, bridged
 from scenescope.data.formats.outlines import Outlines, trace
 from scenescope.data.formats.runs import Labels, Runs
 from scenescope.errors import ImageError
@@ -37,6 +37,10 @@ class Region:
     centroid: tuple[float, float]
     probability: float | None
     rings: list[Ring]
+
+    def polygon(self) -> Ring:
+        """Return all rings as one, P x 2, with a bridge to each hole, for whatever knows no holes."""
+        return bridged(self.rings)
 
 
 class Regions:
