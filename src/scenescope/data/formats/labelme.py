@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 from scenescope.data.formats.annotations import IGNORED, AnnotatedImage, Annotations, Fault, Labels, Region
 from scenescope.data.formats.coco import image_size
 from scenescope.data.formats.drawing import Points, pillow_polygon, require_inside
-from scenescope.data.formats.image_finder import ImageFinder, walk
+from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.json_reader import entries, glimpse, points, read_json
 from scenescope.data.formats.splits import split_of_path
 from scenescope.data.images import MAX_PIXELS, opened
@@ -34,7 +34,7 @@ _NUM_POINTS = {"circle": 2, "rectangle": 2, "line": 2, "point": 1, "oriented_rec
 
 def recognize(path: Path) -> str | None:
     """Return "LabelMe JSON" for such a file or a folder with some."""
-    return "LabelMe JSON" if next(_files(path), None) else None
+    return "LabelMe JSON" if next(_files(path, MAX_GLANCED), None) else None
 
 
 def open_(path: Path, finder: ImageFinder) -> Annotations:
@@ -74,8 +74,8 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     return Annotations("LabelMe JSON", names, images, faults=faults, dropped=dropped, notes=notes)
 
 
-def _files(path: Path) -> Any:
-    files = [path] if path.is_file() else walk(path)
+def _files(path: Path, glance: int | None = None) -> Any:
+    files = [path] if path.is_file() else walk(path, glance)
     return (file for file in files if file.suffix.lower() == ".json" and _is_labelme(file))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
 from scenescope.data.formats.drawing import pillow_polygon
-from scenescope.data.formats.image_finder import ImageFinder, walk
+from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.name_files import names_in
 from scenescope.data.formats.splits import SPLITS, split_of_path
 from scenescope.errors import DataError
@@ -34,7 +34,7 @@ def recognize(path: Path) -> str | None:
     if path.is_file():
         yaml = path.suffix.lower() in (".yaml", ".yml")
         return recognize(path.parent) if yaml else None
-    texts = (file for file in walk(path) if file.suffix.lower() == ".txt" and _may_hold_labels(file))
+    texts = (file for file in walk(path, MAX_GLANCED) if file.suffix.lower() == ".txt" and _may_hold_labels(file))
     return "YOLO segmentation" if any(map(_has_outlines, itertools.islice(texts, MAX_TRIED))) else None
 
 
@@ -141,6 +141,7 @@ def _has_outlines(file: Path) -> bool:
 def _labels(file: Path, names: tuple[str, ...]) -> Labels:
     regions: list[Region] = []
     faults: list[Fault] = []
+    dropped: list[Fault] = []
     for number, line in enumerate(_lines(file), start=1):
         words = line.split()
         if not words:
@@ -153,14 +154,14 @@ def _labels(file: Path, names: tuple[str, ...]) -> Labels:
         elif not 0 <= label < len(names):
             faults.append(Fault(str(file), place, f"unknown class {words[0]}; there are {len(names)}"))
         elif len(given) == 4:
-            faults.append(Fault(str(file), place, "a box, not an outline"))
+            dropped.append(Fault(str(file), place, "a box without an outline"))
         elif len(given) % 2 or len(given) < 6:
             faults.append(
                 Fault(str(file), place, f"{len(given)} coordinates; expected x and y of three or more points")
             )
         else:
             regions.append(Region(label, place, partial(_draw, given)))
-    return Labels(regions, faults=faults)
+    return Labels(regions, faults=faults, dropped=dropped)
 
 
 def _draw(shares: list[float], height: int, width: int) -> np.ndarray:
