@@ -35,11 +35,19 @@ Unlabeled = Literal["background", "ignore"]
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with an image or a region: where (a file), which (the tool's own id, or empty) and why."""
+    """What is wrong with an image or a region.
+
+    Attributes:
+        file: where it stands.
+        id: the tool's own for it, or empty.
+        reason: without an end mark.
+        regions: how many annotated areas are lost with it.
+    """
 
     file: str
     id: str
     reason: str
+    regions: int = 1
 
     def __str__(self) -> str:
         return f"{self.file}{f', {self.id}' if self.id else ''}: {self.reason}"

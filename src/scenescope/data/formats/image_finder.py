@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,10 @@ from scenescope.errors import DataError
 
 MAX_FILES = 5_000_000
 """Files below a source that are looked at, which may be the root of a disk."""
+
+
+IMPORT_MARK = ".import"
+"""The file by which a folder that an import has written is known."""
 
 
 class ImageFinder:
@@ -29,14 +34,14 @@ class ImageFinder:
         self.roots = (root,) if image_dir is None else (image_dir, root)
 
     def find(self, name: str, near: Path | None = None, split: str = "") -> Path:
-        """Return the image of a name, which may be a path of another machine.
+        r"""Return the image of a name, which may be a path of another machine.
 
         Of those that end alike, the one that shares most folders at its end with the name is meant, then one beside
         ``near``, then one below a folder named as the split. An ending that the name lacks or has otherwise is found
         as well, if there is one such image.
 
         Args:
-            name: as the annotation says it, with / or \\.
+            name: as the annotation says it, with / or \.
             near: the folder of the annotation.
             split: that of the annotation, if it has one.
 
@@ -68,22 +73,22 @@ class ImageFinder:
         root = next(root for root in self.roots if path.is_relative_to(root))
         return path.relative_to(root).as_posix()
 
+    def files(self, *suffixes: str) -> list[Path]:
+        """Return the files below the root that have one of some endings, such as ".json", in order."""
+        return [path for path in self._files[self.root] if path.suffix.lower() in suffixes]
+
     @cached_property
     def images(self) -> list[Path]:
-        """All images below the roots, in order."""
+        """All images below the roots, in order, each once."""
         found: dict[str, Path] = {}
-        searched = 0
-        for root in self.roots:
-            for directory, folders, names in os.walk(root):
-                folders[:] = sorted(name for name in folders if not is_hidden(name))
-                searched += len(names) + len(folders)
-                if searched > MAX_FILES:
-                    raise DataError(f"{root} holds more than {MAX_FILES:,} files; give the folder of the data set.")
-                for name in sorted(names):
-                    if not is_hidden(name) and os.path.splitext(name)[1].lower() in SUFFIXES:
-                        path = Path(directory, name)
-                        found.setdefault(os.path.realpath(path), path)
+        for path in (path for root in self.roots for path in self._files[root]):
+            if path.suffix.lower() in SUFFIXES:
+                found.setdefault(os.path.realpath(path), path)
         return list(found.values())
+
+    @cached_property
+    def _files(self) -> dict[Path, list[Path]]:
+        return {root: list(walk(root)) for root in self.roots}
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
@@ -98,6 +103,24 @@ class ImageFinder:
         for path in self.images:
             named.setdefault(path.stem, []).append(path)
         return named
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Yield the files below a folder in order, but for hidden ones and those that an import has written.
+
+    Raises:
+        DataError: there are far too many.
+    """
+    searched = 0
+    for directory, folders, names in os.walk(root):
+        if IMPORT_MARK in names:
+            folders[:] = []
+            continue
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        searched += len(names) + len(folders)
+        if searched > MAX_FILES:
+            raise DataError(f"{root} holds more than {MAX_FILES:,} files; give the folder of the data set.")
+        yield from (Path(directory, name) for name in sorted(names) if not is_hidden(name))
 
 
 def _stem(name: str) -> str:

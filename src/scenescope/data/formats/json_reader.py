@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,6 +35,17 @@ def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{path} is no JSON, or cut short ({reason}); export it again.") from error
     return _shallow(content, path)
+
+
+def glimpse(path: Path, num_bytes: int = 2**16) -> bytes:
+    """Return the beginning and the end of a file, to tell its format; nothing if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(num_bytes)
+            file.seek(max(file.seek(0, os.SEEK_END) - num_bytes, len(begin)))
+            return begin + file.read(num_bytes)
+    except OSError:
+        return b""
 
 
 def entries(content: Any, key: str, path: Path) -> list[dict[str, Any]]:
