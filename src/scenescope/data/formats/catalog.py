@@ -11,7 +11,15 @@ from scenescope.data.formats.annotations import Annotations
 from scenescope.data.formats.image_finder import ImageFinder
 from scenescope.errors import DataError
 
-FORMATS: tuple[str, ...] = ("coco",)
+FORMATS: tuple[str, ...] = (
+    "label_studio",
+    "label_studio_masks",
+    "cvat_images",
+    "cvat_masks",
+    "roboflow",
+    "supervisely",
+    "coco",
+)
 """The readers, files of this folder; the first that recognizes a source reads it, so the more special come first."""
 
 

@@ -4,13 +4,15 @@
     images/NAME, or images/SUBSET/NAME for a project, or by --image-dir
 
 Drawn as CVAT's own export of segmentation masks does: polygons and boxes by pycocotools, masks from their runs (row by
-row, within their box), shapes of a higher z_order on top. Only ellipses, which it draws by OpenCV, are drawn as polygons
-of 360 corners and may differ at the rim. Lines, points, cuboids and skeletons have no area there either: left out, listed.
+row, within their box), shapes of a higher z_order on top. Only ellipses, for which it takes OpenCV, are drawn as
+polygons of 360 corners and may differ at the rim. Lines, points, cuboids and skeletons have no area there either: they
+are left out and listed.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -128,14 +130,12 @@ class _Images:
         notes = []
         if self.empty:
             notes.append(
-                f"{self.empty} of {len(self.images)} images have no area; CVAT does not say whether somebody has looked at "
-                "them. All of them is without label."
+                f"{self.empty} of {len(self.images)} images have no area: CVAT does not say whether somebody "
+                "has looked at them. All of them is without label."
             )
         if self.tags:
             notes.append(f"{self.tags} tags of whole images say nothing of areas and are left out.")
-        return Annotations(
-            FORMAT, tuple(self.names), self.images, tuple(self.colors), self.faults, self.dropped, notes
-        )
+        return Annotations(FORMAT, tuple(self.names), self.images, tuple(self.colors), self.faults, self.dropped, notes)
 
 
 def _polygon(shape: dict[str, str], height: int, width: int) -> np.ndarray:
@@ -198,8 +198,8 @@ def _number(text: str | None) -> float:
 
 
 def _whole(text: str | None, default: int = 0) -> int:
-    digits = (text or "").strip()
-    return int(digits) if digits.lstrip("-").isdecimal() and len(digits) < 12 else default
+    found = re.fullmatch(r"\s*(-?[0-9]{1,11})\s*", text or "")
+    return int(found[1]) if found else default
 
 
 def _color(text: str) -> Color | None:

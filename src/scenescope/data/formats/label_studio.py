@@ -3,9 +3,9 @@
     project-1-at-2024-05-01-10-00-ab12cd34.json    one file, a list of tasks
     images anywhere below, or by --image-dir
 
-Brush regions are decoded as the tool's own exports do (``label_studio_runs.py``). It has no drawing of polygons of its own
-and hands them to COCO in pixels, so they are drawn by pycocotools. Rectangles, ellipses and points are left out and
-listed, as in its export of masks.
+Brush regions are decoded as the tool's own exports do (``label_studio_runs.py``). It does not draw polygons itself, but
+hands them to COCO in pixels, so they are drawn by pycocotools. Rectangles, ellipses and points are left out and listed,
+as its export of masks leaves them out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     """
     file, *others = find_exports(path)
     if others:
-        raise DataError(f"{path} holds {len(others) + 1} exports, such as {others[0].name}; give the file that is meant.")
+        raise DataError(
+            f"{path} holds {len(others) + 1} exports, such as {others[0].name}; give the file that is meant."
+        )
     tasks = _Tasks(file, finder)
     for task in read_tasks(file):
         tasks.add(task)
@@ -142,7 +144,9 @@ def find_image(task: Task, finder: ImageFinder) -> tuple[str, Path | bytes]:
     if reference.startswith("data:image/"):
         head, _, content = reference.partition(",")
         try:
-            return f"{task.id.replace(' ', '-')}.{head[11:].partition(';')[0]}", base64.b64decode(content, validate=True)
+            return f"{task.id.replace(' ', '-')}.{head[11:].partition(';')[0]}", base64.b64decode(
+                content, validate=True
+            )
         except binascii.Error as error:
             raise DataError("its image in base64 is damaged") from error
     path = path_of(reference)
@@ -205,7 +209,9 @@ class _Tasks:
             elif isinstance(shape, DataError):
                 faults.append(Fault(str(self.file), f"{task.id}, region {group[0].get('id', '?')}", str(shape)))
             elif shape in _NO_AREA:
-                self._drop(f"{task.id}, region {group[0].get('id', '?')}", f"a {shape}: only brush and polygon are areas")
+                self._drop(
+                    f"{task.id}, region {group[0].get('id', '?')}", f"a {shape}: only brush and polygon are areas"
+                )
             else:
                 self.others[shape] += 1
         self.empty += not groups
@@ -226,7 +232,9 @@ class _Tasks:
             kinds = ", ".join(f"{number} of kind {kind!r}" for kind, number in sorted(self.others.items()))
             notes.append(f"What says nothing of areas is left out: {kinds}.")
         images = [
-            AnnotatedImage(name, image, partial(_labels, shapes, faults, classes), str(self.file), (), size(shapes), True)
+            AnnotatedImage(
+                name, image, partial(_labels, shapes, faults, classes), str(self.file), (), size(shapes), True
+            )
             for name, image, shapes, faults in self.found
         ]
         return Annotations(FORMAT, classes, images, faults=self.faults, dropped=self.dropped, notes=notes)
@@ -266,7 +274,9 @@ class _Shape:
         outline = points(self.value.get("points"))
         if outline is None:
             raise DataError("neither runs nor points")
-        return coco_polygons([[part for x, y in outline for part in (x / 100 * width, y / 100 * height)]], height, width)
+        return coco_polygons(
+            [[part for x, y in outline for part in (x / 100 * width, y / 100 * height)]], height, width
+        )
 
 
 def size(shapes: list[_Shape]) -> tuple[int, int] | None:

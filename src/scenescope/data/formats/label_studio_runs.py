@@ -1,9 +1,9 @@
-"""The run lengths of Label Studio's brush: numbers of few bits, packed without gaps (the "rle-pack" of thi.ng/umbrella).
+"""The run lengths of Label Studio's brush: numbers of few bits without gaps, the rle-pack of thi.ng/umbrella.
 
-The stream begins with the count of its values (32 bits), the bits of a value less one (5) and the bits of four kinds of
-length less one (4 each). Then come groups: one bit that says "the same value again" or "each value for itself", two bits
-for the kind of length, the length less one, and the value or the values. The values are red, green, blue and alpha of
-each pixel, row by row; only alpha says what was painted.
+The stream begins with the count of its values (32 bits), the bits of a value less one (5) and the bits of four kinds
+of length less one (4 each). Then come groups: one bit that says "the same value again" or "each value for itself", two
+bits for the kind of length, the length less one, and the value or the values. The values are red, green, blue and alpha
+of each pixel, row by row; only alpha says what was painted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def brush_mask(runs: Any, height: int, width: int) -> np.ndarray:
         end = place + 1 + stream.number(length_bits[stream.number(2)])
         if end > count:
             raise DataError(f"runs that go beyond the {count:,} values that they say")
-        values[place:end] = bool(stream.number(value_bits)) if same else stream.numbers(end - place, value_bits)
+        painted = stream.numbers(1 if same else end - place, value_bits)
+        values[place:end] = painted
         place = end
     return values.reshape(height, width, 4)[:, :, 3].copy()
 

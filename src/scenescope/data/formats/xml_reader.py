@@ -46,7 +46,9 @@ def read_elements(path: Path, root_tag: str) -> Iterator[Any]:
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror or error}; check the path.") from error
     except DefusedXmlException as error:
-        raise DataError(f"{path} has entities or a document type, which no annotations need; export it again.") from error
+        raise DataError(
+            f"{path} has entities or a document type, which no annotations need; export it again."
+        ) from error
     except (ParseError, ValueError, LookupError) as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{path} is no XML, or cut short ({reason}); export it again.") from error
