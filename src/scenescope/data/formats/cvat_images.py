@@ -111,9 +111,10 @@ class _Images:
                 draw = partial(_DRAWINGS[shape.tag], dict(shape.attrib))
                 regions.append((_whole(shape.get("z_order")), Region(self.names.index(shape.get("label")), here, draw)))
         regions.sort(key=lambda each: each[0])
-        split = split_of(element.get("subset", ""))
+        subset = element.get("subset", "")
+        split = split_of(subset)
         try:
-            image = self.finder.find(name, split=split)
+            image = self.finder.find(f"{subset}/{name}", split=split)
         except DataError as error:
             self.faults.append(Fault(str(self.file), id_, str(error), len(regions) + len(faults)))
             return

@@ -58,9 +58,9 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
             images.append(AnnotatedImage(finder.below(image), image, partial(Labels, regions), where, splits))
         first, last = (min(tasks), found[0].name), (max(tasks), found[-1].name)
         notes.append(
-            f"The names of the masks in {folder.relative_to(path)} do not say their images. Tasks by number are taken for "
-            f"images by name: task {first[0]} for {first[1]} ... task {last[0]} for {last[1]}; see that this is right, or "
-            "put the project's export as JSON beside them."
+            f"The names of the masks in {folder.relative_to(path)} do not say their images. Tasks by number are taken "
+            f"for images by name: task {first[0]} for {first[1]} ... task {last[0]} for {last[1]}; see that this is "
+            "right, or put the project's export as JSON beside them."
         )
     notes.append("Which class is on top was not exported: where two overlap, it is the smaller.")
     return Annotations(FORMAT, names, images, dropped=dropped, notes=notes, overlap="area")

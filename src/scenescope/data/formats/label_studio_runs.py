@@ -36,8 +36,7 @@ def brush_mask(runs: Any, height: int, width: int) -> np.ndarray:
         end = place + 1 + stream.number(length_bits[stream.number(2)])
         if end > count:
             raise DataError(f"runs that go beyond the {count:,} values that they say")
-        painted = stream.numbers(1 if same else end - place, value_bits)
-        values[place:end] = painted
+        values[place:end] = stream.number(value_bits) > 0 if same else stream.numbers(end - place, value_bits)
         place = end
     return values.reshape(height, width, 4)[:, :, 3].copy()
 
@@ -61,7 +60,7 @@ class _Bits:
         first = (end - count * bits) // 8
         unpacked = np.unpackbits(np.frombuffer(self._content[first : (end + 7) // 8], dtype=np.uint8))
         start = end - count * bits - first * 8
-        nonzero: np.ndarray = unpacked[start : start + count * bits].reshape(count, bits).any(axis=1)
+        nonzero: np.ndarray = unpacked[start : start + count * bits].reshape(count, bits).max(axis=1) > 0
         return nonzero
 
     def _advance(self, bits: int) -> int:
