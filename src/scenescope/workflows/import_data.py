@@ -161,9 +161,10 @@ class _Writer:
             lost = len(labels.regions)
             self.faults.append(Fault(image.file, image.name, str(error).rstrip("."), lost))
             self.faults += labels.faults
+            self.left_out += labels.dropped
             return
         self.faults += [*labels.faults, *painted.faults]
-        self.left_out += painted.dropped
+        self.left_out += [*labels.dropped, *painted.dropped]
         if self.faults and self.policy == "error":
             return  # nothing will be written; what else is at fault is still counted
         self._count(labels, painted)

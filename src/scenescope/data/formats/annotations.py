@@ -76,12 +76,14 @@ class Labels:
     Attributes:
         regions: in the order of the file, the later ones on top.
         pixels: H x W integers, indices into the classes, UNLABELED or IGNORED, for what a tool keeps as mask files.
-        faults: what was left out.
+        faults: what was left out for being wrong.
+        dropped: what is left out without being wrong, such as boxes.
     """
 
     regions: Sequence[Region] = ()
     pixels: np.ndarray | None = None
     faults: Sequence[Fault] = ()
+    dropped: Sequence[Fault] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,12 @@ FORMATS: tuple[str, ...] = (
     "cvat_masks",
     "roboflow",
     "supervisely",
+    "hugging_face",
     "coco",
+    "labelme",
+    "yolo",
+    "voc",
+    "masks",
 )
 """The readers, files of this folder; the first that recognizes a source reads it, so the more special come first."""
 

@@ -21,7 +21,7 @@ import numpy as np
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
 from scenescope.data.formats.coco_categories import Categories
 from scenescope.data.formats.drawing import coco_polygons, coco_runs
-from scenescope.data.formats.image_finder import ImageFinder, walk
+from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.json_reader import entries, glimpse, numbers, read_json
 from scenescope.data.formats.splits import split_of_path
 from scenescope.errors import DataError
@@ -32,7 +32,7 @@ _OTHERS = ("captions", "person_keypoints", "image_info", "stuff")
 
 def recognize(path: Path) -> str | None:
     """Return "COCO JSON" for such a file or a folder with some."""
-    return "COCO JSON" if _files(path) else None
+    return "COCO JSON" if _files(path, MAX_GLANCED) else None
 
 
 def open_(path: Path, finder: ImageFinder) -> Annotations:
@@ -69,10 +69,10 @@ def is_coco(path: Path) -> bool:
     return sum(keys) >= 2 and b'"segments_info"' not in seen
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, glance: int | None = None) -> list[Path]:
     if path.is_file():
         return [path] if path.suffix.lower() == ".json" and is_coco(path) else []
-    return [file for file in walk(path) if file.suffix.lower() == ".json" and is_coco(file)]
+    return [file for file in walk(path, glance) if file.suffix.lower() == ".json" and is_coco(file)]
 
 
 @dataclass

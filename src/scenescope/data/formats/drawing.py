@@ -35,7 +35,7 @@ def coco_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     )
     coco = _pycocotools()
     runs = coco.merge(coco.frPyObjects([list(polygon) for polygon in polygons], height, width))
-    return np.asarray(coco.decode(runs), dtype=bool)
+    return coco_runs(runs["counts"], runs["size"], height, width)  # its own decoder warns of numpy 2
 
 
 def coco_runs(counts: str | bytes | Sequence[int], size: Sequence[int], height: int, width: int) -> np.ndarray:

@@ -19,6 +19,10 @@ IMPORT_MARK = ".import"
 """The file by which a folder that an import has written is known."""
 
 
+MAX_GLANCED = 200_000
+"""Files and folders that are looked at to tell a format."""
+
+
 class ImageFinder:
     """The images below a folder, found by what is left of their names.
 
@@ -112,8 +116,11 @@ class ImageFinder:
         return named
 
 
-def walk(root: Path) -> Iterator[Path]:
+def walk(root: Path, glance: int | None = None) -> Iterator[Path]:
     """Yield the files below a folder in order, but for hidden ones and those that an import has written.
+
+    Args:
+        glance: after so many files and folders the search ends, which otherwise is refused at MAX_FILES.
 
     Raises:
         DataError: there are far too many.
@@ -128,6 +135,8 @@ def walk(root: Path) -> Iterator[Path]:
         if searched > MAX_FILES:
             raise DataError(f"{root} holds more than {MAX_FILES:,} files; give the folder of the data set.")
         yield from (Path(directory, name) for name in sorted(names) if not is_hidden(name))
+        if glance is not None and searched > glance:
+            return
 
 
 def _stem(name: str) -> str:
