@@ -114,7 +114,7 @@ class _Images:
         subset = element.get("subset", "")
         split = split_of(subset)
         try:
-            image = self.finder.find(f"{subset}/{name}", split=split)
+            image = self.finder.find(f"{subset}/{name}" if subset else name, split=split)
         except DataError as error:
             self.faults.append(Fault(str(self.file), id_, str(error), len(regions) + len(faults)))
             return

@@ -11,13 +11,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault
+from scenescope.data.formats.annotations import UNLABELED, AnnotatedImage, Annotations, Fault, is_background
 from scenescope.data.formats.image_finder import ImageFinder
-from scenescope.data.formats.mask_files import read_mask
+from scenescope.data.formats.mask_labels import color_labels
 from scenescope.data.formats.splits import split_of
-from scenescope.data.masks import LabelTable
+from scenescope.data.formats.voc import read_labelmap
 from scenescope.errors import DataError
-from scenescope.labels import Color
 
 FORMAT = "CVAT segmentation mask 1.1"
 
@@ -38,8 +37,11 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     Raises:
         DataError: ``labelmap.txt`` cannot be read, or a color in it has two meanings.
     """
-    names, colors = _label_map(path / "labelmap.txt")
-    table = LabelTable.of_colors([[color] for color in colors], remedy="add the color to labelmap.txt")
+    colors = read_labelmap(path / "labelmap.txt")
+    names = tuple(colors)
+    if len(set(colors.values())) < len(names) or not names:
+        raise DataError(f"{path / 'labelmap.txt'} gives {len(names)} classes {len(set(colors.values()))} colors.")
+    meanings = {color: UNLABELED if is_background(name) else names.index(name) for name, color in colors.items()}
     finder = finder.without(lambda image: any(folder in _MASKS for folder in image.parts))
     images, faults, dropped = [], [], []
     for entry, splits in _entries(path).items():
@@ -51,30 +53,12 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
         try:
             image = finder.find(entry)
         except DataError as error:
-            faults.append(Fault(str(mask), "", str(error)))
+            faults.append(Fault(str(mask), "", str(error), regions=0))
             continue
         name = Path(entry).parent / image.name
-        labels = partial(read_mask, mask, table, names)
+        labels = partial(color_labels, mask, meanings)
         images.append(AnnotatedImage(name.as_posix(), image, labels, str(mask), splits))
-    return Annotations(FORMAT, names, images, colors, faults, dropped)
-
-
-def _label_map(file: Path) -> tuple[tuple[str, ...], tuple[Color, ...]]:
-    found: dict[str, Color] = {}
-    for number, line in enumerate(_lines(file), start=1):
-        if not line or line.startswith("#"):
-            continue
-        name, *rest = line.rsplit(":", 3)
-        try:
-            red, green, blue = (int(part) for part in rest[0].split(","))
-        except (ValueError, IndexError) as error:
-            raise DataError(f"{file}, line {number}: {line!r} is not name:red,green,blue::.") from error
-        if name in found:
-            raise DataError(f"{file}, line {number}: {name!r} is given twice; export it again.")
-        found[name] = (red, green, blue)
-    if not found:
-        raise DataError(f"{file} is empty; export it again.")
-    return tuple(found), tuple(found.values())
+    return Annotations(FORMAT, names, images, tuple(colors.values()), faults, dropped)
 
 
 def _entries(path: Path) -> dict[str, tuple[str, ...]]:

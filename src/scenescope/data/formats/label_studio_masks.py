@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
-from scenescope.data.formats.image_finder import ImageFinder, walk
+from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.splits import split_of_path
 from scenescope.data.masks import read_raw
 from scenescope.errors import DataError, ImageError
@@ -28,7 +28,7 @@ _NAME = re.compile(r"task-(\d+)-annotation-(\d+)-by-[^-]*-([^-]+)-(.+)-(\d+)\.pn
 
 def recognize(path: Path) -> str | None:
     """Return the format's name for a folder with masks that are called so, at any depth."""
-    return FORMAT if path.is_dir() and any(_NAME.fullmatch(file.name) for file in walk(path)) else None
+    return FORMAT if path.is_dir() and any(_NAME.fullmatch(file.name) for file in walk(path, MAX_GLANCED)) else None
 
 
 def open_(path: Path, finder: ImageFinder) -> Annotations:

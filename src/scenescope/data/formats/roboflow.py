@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from scenescope.data.copies import frame_of
-from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault
+from scenescope.data.formats.annotations import UNLABELED, AnnotatedImage, Annotations, Fault, is_background
 from scenescope.data.formats.image_finder import ImageFinder
-from scenescope.data.formats.mask_files import read_mask
+from scenescope.data.formats.mask_labels import value_labels
 from scenescope.data.formats.splits import split_of
 from scenescope.data.images import SUFFIXES
-from scenescope.data.masks import LabelTable
 from scenescope.errors import DataError
 
 FORMAT = "Roboflow semantic segmentation masks"
@@ -46,8 +45,7 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
             if meanings.setdefault(value, name) != name:
                 raise DataError(f"{folder / _CLASSES}: {value} is {name!r}, but {meanings[value]!r} in another split.")
     names = tuple(dict.fromkeys(meanings.values()))
-    values = [[value for value, meant in meanings.items() if meant == name] for name in names]
-    table = LabelTable.of_values(values, remedy=f"add the value to {_CLASSES}")
+    labels_of = {value: UNLABELED if is_background(name) else names.index(name) for value, name in meanings.items()}
     images: list[AnnotatedImage] = []
     faults: list[Fault] = []
     splits = len(folders) > 1
@@ -55,7 +53,7 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
         split = split_of(folder.name) or folder.name if splits else ""
         for image, mask in _pairs(folder, faults):
             name = f"{split}/{image.name}" if split else image.name
-            labels = partial(read_mask, mask, table, names)
+            labels = partial(value_labels, mask, labels_of)
             images.append(AnnotatedImage(name, image, labels, str(mask), (split,) if split else ()))
     return Annotations(FORMAT, names, images, faults=faults, notes=_notes(images, splits))
 
@@ -110,10 +108,10 @@ def _pairs(folder: Path, faults: list[Fault]) -> list[tuple[Path, Path]]:
     for image in (file for file in files if not file.name.endswith(_MASK)):
         mask = masks.pop(image.stem, None)
         if mask is None:
-            faults.append(Fault(str(image), "", f"has no mask {image.stem}{_MASK}"))
+            faults.append(Fault(str(image), "", f"has no mask {image.stem}{_MASK}", regions=0))
         else:
             pairs.append((image, mask))
-    faults += [Fault(str(mask), "", f"there is no image {stem}") for stem, mask in masks.items()]
+    faults += [Fault(str(mask), "", f"there is no image {stem}", regions=0) for stem, mask in masks.items()]
     return pairs
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
+from scenescope.data.formats.coco import image_size
 from scenescope.data.formats.image_finder import ImageFinder
 from scenescope.data.formats.json_reader import entries, numbers, points, read_json
 from scenescope.data.formats.opencv_polygon import opencv_polygon
@@ -60,9 +61,7 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     for folder in _data_sets(path):
         for file in sorted(folder.glob("*.json")):
             project.add(file)
-    return Annotations(
-        FORMAT, tuple(project.names), project.images, tuple(project.colors), project.faults, project.dropped
-    )
+    return Annotations(FORMAT, tuple(project.names), project.images, tuple(project.colors), project.faults)
 
 
 def _data_sets(path: Path) -> list[Path]:
@@ -81,39 +80,29 @@ class _Project:
     colors: list[Color] = field(default_factory=list)
     images: list[AnnotatedImage] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    dropped: list[Fault] = field(default_factory=list)
 
     def add(self, file: Path) -> None:
         """Add the image of an annotation file."""
+        num_objects = 0
+        folder = file.parent.parent
         try:
             content = read_json(file)
-            objects = entries(content, "objects", file)
-            folder = file.parent.parent
+            num_objects = len(entries(content, "objects", file))
             image = self.finder.find(f"{folder.name}/img/{file.name.removesuffix('.json')}", folder / "img")
         except DataError as error:
-            self.faults.append(Fault(str(file), "", str(error).rstrip(".")))
+            self.faults.append(Fault(str(file), "", str(error).rstrip("."), num_objects))
             return
-        self.dropped += _shapes(objects, self.names, file)[2]
         split = split_of(*(part for part in folder.relative_to(self.path).parts[::-1] if part != "datasets"))
         name = (folder.relative_to(self.path) / image.name).as_posix().replace("/datasets/", "/")
-        size = content.get("size")
-        sides = numbers([size.get("width"), size.get("height")]) if isinstance(size, dict) else None
-        said = (int(sides[0]), int(sides[1])) if sides and min(sides) >= 1 else None
+        size = image_size(content["size"]) if isinstance(content.get("size"), dict) else None
+        # All bitmaps together may be more than the memory: they are read again when it is their turn.
         labels = partial(_labels, file, self.names)
-        self.images.append(AnnotatedImage(name, image, labels, str(file), (split,) if split else (), said))
+        self.images.append(AnnotatedImage(name, image, labels, str(file), (split,) if split else (), size))
 
 
 def _labels(file: Path, names: list[str]) -> Labels:
-    regions, faults, _ = _shapes(entries(read_json(file), "objects", file), names, file)
-    return Labels(regions, faults=faults)
-
-
-def _shapes(
-    objects: list[dict[str, Any]], names: list[str], file: Path
-) -> tuple[list[Region], list[Fault], list[Fault]]:
-    """The regions of an image, what is at fault, and what has no area."""
     regions, faults, dropped = [], [], []
-    for place, entry in enumerate(objects, start=1):
+    for place, entry in enumerate(entries(read_json(file), "objects", file), start=1):
         kind, title = str(entry.get("geometryType", entry.get("shape"))), entry.get("classTitle")
         id_ = f"object {entry.get('id', place)} {title!r}"
         if kind not in _DRAWINGS:
@@ -122,7 +111,7 @@ def _shapes(
             faults.append(Fault(str(file), id_, "meta.json has no such class"))
         else:
             regions.append(Region(names.index(title), id_, partial(_DRAWINGS[kind], entry)))
-    return regions, faults, dropped
+    return Labels(regions, faults=faults, dropped=dropped)
 
 
 def _bitmap(entry: dict[str, Any], height: int, width: int) -> np.ndarray:
