@@ -19,6 +19,7 @@ FORMATS: tuple[str, ...] = (
     "roboflow",
     "supervisely",
     "hugging_face",
+    "coco_panoptic",
     "coco",
     "labelme",
     "yolo",

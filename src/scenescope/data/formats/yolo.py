@@ -3,8 +3,8 @@
     0 0.10 0.20 0.35 0.20 0.30 0.45        class, then x y of each point as a share of width and height
 
 A text has the name of its image and lies in ``labels`` where the image lies in ``images``, or beside it. Points are cut
-down to whole pixels and filled with their outline, as ultralytics' ``polygon2mask`` does; the smaller region is on top,
-as there. Outlines count on the image as displayed. An image without a text shows no object.
+down to whole pixels and filled with their outline, as ultralytics' ``polygon2mask`` does (``filled_polygon.py``); the
+smaller region is on top, as there. Outlines count on the image as displayed. An image without a text shows no object.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
-from scenescope.data.formats.drawing import pillow_polygon
+from scenescope.data.formats.drawing import require_inside
+from scenescope.data.formats.filled_polygon import filled_polygon
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.name_files import names_in
 from scenescope.data.formats.splits import SPLITS, split_of_path
@@ -166,7 +167,9 @@ def _labels(file: Path, names: tuple[str, ...]) -> Labels:
 
 def _draw(shares: list[float], height: int, width: int) -> np.ndarray:
     xs, ys = [int(share * width) for share in shares[::2]], [int(share * height) for share in shares[1::2]]
-    return pillow_polygon(list(zip(xs, ys, strict=True)), height, width)
+    points = list(zip(xs, ys, strict=True))
+    require_inside(points, height, width)
+    return filled_polygon(points, height, width)
 
 
 def _share(word: str) -> float | None:
