@@ -2,7 +2,7 @@
 
 - COCO: polygons and runs by pycocotools (``coco_polygons``, ``coco_runs``).
 - Tools that draw with Pillow, as labelme: ``pillow_polygon``.
-- Tools that draw with OpenCV, as ultralytics: ``filled_polygon.py``.
+- Tools that draw with OpenCV, as ultralytics: ``opencv_polygon.py``.
 
 All answer H x W bool and raise a DataError without file or id, which who calls knows.
 """

@@ -3,7 +3,7 @@
     0 0.10 0.20 0.35 0.20 0.30 0.45        class, then x y of each point as a share of width and height
 
 A text has the name of its image and lies in ``labels`` where the image lies in ``images``, or beside it. Points are cut
-down to whole pixels and filled with their outline, as ultralytics' ``polygon2mask`` does (``filled_polygon.py``); the
+down to whole pixels and filled with their outline, as ultralytics' ``polygon2mask`` does (``opencv_polygon.py``); the
 smaller region is on top, as there. Outlines count on the image as displayed. An image without a text shows no object.
 """
 
@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
-from scenescope.data.formats.drawing import require_inside
-from scenescope.data.formats.filled_polygon import filled_polygon
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.name_files import names_in
+from scenescope.data.formats.opencv_polygon import opencv_polygon
 from scenescope.data.formats.splits import SPLITS, split_of_path
 from scenescope.errors import DataError
 from scenescope.yaml_reader import read_yaml
@@ -167,9 +166,7 @@ def _labels(file: Path, names: tuple[str, ...]) -> Labels:
 
 def _draw(shares: list[float], height: int, width: int) -> np.ndarray:
     xs, ys = [int(share * width) for share in shares[::2]], [int(share * height) for share in shares[1::2]]
-    points = list(zip(xs, ys, strict=True))
-    require_inside(points, height, width)
-    return filled_polygon(points, height, width)
+    return opencv_polygon(list(zip(xs, ys, strict=True)), height, width)
 
 
 def _share(word: str) -> float | None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scenescope.data.formats.filled_polygon import Point, filled_polygon
+from scenescope.data.formats.opencv_polygon import Point, opencv_polygon
+from scenescope.errors import DataError
 
 # What OpenCV 5.0 draws: cv2.fillPoly(np.zeros((height, width), np.uint8), [np.array(points, np.int32)], 1)
 BY_OPENCV: list[tuple[list[Point], list[str]]] = [
@@ -33,7 +34,7 @@ BY_OPENCV: list[tuple[list[Point], list[str]]] = [
 @pytest.mark.parametrize(("points", "rows"), BY_OPENCV)
 def test_polygons_as_opencv_draws_them(points: list[Point], rows: list[str]) -> None:
     expected = np.array([[pixel == "#" for pixel in row] for row in rows])
-    drawn = filled_polygon(points, *expected.shape)
+    drawn = opencv_polygon(points, *expected.shape)
     assert ["".join(".#"[pixel] for pixel in row) for row in drawn.astype(int)] == rows
 
 
@@ -42,7 +43,7 @@ def test_inside_is_what_a_slow_loop_finds() -> None:
     for _ in range(40):
         height, width = (int(side) for side in rng.integers(4, 20, 2))
         points = [(int(x), int(y)) for x, y in rng.integers(0, (width, height), (5, 2))]
-        drawn = filled_polygon(points, height, width)
+        drawn = opencv_polygon(points, height, width)
         for y in range(height):
             for x in range(width):
                 crossed = on_edge = False
@@ -54,3 +55,17 @@ def test_inside_is_what_a_slow_loop_finds() -> None:
                 if not on_edge and crossed:
                     assert drawn[y, x]
         assert all(drawn[y, x] for x, y in points)
+
+
+def test_a_polygon_larger_than_the_image_fills_it() -> None:
+    assert opencv_polygon([(-9, -9), (20, -9), (20, 20), (-9, 20)], 12, 12).all()
+    with pytest.raises(DataError, match="outside"):
+        opencv_polygon([(6, 6), (9, 6), (9, 9)], 5, 4)
+
+
+@pytest.mark.parametrize(
+    ("corners", "told"), [([(0, 0), (3, 3)], "2 points"), ([(0, 0), (2**40, 0), (0, 9)], "far outside")]
+)
+def test_refuses_what_is_no_polygon_or_endless(corners: list[tuple[int, int]], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        opencv_polygon(corners, 6, 8)

@@ -1,4 +1,4 @@
-"""Polygons of whole points filled as OpenCV's ``fillPoly`` does, which ultralytics uses, without OpenCV.
+"""Polygons as OpenCV's ``fillPoly`` draws them, without OpenCV: what ultralytics and Supervisely use.
 
 Its rule: edges are lines of Bresenham, from left to right; between them each row is filled by the even-odd rule with
 the pixels whose centers lie from one crossing to the next, borders included. Crossings go on from row to row by a step
@@ -7,14 +7,27 @@ that is rounded toward zero to 1/65536 pixel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from scenescope.data.formats.drawing import require_inside
+from scenescope.errors import DataError
 
 _ONE = 2**16
 Point = tuple[int, int]
 
 
-def filled_polygon(points: list[Point], height: int, width: int) -> np.ndarray:
-    """Return H x W bool, True where a polygon of points (x, y) is or has its outline."""
+def opencv_polygon(corners: Sequence[Point], height: int, width: int) -> np.ndarray:
+    """Draw a polygon of whole corners (x, y) as H x W bool, its outline included.
+
+    Raises:
+        DataError: fewer than three corners, all outside the image, or one far outside.
+    """
+    if len(corners) < 3:
+        raise DataError(f"a polygon of {len(corners)} points; expected three or more")
+    require_inside(corners, height, width)
+    points = list(corners)
     drawn = np.zeros((height, width), dtype=bool)
     rows, crossings = [], []
     for start, end in zip(points[-1:] + points[:-1], points, strict=True):
