@@ -12,7 +12,7 @@ from PIL import Image
 
 from scenescope.data.formats import supervisely
 from scenescope.data.formats.catalog import recognize
-from scenescope.data.formats.filled_polygon import filled_polygon
+from scenescope.data.formats.opencv_polygon import opencv_polygon
 from scenescope.data.formats.supervisely import decode_bitmap
 from scenescope.errors import DataError
 from tests.data.formats.imported import run, write_image, write_json
@@ -68,8 +68,8 @@ def test_a_bitmap_lies_at_its_origin_and_is_cut_at_the_rim(tmp_path: Path) -> No
 def test_polygon_with_a_hole_and_rectangle(tmp_path: Path) -> None:
     outline, hole = [[0, 0], [7.9, 0], [7, 5], [0, 5]], [[2, 1], [5, 1], [5, 4], [2, 4]]
     got = run(write(tmp_path / "in", points("polygon", outline, [hole])), tmp_path / "out")
-    inside = filled_polygon([(0, 0), (7, 0), (7, 5), (0, 5)], 6, 8)
-    inside &= ~filled_polygon([(2, 1), (5, 1), (5, 4), (2, 4)], 6, 8)
+    inside = opencv_polygon([(0, 0), (7, 0), (7, 5), (0, 5)], 6, 8)
+    inside &= ~opencv_polygon([(2, 1), (5, 1), (5, 4), (2, 4)], 6, 8)
     np.testing.assert_array_equal(got.masks["ds/a"], inside * 2)
     # Corners belong to a rectangle, and whichever way it was drawn.
     flat = run(write(tmp_path / "flat", points("rectangle", [[9, 4], [6, 3]])), tmp_path / "out2")

@@ -15,7 +15,6 @@ FORMATS: tuple[str, ...] = (
     "label_studio",
     "label_studio_masks",
     "cvat_images",
-    "cvat_masks",
     "roboflow",
     "supervisely",
     "hugging_face",

@@ -24,10 +24,9 @@ from PIL import Image
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
 from scenescope.data.formats.coco import image_size
-from scenescope.data.formats.drawing import require_inside
-from scenescope.data.formats.filled_polygon import Point, filled_polygon
 from scenescope.data.formats.image_finder import ImageFinder
 from scenescope.data.formats.json_reader import entries, numbers, points, read_json
+from scenescope.data.formats.opencv_polygon import Point, opencv_polygon
 from scenescope.data.formats.splits import split_of
 from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.errors import DataError, ImageError
@@ -159,13 +158,9 @@ def _opaque(image: Image.Image) -> np.ndarray:
 
 def _polygon(entry: dict[str, Any], height: int, width: int) -> np.ndarray:
     exterior, *interiors = _outlines(entry)
-    for outline in (exterior, *interiors):
-        if len(outline) < 3:
-            raise DataError(f"a polygon of {len(outline)} points; expected three or more")
-        require_inside(outline, height, width)
-    inside = filled_polygon(exterior, height, width)
+    inside = opencv_polygon(exterior, height, width)
     for interior in interiors:
-        inside &= ~filled_polygon(interior, height, width)
+        inside &= ~opencv_polygon(interior, height, width)
     return inside
 
 

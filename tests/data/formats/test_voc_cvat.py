@@ -30,8 +30,8 @@ def write(folder: Path, *stems: str, label_map: str = LABEL_MAP) -> Path:
 
 
 def test_colors_by_labelmap_in_folders_and_names_with_spaces(tmp_path: Path) -> None:
-    source = write(tmp_path / "in", "s/a b", "t/a b", "c")
-    assert recognize(source) == ("cvat_masks", "CVAT segmentation mask 1.1")
+    source = write(tmp_path / "SegmentationProject", "s/a b", "t/a b", "c")
+    assert recognize(source) == ("voc", "CVAT segmentation mask 1.1")
     got = run(source, tmp_path / "out")
     assert got.names == ["cat", "background", "dog"]
     assert sorted(got.masks) == ["c", "s/a b", "t/a b"]
@@ -50,7 +50,7 @@ def test_lists_are_splits_and_images_without_mask_are_listed(tmp_path: Path) -> 
     got = run(source, tmp_path / "out")
     assert (tmp_path / "out" / "train.txt").read_text() == "images/a.png\n"
     assert (tmp_path / "out" / "val.txt").read_text() == "images/c.png\n"
-    assert [row[1:] for row in got.dropped] == [["b", "has no mask: CVAT writes none for images without shapes", "0"]]
+    assert [row[1:] for row in got.dropped] == [["b", "is listed in ImageSets, but has no mask", "0"]]
 
 
 def test_an_image_in_another_folder_and_one_that_is_missing(tmp_path: Path) -> None:
@@ -67,5 +67,5 @@ def test_a_color_that_labelmap_lacks_and_one_that_means_two_things(tmp_path: Pat
     with pytest.raises(DataError, match=r"SegmentationClass/a.png, color \(0, 0, 255\): has no class; 2 pixels"):
         run(source, tmp_path / "out")
     double = write(tmp_path / "double", "a", label_map=LABEL_MAP + "cow:0,0,255::\n")
-    with pytest.raises(DataError, match=r"gives 4 classes 3 colors"):
+    with pytest.raises(DataError, match=r"has 3 colors for 4 classes"):
         run(double, tmp_path / "out")
