@@ -83,6 +83,7 @@ def test_later_regions_are_on_top_or_the_smaller(tmp_path: Path, source: Source)
     summary = run(tmp_path)
     assert mask(tmp_path) == [[2, 2, 2, 0], [2, 2, 2, 0], [0, 0, 0, 0]]
     assert (summary.regions_found, dict(summary.regions_of)) == (2, {"dog": 1})
+    assert summary.notes == ["1 regions have no pixel of their own; --overlap area puts smaller ones on top."]
     assert dropped(tmp_path) == [["tool.json", "box", "has no pixel of its own: covered by others, or thinner", "1"]]
     summary = run(tmp_path, overlap="area")
     assert mask(tmp_path) == [[1, 2, 2, 0], [2, 2, 2, 0], [0, 0, 0, 0]]

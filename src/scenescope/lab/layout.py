@@ -83,9 +83,7 @@ def _explain_format(root: Path) -> str | None:
     found = recognize(root)
     if found is None or found[0] == "masks":
         return None
-    return (
-        f"{root} is in the format {found[1]}: scenescope import {root} OUT makes a data set of it, then use folder:OUT."
-    )
+    return f"{root} holds {found[1]}: scenescope import {root} OUT makes a data set of it, folder:OUT."
 
 
 def _begins(mask: str, image: str) -> bool:

@@ -33,7 +33,7 @@ from scenescope.data.formats.annotations import (
 from scenescope.data.formats.catalog import open_annotations
 from scenescope.data.formats.image_finder import IMPORT_MARK
 from scenescope.data.formats.import_names import ImportNames
-from scenescope.data.formats.painting import Painted, frame, paint, turn
+from scenescope.data.formats.painting import COVERED, Painted, frame, paint, turn
 from scenescope.data.images import MAX_PIXELS, Header, opened
 from scenescope.drawing.overlay import label_image
 from scenescope.errors import DataError, ScenescopeError, StorageError
@@ -199,6 +199,11 @@ class _Writer:
         if summary.regions_found and not summary.regions_of:
             raise DataError(
                 f"None of {summary.regions_found:,} annotations in {summary.source} can be drawn{self._why()}."
+            )
+        hidden = [fault for fault in summary.dropped if fault.reason == COVERED]
+        if hidden and summary.overlap == "file":
+            summary.notes.append(
+                f"{len(hidden):,} regions have no pixel of their own; --overlap area puts smaller ones on top."
             )
         if not self._split_by_folders():
             for split, lines in self.listed.items():

@@ -115,6 +115,7 @@ def test_a_source_is_read_with_its_splits(tmp_path: Path) -> None:
         ({"annotations": [annotation(segmentation=[[1, 1, 5, 5, 3]])]}, "annotation 5: a polygon of 2.5 points"),
         ({"annotations": [annotation(segmentation=[[50, 1, 55, 5, 53, 7]])]}, "annotation 5: lies outside the image"),
         ({"annotations": [annotation(segmentation=[[1, 1, 1e8, 5, 3, 7]])]}, "annotation 5: reaches far outside"),
+        ({"annotations": [annotation(segmentation=[[0, 0, 9, 0] * 3000])]}, "annotation 5: an outline of 53,991 pix"),
         ({"annotations": [annotation(segmentation=[["x", 1, 5, 5, 3, 7]])]}, "annotation 5: its segmentation is"),
         ({"annotations": [annotation(segmentation={"counts": [80], "size": [8, 9]})]}, "annotation 5: runs for"),
         ({"annotations": [annotation(segmentation={"counts": None, "size": [8, 10]})]}, "annotation 5: its segm"),
@@ -165,3 +166,12 @@ def test_of_the_files_of_coco_those_with_outlines_are_read(tmp_path: Path) -> No
     found = open_annotations(tmp_path)
     assert [image.splits for image in found.images] == [("val",)]
     assert found.notes == ("person_keypoints_val2017.json is not read, instances_val2017.json is.",)
+
+
+@pytest.mark.parametrize("order", [("images", "annotations", "categories"), ("images", "categories", "annotations")])
+def test_a_large_file_is_known_by_its_ends(tmp_path: Path, order: tuple[str, ...]) -> None:
+    images = [{"id": number, "file_name": f"{number}.jpg"} for number in range(5000)]
+    annotations = [annotation(id=number) for number in range(5000)]
+    parts = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "cat"}]}
+    (tmp_path / "x.json").write_text(json.dumps({key: parts[key] for key in order}))
+    assert recognize(tmp_path) == ("coco", "COCO JSON")

@@ -65,7 +65,7 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
 def is_coco(path: Path) -> bool:
     """Tell whether a JSON file looks like COCO's with outlines, by its beginning and end."""
     seen = glimpse(path)
-    keys = [b'"images"' in seen, b'"annotations"' in seen, b'"categories"' in seen]
+    keys = [b'"images"' in seen, b'"annotations"' in seen or b'"image_id"' in seen, b'"categories"' in seen]
     return sum(keys) >= 2 and b'"segments_info"' not in seen
 
 

@@ -17,6 +17,9 @@ from PIL import Image, ImageDraw
 
 from scenescope.errors import DataError
 
+MAX_OUTLINE = 10_000
+"""Pixels of an outline beyond as many as its image has."""
+
 Points = Sequence[tuple[float, float]]
 
 
@@ -78,16 +81,19 @@ def require_inside(points: Points, height: int, width: int) -> None:
     """Refuse what lies outside an image altogether, or reaches further out than the image is large.
 
     What is drawn partly outside is cut off at the border, as all tools do. What reaches far out belongs to an image of
-    another size, and some libraries take memory by the length of an outline.
+    another size. Libraries take memory by the length of an outline, which one from side to side for ever uses up.
 
     Raises:
         DataError: it does.
     """
     xs, ys = zip(*points, strict=True)
+    length = sum(max(abs(x0 - x1), abs(y0 - y1)) for x0, x1, y0, y1 in zip(xs, xs[1:], ys, ys[1:], strict=False))
     if max(xs) < 0 or max(ys) < 0 or min(xs) > width or min(ys) > height:
         raise DataError(f"lies outside the image of {width} x {height}, about ({xs[0]:g}, {ys[0]:g})")
     if min(xs) < -width or max(xs) > 2 * width or min(ys) < -height or max(ys) > 2 * height:
         raise DataError(f"reaches far outside the image of {width} x {height}, to ({max(xs):g}, {max(ys):g})")
+    if length > height * width + MAX_OUTLINE:
+        raise DataError(f"an outline of {length:,.0f} pixels in an image of {width} x {height}")
 
 
 def _uncompressed(counts: str | bytes) -> np.ndarray:

@@ -81,7 +81,7 @@ def _files(path: Path, glance: int | None = None) -> Any:
 
 def _is_labelme(file: Path) -> bool:
     seen = glimpse(file)
-    return b'"shapes"' in seen and (b'"imagePath"' in seen or b'"imageData"' in seen)
+    return b'"shapes"' in seen and any(key in seen for key in (b'"imagePath"', b'"imageData"', b'"imageHeight"'))
 
 
 def _class_names(root: Path, used: set[str]) -> tuple[tuple[str, ...], list[str]]:

@@ -23,6 +23,10 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 """From an array as it is stored to how it is displayed, by EXIF orientation."""
 
 
+COVERED = "has no pixel of its own: covered by others, or thinner"
+"""Why a region is left out that is not wrong."""
+
+
 @dataclass
 class Painted:
     """What became of the regions of an image.
@@ -75,7 +79,7 @@ def paint(labels: Labels, height: int, width: int, overlap: Overlap, file: str) 
     visible = set(np.unique(owner).tolist())
     hidden = [labels.regions[place] for place in drawn if place not in visible]
     label_of = np.array([region.label for region in labels.regions] + [UNLABELED], dtype=np.int32)
-    dropped = [Fault(file, region.id, "has no pixel of its own: covered by others, or thinner") for region in hidden]
+    dropped = [Fault(file, region.id, COVERED) for region in hidden]
     return Painted(label_of[owner], [place for place in drawn if place in visible], faults, dropped)
 
 
