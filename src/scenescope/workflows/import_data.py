@@ -21,7 +21,15 @@ from typing import Any, Literal
 import numpy as np
 
 from scenescope.data.decoding import orientation
-from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Overlap, Unlabeled
+from scenescope.data.formats.annotations import (
+    AnnotatedImage,
+    Annotations,
+    Fault,
+    Labels,
+    Overlap,
+    Unlabeled,
+    is_background,
+)
 from scenescope.data.formats.catalog import open_annotations
 from scenescope.data.formats.image_finder import IMPORT_MARK
 from scenescope.data.formats.import_names import ImportNames
@@ -135,7 +143,7 @@ class _Writer:
         self.listed: dict[str, list[str]] = {}
         self.digests: dict[str, str] = {}
         names, colors = list(annotations.classes), list(annotations.colors)
-        own = next((i for i, name in enumerate(names) if name.strip("_").casefold() == BACKGROUND), None)
+        own = next((i for i, name in enumerate(names) if is_background(name)), None)
         self.shift = 0
         if self.summary.unlabeled == "background" and own is None:
             names.insert(0, BACKGROUND)

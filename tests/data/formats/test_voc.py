@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scenescope.data.formats.annotations import IGNORED
+from scenescope.data.formats.annotations import IGNORED, UNLABELED
 from scenescope.data.formats.catalog import open_annotations, recognize
 from scenescope.errors import DataError
 
@@ -30,18 +30,18 @@ def colors(*rows: list[tuple[int, int, int]]) -> Image.Image:
 def test_colors_of_the_labelmap_are_classes(tmp_path: Path) -> None:
     mask = colors([(0, 0, 0), (128, 0, 0)], [(0, 128, 0), (224, 224, 192)])
     found = open_annotations(write(tmp_path, mask, labelmap=LABELMAP))
-    assert recognize(tmp_path) == ("voc", "Pascal VOC masks")
+    assert recognize(tmp_path) == ("voc", "CVAT segmentation mask 1.1")
     assert found.classes == ("background", "cat", "dog")
-    assert found.images[0].labels().pixels.tolist() == [[0, 1], [2, IGNORED]]
+    assert found.images[0].labels().pixels.tolist() == [[UNLABELED, 1], [2, IGNORED]]
     palette = mask.quantize(8)
     again = open_annotations(write(tmp_path, palette, labelmap=LABELMAP)).images[0].labels()
-    assert again.pixels.tolist() == [[0, 1], [2, IGNORED]]
+    assert again.pixels.tolist() == [[UNLABELED, 1], [2, IGNORED]]
 
 
 def test_a_color_without_a_class_is_a_fault_and_ignored(tmp_path: Path) -> None:
     mask = colors([(0, 0, 0), (9, 9, 9)], [(9, 9, 9), (1, 2, 3)])
     labels = open_annotations(write(tmp_path, mask, labelmap=LABELMAP)).images[0].labels()
-    assert labels.pixels.tolist() == [[0, IGNORED], [IGNORED, IGNORED]]
+    assert labels.pixels.tolist() == [[UNLABELED, IGNORED], [IGNORED, IGNORED]]
     assert [(fault.id, fault.reason[:26]) for fault in labels.faults] == [
         ("color (1, 2, 3)", "has no class; 1 pixels, wh"),
         ("color (9, 9, 9)", "has no class; 2 pixels, wh"),

@@ -33,6 +33,11 @@ Unlabeled = Literal["background", "ignore"]
 """What pixels without label become: a class ``background``, or ignored."""
 
 
+def is_background(name: str) -> bool:
+    """Tell whether a class is the one that tools give to pixels without label."""
+    return name.strip("_").casefold() == "background"
+
+
 @dataclass(frozen=True)
 class Fault:
     """What is wrong with an image or a region.

@@ -11,7 +11,20 @@ from scenescope.data.formats.annotations import Annotations
 from scenescope.data.formats.image_finder import ImageFinder
 from scenescope.errors import DataError
 
-FORMATS: tuple[str, ...] = ("coco_panoptic", "coco", "labelme", "yolo", "voc", "masks")
+FORMATS: tuple[str, ...] = (
+    "label_studio",
+    "label_studio_masks",
+    "cvat_images",
+    "roboflow",
+    "supervisely",
+    "hugging_face",
+    "coco_panoptic",
+    "coco",
+    "labelme",
+    "yolo",
+    "voc",
+    "masks",
+)
 """The readers, files of this folder; the first that recognizes a source reads it, so the more special come first."""
 
 

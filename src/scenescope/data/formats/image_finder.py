@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -80,6 +80,13 @@ class ImageFinder:
     def files(self, *suffixes: str) -> list[Path]:
         """Return the files below the root that have one of some endings, such as ".json", in order."""
         return [path for path in self._files[self.root] if path.suffix.lower() in suffixes]
+
+    def without(self, excluded: Callable[[Path], bool]) -> ImageFinder:
+        """Return a finder that passes over some of the images, such as masks."""
+        other = ImageFinder(self.root)
+        other.roots = self.roots
+        other.__dict__["images"] = [image for image in self.images if not excluded(image)]
+        return other
 
     @cached_property
     def images(self) -> list[Path]:

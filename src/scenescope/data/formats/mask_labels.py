@@ -15,12 +15,13 @@ MAX_FAULTS = 5
 """Unknown values of a mask that are told one by one."""
 
 
-def value_labels(path: Path, meanings: Mapping[int, int]) -> Labels:
+def value_labels(path: Path, meanings: Mapping[int, int], content: bytes | None = None) -> Labels:
     """Read a mask of numbers.
 
     Args:
         path: an image with one number per pixel.
         meanings: index into the classes, UNLABELED or IGNORED for each value.
+        content: the bytes of a mask that lies in an archive; then ``path`` is only its name there.
 
     Returns:
         Labels of pixels; a value without meaning is a fault and its pixels are ignored.
@@ -28,7 +29,7 @@ def value_labels(path: Path, meanings: Mapping[int, int]) -> Labels:
     Raises:
         ImageError, DataError: it cannot be read, or holds colors.
     """
-    return _look_up(path, read_raw(path, colors=False).astype(np.int64), meanings, color=False)
+    return _look_up(path, read_raw(path, colors=False, content=content).astype(np.int64), meanings, color=False)
 
 
 def color_labels(path: Path, meanings: Mapping[Color, int]) -> Labels:

@@ -13,7 +13,16 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from scenescope.data.formats.annotations import IGNORED, AnnotatedImage, Annotations, Fault, Labels
+from scenescope.data.formats.annotations import (
+    IGNORED,
+    UNLABELED,
+    AnnotatedImage,
+    Annotations,
+    Fault,
+    Labels,
+    Unlabeled,
+    is_background,
+)
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.labelme import IGNORE_NAME
 from scenescope.data.formats.mask_labels import color_labels, value_labels
@@ -28,44 +37,47 @@ _MASKS = ("SegmentationClass", "SegmentationClassPNG")
 
 
 def recognize(path: Path) -> str | None:
-    """Return "Pascal VOC masks" for a folder that holds one of SegmentationClass."""
-    return "Pascal VOC masks" if path.is_dir() and _mask_folder(path) else None
+    """Return the format's name for a folder that holds one of SegmentationClass."""
+    masks = _mask_folder(path) if path.is_dir() else None
+    return _format(masks) if masks is not None else None
 
 
 def open_(path: Path, finder: ImageFinder) -> Annotations:
     """Read the layout.
 
     Raises:
-        DataError: a labelmap.txt that cannot be read.
+        DataError: a labelmap.txt that cannot be read, or that gives two classes one color.
     """
     masks = _mask_folder(path)
     assert masks is not None
     names, colors, notes = _classes(masks.parent)
     splits = _splits(masks.parent / "ImageSets")
-    images, faults, used = [], [], set()
-    files = [file for file in walk(masks) if file.suffix.lower() in SUFFIXES]
-    candidates = [image for image in finder.images if not image.is_relative_to(masks) and not _is_mask(image)]
-    by_stem: dict[str, list[Path]] = {}
-    for image in candidates:
-        by_stem.setdefault(image.stem, []).append(image)
-    for mask in files:
-        found = by_stem.get(mask.stem, [])
-        if len(found) != 1:
-            reason = "its image is not there; --image-dir says where images are" if not found else (
-                f"its image may be {found[0]} or {found[1]}"
-            )  # fmt: skip
-            faults.append(Fault(str(mask), "", reason, 0))
-            continue
-        used.add(mask.stem)
+    below = finder.below
+    finder = finder.without(lambda image: any(part.startswith("Segmentation") for part in below(image).split("/")[:-1]))
+    images, faults, used, with_mask = [], [], set(), set()
+    for mask in (file for file in walk(masks) if file.suffix.lower() in SUFFIXES):
         stem = mask.relative_to(masks).with_suffix("").as_posix()
-        name = f"{stem}{found[0].suffix}"
+        try:
+            image = finder.find(stem)
+        except DataError as error:
+            faults.append(Fault(str(mask), "", str(error), 0))
+            continue
+        used.add(image)
+        with_mask.add(stem)
         labels = partial(_labels, mask, names, colors)
-        images.append(AnnotatedImage(name, found[0], labels, str(mask), tuple(splits.get(stem, ()))))
-    listed = [stem for stem in splits if Path(stem).name not in used]
+        images.append(AnnotatedImage(f"{stem}{image.suffix}", image, labels, str(mask), tuple(splits.get(stem, ()))))
+    listed = [stem for stem in splits if stem not in with_mask]
+    # CVAT writes no mask for images without shapes.
     dropped = [Fault(str(masks), stem, "is listed in ImageSets, but has no mask", 0) for stem in listed]
-    left = sorted(stem for stem in by_stem if stem not in used and stem not in listed)
-    dropped += [Fault(str(by_stem[stem][0]), "", "an image without a mask", 0) for stem in left]
-    return Annotations("Pascal VOC masks", names, images, colors, faults, dropped, notes, unlabeled="ignore")
+    told = {Path(stem).name for stem in listed}
+    left = (image for image in finder.images if image not in used and image.stem not in told)
+    dropped += [Fault(str(image), "", "an image without a mask", 0) for image in left]
+    unlabeled: Unlabeled = "background" if colors else "ignore"
+    return Annotations(_format(masks), names, images, colors, faults, dropped, notes, unlabeled=unlabeled)
+
+
+def _format(masks: Path) -> str:
+    return "CVAT segmentation mask 1.1" if (masks.parent / "labelmap.txt").is_file() else "Pascal VOC masks"
 
 
 def read_labelmap(path: Path) -> dict[str, Color]:
@@ -97,15 +109,13 @@ def _mask_folder(path: Path) -> Path | None:
     return next(found, None)
 
 
-def _is_mask(image: Path) -> bool:
-    return image.parent.name.startswith("Segmentation")
-
-
 def _classes(root: Path) -> tuple[tuple[str, ...], tuple[Color, ...], list[str]]:
     """The classes, their colors where masks mean colors, and what is to be told."""
     labelmap, listed = root / "labelmap.txt", root / "class_names.txt"
     if labelmap.is_file():
         colors = read_labelmap(labelmap)
+        if len(set(colors.values())) < max(len(colors), 1):
+            raise DataError(f"{labelmap} has {len(set(colors.values()))} colors for {len(colors)} classes.")
         return tuple(colors), tuple(colors.values()), []
     if listed.is_file():
         lines = [line.strip() for line in listed.read_text("utf-8", "replace").splitlines()]
@@ -117,18 +127,20 @@ def _classes(root: Path) -> tuple[tuple[str, ...], tuple[Color, ...], list[str]]
 def _labels(mask: Path, names: tuple[str, ...], colors: tuple[Color, ...]) -> Labels:
     if not colors:
         return value_labels(mask, {**{index: index for index in range(len(names))}, 255: IGNORED})
-    meanings = {BORDER: IGNORED} | {color: index for index, color in enumerate(colors)}
+    indices = (UNLABELED if is_background(name) else index for index, name in enumerate(names))
+    meanings = {BORDER: IGNORED} | dict(zip(colors, indices, strict=True))
     return color_labels(mask, meanings)
 
 
 def _splits(folder: Path) -> dict[str, list[str]]:
-    """The lists that name each stem; train and val are splits already, so trainval is none."""
+    """The lists that name each stem; train and val are splits already, so trainval is none, nor is CVAT's default."""
     lists = folder / "Segmentation" if (folder / "Segmentation").is_dir() else folder
     splits: dict[str, list[str]] = {}
     for file in sorted(lists.glob("*.txt")):
-        if file.stem == "trainval":
+        if file.stem in ("trainval", "default"):
             continue
         for line in file.read_text("utf-8-sig", "replace").splitlines():
-            if line.strip():
-                splits.setdefault(line.strip(), []).append(SPLITS.get(file.stem.lower(), file.stem))
+            # Names with spaces are in quotes.
+            if stem := line.strip().strip('"'):
+                splits.setdefault(stem, []).append(SPLITS.get(file.stem.lower(), file.stem))
     return splits
