@@ -17,6 +17,9 @@ from scenescope.errors import StorageError
 CHECKSUMS = "SHA256SUMS"
 """Name of the checksum file inside a written directory; the format of ``sha256sum``."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Cells that begin like this are run by spreadsheets."""
+
 
 @contextlib.contextmanager
 def storage_errors(path: Path, num_bytes: int | None = None) -> Iterator[None]:
@@ -45,6 +48,11 @@ def make_directory(path: Path) -> Path:
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def csv_cell(text: str) -> str:
+    """Return text as a spreadsheet shows it: names of strangers must not be formulas."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 class StagedFiles:

@@ -16,11 +16,21 @@ from scenescope.errors import StorageError
 from scenescope.files import make_directory, sha256, storage_errors, write_atomically
 
 
+def file_name(name: str, ending: str) -> str:
+    """Return the name of a file within a folder: a name and its ending, which may begin with a folder of its own.
+
+    That of ``sub/a`` and ``_labels.png`` is ``sub/a_labels.png``, that of ``sub/a`` and ``coco/.json`` is
+    ``coco/sub/a.json``.
+    """
+    folder, slash, rest = ending.rpartition("/")
+    return f"{folder}{slash}{name}{rest}"
+
+
 class OwnFiles:
     """What a command has written into a folder.
 
-    A line of the list has ``name``, ``subject`` (what was written about) and ``files``: SHA-256 by what follows the
-    name in the name of a file.
+    A line of the list has ``name``, ``subject`` (what was written about) and ``files``: SHA-256 by its ending,
+    see ``file_name``.
 
     Args:
         folder: need not exist yet.
@@ -100,7 +110,7 @@ class OwnFiles:
 
     def _keep(self, line: dict[str, Any]) -> None:
         for ending, digest in line.get("files", {}).items():
-            self._subjects.setdefault((f"{line['name']}{ending}", digest), set()).add(line["subject"])
+            self._subjects.setdefault((file_name(line["name"], ending), digest), set()).add(line["subject"])
 
     def _name(self, path: Path) -> str:
         return os.path.relpath(path, self.folder)

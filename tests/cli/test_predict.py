@@ -1,5 +1,6 @@
 import csv
 import errno
+import json
 import re
 
 import numpy as np
@@ -164,3 +165,36 @@ def test_a_full_disk_leaves_no_half_image(run, model, photos, monkeypatch):
     assert result.exit_code == 2
     assert "No space left on device" in result.errors
     assert written(photos.parent / "out") == ["summary.csv"]
+
+
+def test_areas_are_written_for_other_tools(run, model, photos):
+    (photos.parent / "names.yaml").write_text("car: vehicle\nsky: null\n")
+    options = ["--write", "coco, regions", "--min-area", 2, "--fill-holes", 4, "--rename", "names.yaml"]
+    result = run("photos", "--model", model, "--output", "out", "--no-overlay", *options)
+    assert result.exit_code == 0, result.output
+    content = json.loads((photos.parent / "out" / "coco.json").read_text())
+    assert [category["name"] for category in content["categories"]] == ["road", "vehicle"]
+    assert [image["file_name"] for image in content["images"]] == ["a.png", "b.jpg", "sub/c.png"]
+    assert all(annotation["area"] >= 2 for annotation in content["annotations"])
+    with (photos.parent / "out" / "regions.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 1 + len(content["annotations"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--write", "coc"], "'coc' cannot be written; known are coco, coco-rle, labelme"),
+        (["--write", ""], "'' cannot be written"),
+        (["--rename", "nowhere.yaml"], "Cannot read nowhere.yaml: no such file"),
+        (["--rename", "names.yaml"], "'bus' is renamed, but is none of the classes road, sky, car."),
+        (["--min-area", 0], "--min-area"),
+    ],
+)
+def test_wrong_options_of_areas_are_told_in_a_line_and_leave_nothing(run, model, photos, options, told):
+    (photos.parent / "names.yaml").write_text("bus: vehicle\n")
+    result = run("photos", "--model", model, "--output", "out", *options)
+    assert result.exit_code == 2
+    assert told in result.errors
+    assert result.errors.count("\n") <= 1
+    assert not (photos.parent / "out").exists()

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import output_path
+from scenescope.errors import DataError
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -52,6 +53,7 @@ def check(
     from scenescope.files import output_directory, write_text
     from scenescope.workflows.check import check_dataset, write_contact_sheet
 
+    _tell_format(source)
     kind, root = parse_source(source)
     console = Console(highlight=False, soft_wrap=True)
     with output_directory(output) if output is not None else contextlib.nullcontext():
@@ -74,6 +76,18 @@ def check(
                     write_contact_sheet(found, output / f"{found.split}.png")
     if not findings.fit:
         raise typer.Exit(2)
+
+
+def _tell_format(source: str) -> None:
+    """Say which command imports a source that is a path without a kind, if a tool's format is seen there."""
+    from scenescope.data.formats.catalog import recognize
+
+    path = Path(source).expanduser()
+    if path.exists() and not (path / "classes.yaml").exists() and (found := recognize(path)):
+        raise DataError(
+            f"{source} holds {found[1]}, which is not a data set yet: scenescope import {source} OUT makes one, "
+            "then check folder:OUT."
+        )
 
 
 def _print(console: Console, findings: Findings) -> None:

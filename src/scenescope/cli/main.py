@@ -23,6 +23,7 @@ from scenescope.cli.check import check
 from scenescope.cli.convert import convert
 from scenescope.cli.evaluate import evaluate
 from scenescope.cli.export import export
+from scenescope.cli.import_data import import_data
 from scenescope.cli.models import models
 from scenescope.cli.page import page
 from scenescope.cli.predict import predict
@@ -57,6 +58,7 @@ def _from_lab(context: typer.Context) -> None:
 app = typer.Typer(help="Scene segmentation with attention you can look into.", invoke_without_command=True, **_OPTIONS)
 for command in (
     "demo",
+    import_data,
     check,
     train,
     evaluate,
@@ -77,7 +79,8 @@ for command in (
             _from_lab
         )
     else:
-        app.command()(command)
+        # ``import`` is a word of Python's own.
+        app.command("import" if command is import_data else None)(command)
 
 
 def main() -> None:

@@ -34,6 +34,31 @@ def predict(
     overlay: Annotated[
         bool, typer.Option("--overlay/--no-overlay", help="Write the image with the classes' colors and a legend.")
     ] = True,
+    write: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND[,KIND]",
+            help="Also write the connected areas for other tools: coco, coco-rle, labelme, cvat, label-studio, yolo,"
+            " geojson, or regions (regions.csv).",
+            show_default="none",
+        ),
+    ] = None,
+    min_area: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take the class from connected areas of fewer pixels.", show_default="all are kept"),
+    ] = None,
+    fill_holes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Fill holes of fewer pixels with the class around them.", show_default="none"),
+    ] = None,
+    rename: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML with other names of classes (car: vehicle); null leaves one out, those not listed stay.",
+            show_default="none",
+        ),
+    ] = None,
     max_pixels: Annotated[
         int | None,
         typer.Option(min=1, help="Refuse larger images before decoding them.", show_default="200 million"),
@@ -54,12 +79,16 @@ def predict(
     from scenescope.files import output_directory
     from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
     from scenescope.inference.inputs import find_images
+    from scenescope.inference.renaming import read_names
+    from scenescope.inference.results import Results
     from scenescope.inference.segmenter import Segmenter
     from scenescope.training.memory import keep_freed_memory
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
+    kinds = tuple(kind.strip() for kind in write.split(",")) if write is not None else ()
+    results = Results(kinds, min_area or 0, fill_holes or 0, read_names(rename) if rename is not None else {})
     files = find_images(images, output)
-    require_free(files, output, wanted_endings(probabilities, overlay))
+    require_free(files, output, wanted_endings(probabilities, overlay, results), results)
     keep_freed_memory()
     segmenter = Segmenter.load(model, device, precision, settings=settings)
     console = Console(soft_wrap=True, markup=False, highlight=False)
@@ -74,6 +103,7 @@ def predict(
             probabilities=probabilities,
             overlay=overlay,
             resume=resume,
+            results=results,
         )
     console.print(f"{len(result.done)} of {len(files)} images predicted; see {output / SUMMARY}.")
     for note in result.notes:

@@ -12,8 +12,7 @@ from scenescope.data.images import SUFFIXES
 from scenescope.errors import DataError, SplitError
 
 OUTLINES_REMEDY = (
-    "export masks from the tool, or draw the outlines into one PNG for each image, with the number of the class in "
-    "each pixel"
+    "scenescope import FOLDER OUT makes masks of what most tools write (docs/data.md); else export masks from the tool"
 )
 
 _OF_SYSTEMS = frozenset(("@eaDir", "#recycle", "#snapshot", "__MACOSX", "$RECYCLE.BIN", "System Volume Information"))
@@ -217,7 +216,7 @@ def _kind_of(name: str) -> str:
     tool = outlines.get(Path(name).suffix.lower())
     if tool is None:
         return "not a kind of file that is read: save it as PNG"
-    return f"a file of text, in which {tool} keeps outlines or boxes, which are not read: {OUTLINES_REMEDY}"
+    return f"a file of text, in which {tool} keeps outlines or boxes: {OUTLINES_REMEDY}"
 
 
 def _require_partners(

@@ -143,11 +143,18 @@ def decode(path: Path, table: LabelTable, max_pixels: int = MAX_PIXELS) -> np.nd
     return table.to_labels(read_raw(path, table.colors, max_pixels, table), path)
 
 
-def read_raw(path: Path, colors: bool, max_pixels: int = MAX_PIXELS, table: LabelTable | None = None) -> np.ndarray:
+def read_raw(
+    path: Path,
+    colors: bool,
+    max_pixels: int = MAX_PIXELS,
+    table: LabelTable | None = None,
+    content: bytes | None = None,
+) -> np.ndarray:
     """Read a mask as it is stored: H x W numbers, or H x W x 3 uint8 colors where those are expected.
 
     Args:
         table: if given, gray of less than 8 bit is refused where the table knows what it stores and what it shows.
+        content: the bytes of a mask that lies in an archive; then ``path`` is only its name there.
 
     Raises:
         ImageError, DataError: as ``decode``.
@@ -156,7 +163,7 @@ def read_raw(path: Path, colors: bool, max_pixels: int = MAX_PIXELS, table: Labe
         if colors:
             raise _numbers_refused(path)
         return read_matrix(path, max_pixels)
-    with opened(path, max_pixels) as image:
+    with opened(path, max_pixels, content) as image:
         if is_lossy(image):
             raise DataError(
                 f"{path}: masks in {image.format} are not read, its compression changes label values; save masks "

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from scenescope.data.images import opened
 from scenescope.data.loading import read_ahead
 from scenescope.errors import ImageError, ScenescopeError, StorageError
 from scenescope.files import (
+    csv_cell,
     held_directory,
     make_directory,
     remove_partial,
@@ -32,18 +33,17 @@ from scenescope.files import (
     write_atomically,
 )
 from scenescope.inference.guards import memory_errors
-from scenescope.inference.inputs import ENDINGS, LABELS, OVERLAY, PROBABILITIES, ImageFile
+from scenescope.inference.inputs import ALL_ENDINGS, ENDINGS, LABELS, OVERLAY, PROBABILITIES, ImageFile
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.record import Entry, Record, content_of, fingerprint
+from scenescope.inference.results import NOTHING_MORE, Results
 from scenescope.inference.segmenter import Segmenter, image_array
+from scenescope.own_files import file_name
 
 SUMMARY = "summary.csv"
 
 READ_AHEAD = 2**24
 """Pixels of an image that may be held beside the one that is segmented; a larger one is treated alone."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""Cells that begin like this are run by spreadsheets."""
 
 
 @dataclass
@@ -55,11 +55,14 @@ class BatchResult:
     notes: list[str] = field(default_factory=list)
 
 
-def require_free(files: Iterable[ImageFile], output: Path, endings: tuple[str, ...]) -> None:
+def require_free(
+    files: Iterable[ImageFile], output: Path, endings: tuple[str, ...], results: Results = NOTHING_MORE
+) -> None:
     """Refuse an output where something would be replaced that was not written about these very images.
 
     Args:
         endings: of what will be written about each image.
+        results: tells what will be written about all.
 
     Raises:
         StorageError: a file is in the way.
@@ -70,14 +73,15 @@ def require_free(files: Iterable[ImageFile], output: Path, endings: tuple[str, .
             f"{output / SUMMARY} is in the way: it is not a file that predict has written; move it or choose another"
             " --output."
         )
+    results.require_free(record)
     for file in files:
         record.require_ours(file, endings)
 
 
-def wanted_endings(probabilities: bool, overlay: bool) -> tuple[str, ...]:
+def wanted_endings(probabilities: bool, overlay: bool, results: Results = NOTHING_MORE) -> tuple[str, ...]:
     """Return the endings of the files that are written about each image."""
     left_out = {PROBABILITIES: not probabilities, OVERLAY: not overlay}
-    return tuple(ending for ending in ENDINGS if not left_out.get(ending))
+    return (*(ending for ending in ENDINGS if not left_out.get(ending)), *results.endings)
 
 
 def predict_files(
@@ -88,30 +92,34 @@ def predict_files(
     probabilities: bool = False,
     overlay: bool = True,
     resume: bool = False,
+    results: Results = NOTHING_MORE,
 ) -> BatchResult:
     """Write the prediction of every image under ``output``, and ``summary.csv`` with the class shares of each.
 
     Images that an earlier call has left there stay in the summary. It is also written when Ctrl-C or a full disk ends
-    the work early.
+    the work early. Other files of all images are written at the end of a call that nothing ends early.
 
     Args:
+        results: what is made of each prediction before it is written, and what is written about its areas.
         resume: leave out images that are unchanged since they were predicted by this model with these settings, and
             whose files are as they were written.
 
     Raises:
         StorageError: the output cannot be written, is in use, or holds what was not written about these images.
     """
-    endings = wanted_endings(probabilities, overlay)
-    header = ["image", "labels", "width", "height", *segmenter.classes.names]
+    endings = wanted_endings(probabilities, overlay, results)
+    classes = results.classes(segmenter.classes)
+    header = ["image", "labels", "width", "height", *classes.names]
     result = BatchResult()
     rows: dict[str, list[str]] = {}
     make_directory(output)
     with held_directory(output):
-        require_free((), output, endings)
+        require_free((), output, endings, results)
         record = Record(output)
         with storage_errors(record.path):
             record.path.touch()
-        work = _Work(segmenter, record, endings, resume, fingerprint(segmenter), _digest(header))
+        made_by = results.made_by(fingerprint(segmenter))
+        work = _Work(segmenter, record, endings, results, resume, made_by, _digest(header))
 
         def keep(file: ImageFile, written: Future[_Written]) -> None:
             try:
@@ -131,7 +139,9 @@ def predict_files(
         finally:
             if result.done or result.failed or not (output / SUMMARY).exists():
                 failed = {file.name for file, _ in result.failed}
-                _write_csv(output / SUMMARY, [header, *work.older_rows({*rows, *failed}), *rows.values()])
+                older = work.older_entries({*rows, *failed})
+                _write_csv(output / SUMMARY, [header, *(entry.row for entry in older), *rows.values()])
+        result.notes += results.join(record, [*older, *(record.entries[name] for name in rows)], classes)
     return result
 
 
@@ -156,6 +166,7 @@ class _Work:
     segmenter: Segmenter
     record: Record
     endings: tuple[str, ...]
+    results: Results
     resume: bool
     made_by: str
     header: str
@@ -182,7 +193,7 @@ class _Work:
             found = read.result()
             if found.entry is not None:
                 return writer.submit(_Written, found.entry, found.note)
-            asked = PROBABILITIES in self.endings
+            asked = PROBABILITIES in self.endings or self.results.needs_probabilities
             with self._memory_errors(file):
                 # What is too large to be read ahead is read here.
                 image = file.path if found.image is None else found.image
@@ -213,10 +224,10 @@ class _Work:
         """Whatever needs the memory, reading, predicting or writing, costs this image alone."""
         return memory_errors(ImageError, str(file.path), "look at it through a window, such as --window 768")
 
-    def older_rows(self, without: set[str]) -> list[list[str]]:
-        """Return the rows of what earlier calls have left, as far as it is there and of the same classes."""
+    def older_entries(self, without: set[str]) -> list[Entry]:
+        """Return what earlier calls have left, as far as it is there and of the same classes."""
         return [
-            entry.row
+            entry
             for name, entry in self.record.entries.items()
             if name not in without
             and entry.header == self.header
@@ -226,22 +237,28 @@ class _Work:
     def _write(self, file: ImageFile, found: _Read, prediction: Prediction) -> _Written:
         """Write what is written about an image."""
         place = self.record.folder / file.name
-        if place.parent not in self.tidied:
-            remove_partial(place.parent)
-            self.tidied.add(place.parent)
+        endings = {self.record.folder / file_name(file.name, ending): ending for ending in self.endings}
+        for folder in {path.parent for path in endings} - self.tidied:
+            remove_partial(folder)
+            self.tidied.add(folder)
+        with self._memory_errors(file):
+            prediction = self.results.of(prediction)
+            beside = self.results.files(prediction, file, self.record.folder)
+        if PROBABILITIES not in self.endings:
+            prediction = replace(prediction, probabilities=None)
         height, width = prediction.labels.shape
         shares = [f"{share:.6f}" for share in prediction.shares().values()]
         row = [str(file.path), f"{file.name}{LABELS}", str(width), str(height), *shares]
 
         def record(temporaries: Mapping[Path, Path]) -> None:
-            files = {path.name.removeprefix(place.name): sha256(written) for path, written in temporaries.items()}
+            files = {endings[path]: sha256(written) for path, written in temporaries.items()}
             image = os.path.abspath(file.path)
             entry = Entry(file.name, image, found.content, self.made_by, self.header, row, files)
             self.record.add(entry)
-            self.record.remove_others(entry, ENDINGS)
+            self.record.remove_others(entry, ALL_ENDINGS)
 
         with self._memory_errors(file):
-            prediction.save(place.parent, place.name, overlay=OVERLAY in self.endings, before=record)
+            prediction.save(place.parent, place.name, overlay=OVERLAY in self.endings, beside=beside, before=record)
         return _Written(self.record.entries[file.name], found.note)
 
 
@@ -269,11 +286,6 @@ def _write_csv(path: Path, rows: list[list[str]]) -> None:
     def write(place: Path) -> None:
         # A file name that is no Unicode is written with its odd bytes as \\xNN.
         with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([[_cell(text) for text in row] for row in rows])
+            csv.writer(file).writerows([[csv_cell(text) for text in row] for row in rows])
 
     write_atomically(path, write)
-
-
-def _cell(text: str) -> str:
-    """Return text as a spreadsheet shows it: names of strangers must not be formulas."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -12,14 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scenescope.data.file_pairs import is_hidden
+from scenescope.data.formats.writers import KINDS
 from scenescope.data.images import SUFFIXES, UNREAD_SUFFIXES
 from scenescope.errors import ImageError, StorageError
 from scenescope.inference.record import Record
+from scenescope.own_files import file_name
 
 ENDINGS = LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
 """What is written about an image: its name with these."""
 
-MAX_STEM = 255 - max(map(len, ENDINGS))
+ALL_ENDINGS = (*ENDINGS, *(kind.ending for kind in KINDS.values()))
+"""Those, and of what is written about its areas."""
+
+MAX_STEM = 255 - max(len(ending.rpartition("/")[2]) for ending in ALL_ENDINGS)
 """So many bytes of a name leave room for every ending within the 255 that file systems take."""
 
 
@@ -33,11 +38,14 @@ class ImageFile:
 
     Attributes:
         problem: why it cannot be read, where that is known already.
+        file_name: the path of the image below the folder that was given, with "/", by which tools find it; where two
+            images share that, an absolute path.
     """
 
     path: Path
     name: str
     problem: str | None = None
+    file_name: str = ""
 
 
 def find_images(inputs: Sequence[str], output: Path) -> list[ImageFile]:
@@ -140,8 +148,8 @@ def _named(path: Path, name: str) -> ImageFile:
 def _refuse_overwriting(images: list[ImageFile], output: Path) -> None:
     inputs = {os.path.realpath(image.path) for image in images}
     for image in images:
-        for ending in ENDINGS:
-            target = output / f"{image.name}{ending}"
+        for ending in ALL_ENDINGS:
+            target = output / file_name(image.name, ending)
             if os.path.realpath(target) in inputs:
                 raise StorageError(
                     f"What is written about {image.path} would replace the input {target}; choose another --output."
@@ -152,14 +160,21 @@ def _with_unique_names(images: list[ImageFile]) -> list[ImageFile]:
     # Names differing only in case are one file on some systems. About what cannot be read nothing is written.
     count = Counter(image.name.casefold() for image in images if image.problem is None)
     taken = set(count)
+    shared = Counter(map(_below_folder, images))
     named = []
     for image in images:
         chosen = image.name
         if image.problem is None and count[chosen.casefold()] > 1:
             chosen = _free_name(f"{chosen}_{image.path.suffix.removeprefix('.')}", taken)
             taken.add(chosen.casefold())
-        named.append(replace(image, name=_fitting(chosen)))
+        told = _below_folder(image)
+        told = told if shared[told] == 1 else Path(os.path.abspath(image.path)).as_posix()
+        named.append(replace(image, name=_fitting(chosen), file_name=told))
     return named
+
+
+def _below_folder(image: ImageFile) -> str:
+    return f"{image.name.rpartition('/')[0]}/{image.path.name}".removeprefix("/")
 
 
 def _free_name(name: str, taken: set[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scenescope.data.formats.regions import Regions
+from scenescope.data.formats.tidying import tidied
 from scenescope.drawing.overlay import bands, label_image, overlaid
 from scenescope.errors import ImageError
 from scenescope.files import staged_files
 from scenescope.inference.guards import memory_errors
 from scenescope.inference.inputs import LABELS, OVERLAY, PROBABILITIES
+from scenescope.inference.renaming import Names, renamed
 from scenescope.labels import Classes
 
 _WITHOUT_OVERLAY = "the labels are written; leave the overlay out (--no-overlay, in Python overlay=False)"
@@ -30,7 +33,8 @@ class Prediction:
             none, as a threshold may make it.
         image: H x W x 3 uint8 RGB, the image as displayed.
         classes: names and colors of the K classes.
-        probabilities: K x H x W float32 that sum to 1 over the classes, where they were asked for.
+        probabilities: K x H x W float32 that sum to 1 over the classes, where they were asked for; to less where
+            ``renamed`` has left classes out.
     """
 
     labels: npt.NDArray[np.uint8]
@@ -44,6 +48,44 @@ class Prediction:
         for band in bands(*self.labels.shape):
             counts += np.bincount(self.labels[band].reshape(-1), minlength=256)
         return {name: int(count) / self.labels.size for name, count in zip(self.classes.names, counts, strict=False)}
+
+    def regions(self) -> Regions:
+        """Return the connected areas of all classes, one after another, each with its class, area, box and outline.
+
+        With ``probabilities`` each has the mean probability of its class, too.
+
+        Raises:
+            ImageError: more than a million.
+        """
+        return Regions(self.labels, self.probabilities)
+
+    def tidied(self, min_area: int = 0, fill_holes: int = 0) -> Prediction:
+        """Return the prediction without small holes and then without small areas.
+
+        Args:
+            min_area: connected areas of fewer pixels lose their class (255).
+            fill_holes: holes of fewer pixels get the class of the connected area around them.
+        """
+        return replace(self, labels=tidied(self.labels, min_area, fill_holes))
+
+    def renamed(self, names: Names) -> Prediction:
+        """Return the prediction with other names of classes.
+
+        Args:
+            names: the new name by the old one. Classes that are not listed keep theirs. Those that get one name become
+                one class, whose probabilities are added; those that get None are left out (255).
+
+        Raises:
+            DataError: a name that is none of the classes', or no class is left.
+        """
+        classes, table = renamed(self.classes, names)
+        probabilities = None
+        if self.probabilities is not None:
+            probabilities = np.zeros((len(classes), *self.labels.shape), np.float32)
+            for label, each in enumerate(self.probabilities):
+                if table[label] < len(classes):
+                    probabilities[table[label]] += each
+        return replace(self, labels=table[self.labels], classes=classes, probabilities=probabilities)
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Return the image with the classes' colors laid over it, and a legend with their shares below.
@@ -64,6 +106,7 @@ class Prediction:
         stem: str,
         *,
         overlay: bool = True,
+        beside: Mapping[Path, Callable[[Path], object]] | None = None,
         before: Callable[[Mapping[Path, Path]], object] | None = None,
     ) -> list[Path]:
         """Write label map and overlay, and the probabilities where there are any; older files are replaced.
@@ -73,6 +116,7 @@ class Prediction:
 
         Args:
             overlay: whether to write one.
+            beside: what else is written at the same time: places, and what writes each file.
             before: called with where each file is, by its place, when all are written and none has been moved there.
 
         Returns:
@@ -91,6 +135,8 @@ class Prediction:
             if self.probabilities is not None:
                 half, names = self.probabilities.astype(np.float16), np.array(self.classes.names)
                 files.write(probabilities, partial(np.savez_compressed, probabilities=half, classes=names))
+            for path, write in (beside or {}).items():
+                files.write(path, write)
             if overlay:
                 try:
                     with memory_errors(ImageError, f"The overlay {laid_over}", _WITHOUT_OVERLAY):
@@ -103,4 +149,4 @@ class Prediction:
                 before(files.temporaries)
         if lacking is not None:
             raise lacking
-        return [path for path in (labels, laid_over, probabilities) if path in files.temporaries]
+        return [path for path in (labels, laid_over, probabilities, *(beside or {})) if path in files.temporaries]

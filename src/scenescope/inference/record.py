@@ -14,7 +14,7 @@ from torch import nn
 
 from scenescope.errors import StorageError
 from scenescope.files import sha256, storage_errors
-from scenescope.own_files import OwnFiles
+from scenescope.own_files import OwnFiles, file_name
 
 if TYPE_CHECKING:
     from scenescope.inference.inputs import ImageFile
@@ -66,7 +66,7 @@ class Record(OwnFiles):
         entry = self.entries.get(image.name)
         if entry is None or entry.made_by != made_by or entry.content != content_of(image.path):
             return None
-        files = {ending: self.folder / f"{image.name}{ending}" for ending in endings}
+        files = {ending: self.folder / file_name(image.name, ending) for ending in endings}
         whole = all(file.is_file() and sha256(file) == entry.files.get(ending) for ending, file in files.items())
         return entry if whole else None
 
@@ -77,7 +77,7 @@ class Record(OwnFiles):
             StorageError: such a file is in the place of what is to be written.
         """
         for ending in endings:
-            target = self.folder / f"{image.name}{ending}"
+            target = self.folder / file_name(image.name, ending)
             if not os.path.lexists(target):
                 continue
             if not self.subjects(target):
@@ -95,14 +95,14 @@ class Record(OwnFiles):
     def remove_others(self, entry: Entry, endings: tuple[str, ...]) -> None:
         """Remove those of our files about an image that its newest entry does not know: they are of an older one."""
         for ending in endings:
-            stale = self.folder / f"{entry.name}{ending}"
+            stale = self.folder / file_name(entry.name, ending)
             if ending not in entry.files and self.subjects(stale):
                 with storage_errors(stale):
                     stale.unlink()
 
     def _keep(self, line: dict[str, Any]) -> None:
+        super()._keep(line)  # of what tells of all images there are lines that are no entries
         if line.keys() == {field.name for field in dataclasses.fields(Entry)} and isinstance(line["row"], list):
-            super()._keep(line)
             self.entries[line["name"]] = Entry(**line)
 
 

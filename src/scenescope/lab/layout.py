@@ -5,25 +5,19 @@ Nothing here is read as a data set; each is told with what makes it one, mostly 
 
 from __future__ import annotations
 
-import itertools
-import os
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from scenescope.data.file_pairs import OUTLINES_REMEDY, is_hidden
+from scenescope.data.file_pairs import OUTLINES_REMEDY
+from scenescope.data.formats.catalog import recognize
+from scenescope.data.formats.image_finder import walk
+from scenescope.data.formats.mask_pairs import MAX_TRIED, find_pairs, partners
 from scenescope.data.images import SUFFIXES
-
-MAX_TRIED = 20
-"""Images whose names are compared with those of all masks."""
 
 MAX_SEARCHED = 10_000
 """Files and folders below a root that are looked at, which may be the root of a disk."""
 
-_MASK_WORD = re.compile(
-    r"(?:^|[/_. -])(masks?|labels?|labelids|gt\w*|seg\w*|ann\w*|targets?|(?:ground_?)?truth|l)(?=$|[/_. -])", re.I
-)
 _OF_LABEL_STUDIO = re.compile(r"(.*/)?task-\d+-annotation-.*")
 
 
@@ -39,6 +33,8 @@ def explain_unpaired(root: Path, split: str, images: Mapping[str, Path], masks: 
     Returns:
         A sentence, or None where no way is seen.
     """
+    if 2 * len(images.keys() - masks.keys()) > len(images) and (seen := _explain_format(root)):
+        return seen
     unpaired, left = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
     if 2 * len(unpaired) <= len(images) or not left:
         return None
@@ -58,80 +54,42 @@ def explain_unpaired(root: Path, split: str, images: Mapping[str, Path], masks: 
     image, mask = min(found.items())
     return (
         f"Masks have other names than their images, {masks[mask].name} for {images[image].name} ({len(found)} of "
-        f"{len(images)} images so): give both one name, or {_how_to_list(root, split, images[image], masks[mask])}."
+        f"{len(images)} images so): scenescope import {root} OUT makes a data set of it; or give both one name, or "
+        f"{_how_to_list(root, split, images[image], masks[mask])}."
     )
 
 
 def explain_folder(root: Path, split: str) -> str | None:
     """Say where a folder without a layout that is read seems to hold images and masks; None where no way is seen."""
-    images: list[dict[str, Path]] = []
-    masks: list[dict[str, Path]] = []
-    outlines: list[Path] = []
-    searched = 0
-    for directory, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        paths = [Path(directory, name) for name in sorted(names) if not is_hidden(name)]
-        outlines += [path for path in paths if path.suffix.lower() in (".json", ".xml")]
-        by_stem = {path.stem: path for path in paths if path.suffix.lower() in SUFFIXES}
-        of_masks = _MASK_WORD.search(Path(directory).relative_to(root).as_posix()) is not None
-        masks.append({stem: path for stem, path in by_stem.items() if of_masks or _MASK_WORD.search(stem)})
-        images.append({stem: path for stem, path in by_stem.items() if stem not in masks[-1]})
-        searched += len(paths) + len(folders)
-        if searched > MAX_SEARCHED:
-            break
-    pairs: dict[Path, Path] = {}
-    for some in images:
-        found = [(partners(sorted(some), sorted(others)), others) for others in masks if some and others]
-        most, others = max(found, key=lambda each: len(each[0]), default=({}, {}))
-        pairs |= {some[image]: others[mask] for image, mask in most.items()}
+    if seen := _explain_format(root):
+        return seen
+    files = list(walk(root, MAX_SEARCHED))
+    pairs = find_pairs(root, files)
     if pairs:
         image, mask = min(pairs.items(), key=lambda pair: (split not in str(pair[0]), pair))
         return (
             f"{root} seems to hold {len(pairs)} images with masks, such as {image.relative_to(root)} with "
-            f"{mask.relative_to(root)}: put them into images/{split} and masks/{split}, or "
-            f"{_how_to_list(root, split, image, mask)}."
+            f"{mask.relative_to(root)}: scenescope import {root} OUT makes a data set of it, or put them into "
+            f"images/{split} and masks/{split}, or {_how_to_list(root, split, image, mask)}."
         )
-    if outlines and any(images):
-        return f"{outlines[0]} is text, in which tools keep outlines or boxes, which are not read: {OUTLINES_REMEDY}."
+    outlines = [path for path in files if path.suffix.lower() in (".json", ".xml")]
+    if outlines and any(path.suffix.lower() in SUFFIXES for path in files):
+        return f"{outlines[0]} is text in which a tool may keep outlines or boxes: {OUTLINES_REMEDY}."
     return None
 
 
-def partners(images: Collection[str], masks: Collection[str]) -> dict[str, str]:
-    """Pair stems by what a mask's adds to its image's, or by what is left without what each side has in common.
-
-    ``a`` belongs to ``a``, ``a_mask`` or ``gt_a``, and ``a_sat`` to ``a_mask``.
-    """
-    added: Counter[tuple[str, str]] = Counter()
-    for image in list(images)[:MAX_TRIED]:
-        for mask in masks:
-            before, found, after = mask.rpartition(image)
-            added.update([(before, after)] if found else [])
-    ways = [{f"{before}{image}{after}": image for image in images} for (before, after), _ in added.most_common(1)]
-    if len(images) > 1 and len(masks) > 1:
-        core_of, mask_of = _cores(images), {core: mask for mask, core in _cores(masks).items()}
-        ways.append({mask_of[core]: image for image, core in core_of.items() if core in mask_of})
-    there = set(masks)
-    pairs = [{image: mask for mask, image in way.items() if mask in there} for way in ways]
-    return max(pairs, key=len, default={})
+def _explain_format(root: Path) -> str | None:
+    """Say in which tool's format a folder is, if it is more than masks of other names."""
+    found = recognize(root)
+    if found is None or found[0] == "masks":
+        return None
+    return f"{root} holds {found[1]}: scenescope import {root} OUT makes a data set of it, folder:OUT."
 
 
 def _begins(mask: str, image: str) -> bool:
     """Whether the name of a mask is that of an image with something added, whatever their folders."""
     name, stem = Path(mask).name, Path(image).name
     return name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
-
-
-def _cores(stems: Collection[str]) -> dict[str, str]:
-    """Each stem without what all of them begin and end with."""
-    begin = _shared(stems)
-    end = _shared([stem[begin:][::-1] for stem in stems])
-    return {stem: stem[begin : len(stem) - end] for stem in stems}
-
-
-def _shared(texts: Collection[str]) -> int:
-    """The number of characters that all texts begin with: as many as the first and the last in order."""
-    both = zip(min(texts), max(texts), strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
 
 
 def _how_to_list(root: Path, split: str, image: Path, mask: Path) -> str:
