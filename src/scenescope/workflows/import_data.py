@@ -180,6 +180,9 @@ class _Writer:
         summary = self.summary
         summary.num_faults = len(self.faults)
         summary.dropped = self.faults + self.left_out
+        for counts in (summary.pixels_of, summary.regions_of):
+            ordered = {name: counts.pop(name) for name in self.annotations.classes if name in counts}
+            counts.update(ordered)
         summary.regions_found = summary.regions_of.total() + sum(fault.regions for fault in summary.dropped)
         if self.faults and self.policy == "error":
             more = f" ({len(self.faults)} such faults)" if len(self.faults) > 1 else ""
