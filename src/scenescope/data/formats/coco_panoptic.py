@@ -49,8 +49,9 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
             try:
                 image = _image(entry, told, file, split, finder, categories)
             except DataError as error:
-                name = f"image {entry.get('image_id')}"
-                faults.append(Fault(str(file), name, str(error), len(entry.get("segments_info") or [])))
+                name, segments = f"image {entry.get('image_id')}", entry.get("segments_info")
+                lost = len(segments) if isinstance(segments, list) else 0
+                faults.append(Fault(str(file), name, str(error), lost))
             else:
                 images.append(image)
     return Annotations(
@@ -108,7 +109,7 @@ def _labels(mask: Path, segments: list[dict[str, Any]], categories: Categories) 
             faults.append(Fault(str(mask), name, "this id is given twice"))
         else:
             labels[number] = label
-    named = {segment.get("id") for segment in segments} | {0}
+    named = {id_key(segment.get("id")) for segment in segments} | {0}
     strange = [Fault(str(mask), f"segment {number}", "is in no segments_info", 0) for number in found - named]
     table = np.array([labels.get(number, IGNORED) for number in kinds.tolist()])
     return Labels(pixels=table[places].reshape(raw.shape[:2]), faults=[*faults, *strange])
