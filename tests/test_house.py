@@ -56,6 +56,7 @@ def test_imports_point_down() -> None:
         ("training/log.py", "import scenescope.explore.position", "training.log -> scenescope.explore.position"),
         ("evaluation/scores.py", "import scenescope.training.log", "evaluation.scores -> scenescope.training.log"),
         ("data/folder.py", "import yaml", "scenescope.data.folder -> yaml"),
+        ("data/folder.py", "import pycocotools.mask", "scenescope.data.folder -> pycocotools"),
         ("evaluation/scores.py", "import typer", "scenescope.evaluation.scores -> typer"),
         ("drawing/overlay.py", "import torch", "scenescope.drawing.overlay -> torch"),
         ("data/catalog.py", "import scenescope.lab.scenes", "data.catalog -> scenescope.lab.scenes"),

@@ -246,6 +246,25 @@ def test_an_import_without_any_region_is_none(tmp_path: Path, source: Source) ->
     assert os.listdir(tmp_path) == ["source"]
 
 
+def test_images_without_label_are_told(tmp_path: Path, source: Source) -> None:
+    source({"a.png": Labels([box(0, 0, 0, 1, 1)]), "b.png": Labels(), "c.png": Labels()})
+    assert run(tmp_path).notes == ["2 images have no label: all of their pixels are background."]
+
+
+def test_an_image_that_is_annotated_twice_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    images = [
+        AnnotatedImage(name, tmp_path / name, lambda: Labels([box(0, 0, 0, 1, 3)]), f"{name}.json")
+        for name in ("a.png", "link.png")
+    ]
+    found = Annotations("test", ("cat",), images)
+    monkeypatch.setattr(workflow, "open_annotations", lambda source, image_dir: found)
+    with pytest.raises(DataError, match=r"link\.png is annotated twice, in a\.png\.json before; remove one"):
+        run(tmp_path)
+    assert run(tmp_path, faults="skip").images == 1
+
+
 def test_nothing_is_replaced_but_an_unchanged_import(tmp_path: Path, source: Source) -> None:
     source({"a.png": Labels([box(0, 0, 0, 1, 1)])})
     out = tmp_path / "out"

@@ -22,6 +22,7 @@ import numpy as np
 
 from scenescope.data.decoding import orientation
 from scenescope.data.formats.annotations import (
+    UNLABELED,
     AnnotatedImage,
     Annotations,
     Fault,
@@ -53,6 +54,7 @@ class ImportSummary:
     """What an import has found and written.
 
     Attributes:
+        empty: images without any label.
         regions_found: annotated areas in the files: those written and those dropped.
         regions_of: areas that are drawn, by class.
         pixels_of: pixels, by class.
@@ -65,6 +67,7 @@ class ImportSummary:
     overlap: Overlap
     unlabeled: Unlabeled
     images: int = 0
+    empty: int = 0
     regions_found: int = 0
     regions_of: Counter[str] = field(default_factory=Counter)
     pixels_of: Counter[str] = field(default_factory=Counter)
@@ -140,6 +143,7 @@ class _Writer:
         self.summary.notes += annotations.notes
         self.faults, self.left_out = list(annotations.faults), list(annotations.dropped)
         self.names = ImportNames()
+        self.annotated: dict[str, str] = {}
         self.listed: dict[str, list[str]] = {}
         self.digests: dict[str, str] = {}
         names, colors = list(annotations.classes), list(annotations.colors)
@@ -159,6 +163,7 @@ class _Writer:
         labels = Labels()
         try:
             labels = image.labels()
+            self._require_new(image)
             name = self.names.take(image.name)
             header, turned = _measure(image)
             height, width, turn_by = frame(image, header, turned, labels.pixels)
@@ -179,6 +184,14 @@ class _Writer:
         mask = self.table[turn(painted.labels, turn_by) + 2]
         self._write(image, name, mask, folder)
 
+    def _require_new(self, image: AnnotatedImage) -> None:
+        """Refuse an image that came already: which of two masks is right?"""
+        if isinstance(image.image, Path):
+            path = os.path.realpath(image.image)
+            if path in self.annotated:
+                raise DataError(f"{image.image} is annotated twice, in {self.annotated[path]} before; remove one")
+            self.annotated[path] = image.file
+
     def finish(self, folder: Path) -> None:
         """Write what concerns the whole data set.
 
@@ -188,6 +201,9 @@ class _Writer:
         summary = self.summary
         summary.num_faults = len(self.faults)
         summary.dropped = self.faults + self.left_out
+        for counts in (summary.pixels_of, summary.regions_of):
+            ordered = {name: counts.pop(name) for name in self.annotations.classes if name in counts}
+            counts.update(ordered)
         summary.regions_found = summary.regions_of.total() + sum(fault.regions for fault in summary.dropped)
         if self.faults and self.policy == "error":
             more = f" ({len(self.faults)} such faults)" if len(self.faults) > 1 else ""
@@ -196,10 +212,13 @@ class _Writer:
             )
         if not summary.images:
             raise DataError(f"{summary.source} ({summary.format}) has no image that can be imported{self._why()}.")
-        if summary.regions_found and not summary.regions_of:
+        if not summary.pixels_of:
             raise DataError(
                 f"None of {summary.regions_found:,} annotations in {summary.source} can be drawn{self._why()}."
             )
+        if summary.empty:
+            become = "background" if summary.unlabeled == "background" else "ignored"
+            summary.notes.append(f"{summary.empty:,} images have no label: all of their pixels are {become}.")
         hidden = [fault for fault in summary.dropped if fault.reason == COVERED]
         if hidden and summary.overlap == "file":
             summary.notes.append(
@@ -224,6 +243,7 @@ class _Writer:
         for place in painted.visible:
             label = labels.regions[place].label
             summary.regions_of[names[label] if label >= 0 else "(ignored)" if label == -2 else "(unlabeled)"] += 1
+        summary.empty += bool((painted.labels == UNLABELED).all())
         counts = np.bincount(painted.labels.ravel() + 2, minlength=len(names) + 2).tolist()
         summary.ignored_pixels += counts[0]
         summary.unlabeled_pixels += counts[1]

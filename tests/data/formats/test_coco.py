@@ -78,7 +78,8 @@ def test_a_2_x_2_image_by_hand() -> None:
         ([-1, 5], [2, 2], "whole numbers"),
         (["a"], [2, 2], "whole numbers"),
         ([1.5, 2.5], [2, 2], "whole numbers"),
-        ([10**30], [2, 2], "whole numbers"),
+        ([10**30], [2, 2], "runs of 1,000,000,"),
+        ([[1, 2], [1]], [2, 2], "whole numbers"),
         ("T", [2, 2], "cut short"),
         ("\x01", [2, 2], "a character that none has"),
         ("é", [2, 2], "runs"),
@@ -109,6 +110,7 @@ def test_a_source_is_read_with_its_splits(tmp_path: Path) -> None:
     [
         ({"images": [{"id": 1, "file_name": "b.jpg"}]}, "image 1: the image 'b.jpg' is not there"),
         ({"images": [{"id": 2, "file_name": "a.jpg"}]}, "annotation 5: there is no image of id 1"),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}] * 2}, "image 1: this id is given twice"),
         ({"annotations": [annotation(category_id=4)]}, "annotation 5: unknown category 4"),
         ({"annotations": [annotation(), annotation()]}, "annotation 5: this id is given twice"),
         ({"annotations": [annotation(segmentation=[[1, 1, 5, 5]])]}, "annotation 5: a polygon of 2 points"),
@@ -127,6 +129,12 @@ def test_faults_are_named_with_file_and_id(tmp_path: Path, changes: dict[str, An
     assert fault.startswith(f"{tmp_path / 'instances.json'}, {said}")
 
 
+def test_ids_of_tables_are_whole_numbers_as_well(tmp_path: Path) -> None:
+    found = open_annotations(write(tmp_path, annotations=[annotation(image_id=1.0, category_id=9.0)]))
+    assert not faults(found)
+    assert [region.label for region in found.images[0].labels().regions] == [1]
+
+
 def test_boxes_are_left_out_and_told(tmp_path: Path) -> None:
     boxes = [annotation(id=6, segmentation=[]), annotation(id=7, segmentation=None), annotation()]
     found = open_annotations(write(tmp_path, annotations=boxes))
@@ -138,10 +146,11 @@ def test_boxes_are_left_out_and_told(tmp_path: Path) -> None:
     [
         ({"categories": []}, "no categories"),
         ({"categories": [{"id": 1}]}, "has no name"),
+        ({"categories": [{"id": 1, "name": None}]}, "has no name"),
         ({"categories": 3}, "no list of objects 'categories'"),
         ({"annotations": [3]}, "no list of objects 'annotations'"),
         ({"images": {}}, "no list of objects 'images'"),
-        ({"categories": [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}]}, "category 3 is 'dog', but also 'cat'"),
+        ({"categories": [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}]}, "category 3 is 'dog' and 'cat'"),
     ],
 )
 def test_a_file_that_is_none_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

@@ -37,6 +37,10 @@ def pixels(folder: Path, number: int = 0) -> list[list[int]]:
         ([("a.jpg", "a_L.png"), ("b.jpg", "b_L.png")], "The mask of NAME.jpg is NAME_L.png."),
         ([("x/a.jpg", "masks/a.jpg.png")], "The mask of x/NAME.jpg is masks/NAME.jpg.png."),
         ([("a.jpg", "gt_a.png"), ("b.jpg", "gt_b.png")], "The mask of NAME.jpg is gt_NAME.png."),
+        (
+            [("images/train/a.jpg", "masks/train/a.png"), ("images/val/b.jpg", "masks/val/b.png")],
+            "The mask of images/SPLIT/NAME.jpg is masks/SPLIT/NAME.png.",
+        ),
         ([("images/a.jpg", "annotations/a.png")], "The mask of images/NAME.jpg is annotations/NAME.png."),
     ],
 )

@@ -10,7 +10,7 @@ compressed text. Crowds are drawn as their class. Pixels equal those of pycocoto
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
-from scenescope.data.formats.coco_categories import Categories
+from scenescope.data.formats.coco_categories import Categories, id_key
 from scenescope.data.formats.drawing import coco_polygons, coco_runs
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.json_reader import entries, glimpse, numbers, read_json
@@ -87,14 +87,14 @@ class _Found:
 
     def add(self, file: Path, content: Any) -> None:
         """Add the images of a file with what lies on them."""
-        regions: dict[Any, list[Region]] = {}
-        seen: set[Any] = set()
+        regions: dict[Hashable, list[Region]] = {}
+        seen: set[Hashable] = set()
         for entry in entries(content, "annotations", file):
             number, name = entry.get("id"), f"annotation {entry.get('id')}"
             segmentation = entry.get("segmentation")
             draw = _drawing(segmentation)
             label = self.categories.label(entry.get("category_id"))
-            if number is not None and repr(number) in seen:
+            if number is not None and id_key(number) in seen:
                 self.faults.append(Fault(str(file), name, "this id is given twice; the second is left out"))
             elif not segmentation:
                 self.dropped.append(Fault(str(file), name, "a box without an outline"))
@@ -103,11 +103,19 @@ class _Found:
             elif draw is None:
                 self.faults.append(Fault(str(file), name, "its segmentation is neither polygons nor run lengths"))
             else:
-                regions.setdefault(repr(entry.get("image_id")), []).append(Region(label, name, draw))
-            seen.add(repr(number))
+                regions.setdefault(id_key(entry.get("image_id")), []).append(Region(label, name, draw))
+            seen.add(id_key(number))
         split = split_of_path(file.relative_to(self.finder.root))
+        images: set[Hashable] = set()
         for entry in entries(content, "images", file):
-            own = regions.pop(repr(entry.get("id")), [])
+            key = id_key(entry.get("id"))
+            if key in images:
+                self.faults.append(
+                    Fault(str(file), f"image {key}", "this id is given twice; the second is left out", 0)
+                )
+                continue
+            images.add(key)
+            own = regions.pop(key, [])
             try:
                 image = self.finder.find(str(entry.get("file_name", "")), file.parent, split)
             except DataError as error:
@@ -117,7 +125,7 @@ class _Found:
             splits, size = (split,) if split else (), image_size(entry)
             self.images.append(AnnotatedImage(name, image, partial(Labels, own), str(file), splits, size))
         for key, left in regions.items():
-            self.faults += [Fault(str(file), region.id, f"there is no image of id {key}") for region in left]
+            self.faults += [Fault(str(file), region.id, f"there is no image of id {key!r}") for region in left]
 
 
 def image_size(entry: dict[str, Any]) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Categories:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.notes: list[str] = []
-        self._labels: dict[str, int] = {}
+        self._labels: dict[Hashable, int] = {}
         self._colors: dict[int, Color] = {}
 
     def add(self, categories: Iterable[dict[str, Any]], file: Path) -> None:
@@ -31,13 +31,13 @@ class Categories:
             DataError: none at all, one without a name, or a number that has another name in the file before.
         """
         for category in categories:
-            name, key = str(category.get("name", "")).strip(), repr(category.get("id"))
+            name, key = _name(category.get("name")), id_key(category.get("id"))
             if not name:
-                raise DataError(f"{file}: category {key} has no name; give it one.")
+                raise DataError(f"{file}: category {key!r} has no name; give it one.")
             known = self._labels.get(key)
             if known is not None and self.names[known] != name:
                 raise DataError(
-                    f"{file}: category {key} is {name!r}, but also {self.names[known]!r}; import the files one by one."
+                    f"{file}: category {key!r} is {name!r} and {self.names[known]!r}; import the files one by one."
                 )
             if name not in self.names:
                 self.names.append(name)
@@ -51,13 +51,23 @@ class Categories:
 
     def label(self, number: Any) -> int | None:
         """Return the class of a category's number, or None if no file has it."""
-        return self._labels.get(repr(number))
+        return self._labels.get(id_key(number))
 
     def colors(self) -> tuple[Color, ...]:
         """Return the colors of the classes, as VOC's where one has none; empty if none has."""
         if not self._colors:
             return ()
         return tuple(self._colors.get(label, voc_color(label + 1)) for label in range(len(self.names)))
+
+
+def id_key(value: Any) -> Hashable:
+    """Return what two ids have in common that mean the same: 1 and 1.0, as tables write them."""
+    return value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else repr(value)
+
+
+def _name(value: Any) -> str:
+    """A name in one line; nothing if it is none."""
+    return " ".join(str(value).split()) if isinstance(value, (str, int, float)) else ""
 
 
 def _color(value: Any) -> Color | None:

@@ -8,6 +8,7 @@ The number of a segment is R + 256 G + 65536 B of its color; 0 is void, which ha
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from scenescope.data.formats.annotations import IGNORED, UNLABELED, AnnotatedImage, Annotations, Fault, Labels
 from scenescope.data.formats.coco import image_size
-from scenescope.data.formats.coco_categories import Categories
+from scenescope.data.formats.coco_categories import Categories, id_key
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.json_reader import entries, glimpse, read_json
 from scenescope.data.formats.splits import split_of_path
@@ -43,13 +44,14 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     faults: list[Fault] = []
     for file, content in contents:
         split = split_of_path(file.relative_to(finder.root))
-        told = {repr(image.get("id")): image for image in entries(content, "images", file)}
+        told = {id_key(image.get("id")): image for image in entries(content, "images", file)}
         for entry in entries(content, "annotations", file):
             try:
                 image = _image(entry, told, file, split, finder, categories)
             except DataError as error:
-                name = f"image {entry.get('image_id')}"
-                faults.append(Fault(str(file), name, str(error), len(entry.get("segments_info") or [])))
+                name, segments = f"image {entry.get('image_id')}", entry.get("segments_info")
+                lost = len(segments) if isinstance(segments, list) else 0
+                faults.append(Fault(str(file), name, str(error), lost))
             else:
                 images.append(image)
     return Annotations(
@@ -70,13 +72,13 @@ def _files(path: Path, glance: int | None = None) -> list[Path]:
 
 def _image(
     entry: dict[str, Any],
-    told: dict[str, dict[str, Any]],
+    told: dict[Hashable, dict[str, Any]],
     file: Path,
     split: str,
     finder: ImageFinder,
     categories: Categories,
 ) -> AnnotatedImage:
-    about = told.get(repr(entry.get("image_id")))
+    about = told.get(id_key(entry.get("image_id")))
     if about is None:
         raise DataError(f"there is no image of id {entry.get('image_id')!r}")
     segments = entries(entry, "segments_info", file)
@@ -107,7 +109,7 @@ def _labels(mask: Path, segments: list[dict[str, Any]], categories: Categories) 
             faults.append(Fault(str(mask), name, "this id is given twice"))
         else:
             labels[number] = label
-    named = {segment.get("id") for segment in segments} | {0}
+    named = {id_key(segment.get("id")) for segment in segments} | {0}
     strange = [Fault(str(mask), f"segment {number}", "is in no segments_info", 0) for number in found - named]
     table = np.array([labels.get(number, IGNORED) for number in kinds.tolist()])
     return Labels(pixels=table[places].reshape(raw.shape[:2]), faults=[*faults, *strange])

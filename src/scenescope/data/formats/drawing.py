@@ -50,13 +50,13 @@ def coco_runs(counts: str | bytes | Sequence[int], size: Sequence[int], height: 
     """
     if list(size) != [height, width]:
         raise DataError(f"runs for {size} (height, width), but the image has [{height}, {width}]")
-    if not isinstance(counts, (str, bytes)):
-        lengths = np.asarray(counts)
-        if lengths.size and (lengths.dtype.kind not in "iu" or lengths.min() < 0):
-            raise DataError("runs that are not all whole numbers from 0 on")
-    else:
+    if isinstance(counts, (str, bytes)):
         lengths = _uncompressed(counts)
-    total = sum(lengths.tolist())
+    else:
+        lengths = list(counts)
+        if not all(type(length) is int and length >= 0 for length in lengths):
+            raise DataError("runs that are not all whole numbers from 0 on")
+    total = sum(lengths)
     if total != height * width:
         raise DataError(f"runs of {total:,} pixels for {height} x {width} = {height * width:,}")
     values = np.arange(len(lengths)) % 2 == 1
@@ -96,7 +96,7 @@ def require_inside(points: Points, height: int, width: int) -> None:
         raise DataError(f"an outline of {length:,.0f} pixels in an image of {width} x {height}")
 
 
-def _uncompressed(counts: str | bytes) -> np.ndarray:
+def _uncompressed(counts: str | bytes) -> list[int]:
     """The run lengths of COCO's compressed form: 5 bits a character, differences from the third on.
 
     Written out here because pycocotools, in C, reads beyond the end of a text that is cut short.
@@ -119,7 +119,7 @@ def _uncompressed(counts: str | bytes) -> np.ndarray:
             value = shift = 0
     if shift:
         raise DataError("compressed runs that are cut short")
-    return np.array(lengths, dtype=np.int64)
+    return lengths
 
 
 def _pycocotools() -> Any:

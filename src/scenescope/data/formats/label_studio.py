@@ -11,7 +11,6 @@ as its export of masks leaves them out.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -65,12 +64,12 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
             f"{path} holds {len(others) + 1} exports, such as {others[0].name}; give the file that is meant."
         )
     tasks = _Tasks(file, finder)
-    for task in read_tasks(file):
-        tasks.add(task)
+    for entry in read_tasks(file):
+        tasks.add(entry)
     return tasks.annotations()
 
 
-def read_tasks(file: Path) -> list[Task]:
+def read_tasks(file: Path) -> list[dict[str, Any]]:
     """Return the tasks of an export.
 
     Raises:
@@ -79,7 +78,7 @@ def read_tasks(file: Path) -> list[Task]:
     content = read_json(file)
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise DataError(f"{file} is no list of tasks; export the project again as JSON.")
-    return [Task.of(entry) for entry in content]
+    return content
 
 
 @dataclass(frozen=True)
@@ -100,13 +99,19 @@ class Task:
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> Task:
-        """Take a task from an entry of JSON, or of JSON_MIN, which has one for each annotation."""
+        """Take a task from an entry of JSON, or of JSON_MIN, which has one for each annotation.
+
+        Raises:
+            DataError: its annotations are no list of objects.
+        """
         name, data = f"task {entry.get('id', '?')}", entry.get("data")
         made = entry.get("annotations", entry.get("completions"))
-        if isinstance(data, dict) or isinstance(made, list):
-            found = [each for each in made or [] if isinstance(each, dict)]
+        if isinstance(data, dict) or made is not None:
+            if not isinstance(made or [], list) or not all(isinstance(each, dict) for each in made or []):
+                raise DataError(f"{name} has no list of annotations")
             predicted = entry.get("predictions")
-            return cls(name, data if isinstance(data, dict) else {}, found, len(predicted) if predicted else 0)
+            num_predictions = len(predicted) if isinstance(predicted, list) else 0
+            return cls(name, data if isinstance(data, dict) else {}, made or [], num_predictions)
         drawn = [value for listed in entry.values() if isinstance(listed, list) for value in listed]
         results = [dict(value, value=value) for value in drawn if isinstance(value, dict)]
         return cls(name, entry, [{"id": entry.get("annotation_id"), "result": results}])
@@ -147,7 +152,7 @@ def find_image(task: Task, finder: ImageFinder) -> tuple[str, Path | bytes]:
             return f"{task.id.replace(' ', '-')}.{head[11:].partition(';')[0]}", base64.b64decode(
                 content, validate=True
             )
-        except binascii.Error as error:
+        except ValueError as error:
             raise DataError("its image in base64 is damaged") from error
     path = path_of(reference)
     try:
@@ -185,7 +190,12 @@ class _Tasks:
     empty: int = 0
     others: Counter[str] = field(default_factory=Counter)
 
-    def add(self, task: Task) -> None:
+    def add(self, entry: dict[str, Any]) -> None:
+        try:
+            task = Task.of(entry)
+        except DataError as error:
+            self.faults.append(Fault(str(self.file), "", str(error)))
+            return
         chosen = task.chosen()
         if chosen is None:
             made = f"; {task.predictions} predictions are not read" if task.predictions else ""

@@ -132,6 +132,8 @@ def _drawing(shape: dict[str, Any]) -> Callable[[int, int], np.ndarray]:
     kind, given = shape.get("shape_type") or "polygon", points(shape.get("points"))
     if given is None or not given:
         raise DataError("its points are not pairs of numbers")
+    if not isinstance(kind, str):
+        raise DataError(f"a shape of type {kind!r}, which is not known")
     if kind in _NUM_POINTS and len(given) != _NUM_POINTS[kind]:
         raise DataError(f"a {kind} of {len(given)} points; expected {_NUM_POINTS[kind]}")
     if kind in ("polygon", "oriented_rectangle"):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.mask_classes import MaskClasses, classes_in, of_values
 from scenescope.data.formats.mask_labels import color_labels, value_labels
 from scenescope.data.formats.mask_pairs import find_pairs
-from scenescope.data.formats.splits import split_of_path
+from scenescope.data.formats.splits import SPLITS, split_of_path
 from scenescope.data.masks import read_raw
 from scenescope.errors import DataError, ScenescopeError
 
@@ -112,14 +111,18 @@ def _told(root: Path, pairs: dict[Path, Path]) -> list[str]:
 
 
 def _way(image: Path, mask: Path) -> tuple[str, str]:
-    """The names of a pair with NAME for what they have in common."""
+    """The names of a pair with NAME for what they have in common, and SPLIT for the folder of one."""
     common = image.stem
     if common not in mask.name:
         begin = len(
             [1 for a, b in itertools.takewhile(lambda p: p[0] == p[1], zip(image.stem, mask.stem, strict=False))]
         )
         common = image.stem[:begin] or image.stem
-    shown: Callable[[Path], str] = lambda path: (path.parent / path.name.replace(common, "NAME", 1)).as_posix()  # noqa: E731
+
+    def shown(path: Path) -> str:
+        folders = ["SPLIT" if part.lower() in SPLITS else part for part in path.parent.parts]
+        return "/".join([*folders, path.name.replace(common, "NAME", 1)])
+
     return shown(image), shown(mask)
 
 

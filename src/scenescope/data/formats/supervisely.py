@@ -10,7 +10,6 @@ outline as well. Later objects are on top. Points, lines and what else has no ar
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import zlib
 from collections.abc import Callable
@@ -142,7 +141,7 @@ def decode_bitmap(data: str) -> np.ndarray:
             raise DataError(f"a bitmap of more than {_MAX_BITMAP:,} bytes")
         with opened(Path("bitmap"), MAX_PIXELS, content) as image:
             return _opaque(image)
-    except (binascii.Error, zlib.error) as error:
+    except (ValueError, zlib.error) as error:  # of base64, letters beyond ASCII among them
         raise DataError(f"a bitmap that is damaged ({error})") from error
     except ImageError as error:
         raise DataError(str(error).replace("Cannot read bitmap", "a bitmap that cannot be read").rstrip(".")) from error
@@ -177,8 +176,10 @@ def _rectangle(entry: dict[str, Any], height: int, width: int) -> np.ndarray:
 def _outlines(entry: dict[str, Any]) -> list[list[Point]]:
     """The outline and those of the holes; the SDK cuts coordinates off to whole ones."""
     given = entry.get("points")
-    listed = [given.get("exterior"), *(given.get("interior") or [])] if isinstance(given, dict) else [None]
-    found = [points(outline) for outline in listed]
+    holes = given.get("interior") or [] if isinstance(given, dict) else None
+    if not isinstance(given, dict) or not isinstance(holes, list):
+        raise DataError("no points")
+    found = [points(outline) for outline in (given.get("exterior"), *holes)]
     if any(outline is None for outline in found):
         raise DataError("points that are no pairs of numbers")
     return [[(math.floor(x), math.floor(y)) for x, y in outline] for outline in found if outline is not None]
