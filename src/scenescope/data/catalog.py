@@ -88,7 +88,9 @@ def open_dataset(
     if rule is not None:
         dataset = open_dataset(kind, root, split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
         if not isinstance(dataset, FileDataset):
-            raise DataError(f"bands and range are declared, but {kind}: makes its images itself. Remove data.bands and data.range.")
+            raise DataError(
+                f"bands and range are declared, but {kind}: makes its images itself. Remove data.bands and data.range."
+            )
         return replace(dataset, rule=rule)
     _require_known(kind)
     if kind != "scenes" and not root.strip():
