@@ -113,7 +113,7 @@ class BandCounts:
                 if share > MUCH:
                     band = rule.bands[seen] if rule.bands is not None else seen
                     told.append(
-                        f"{split}: {share:.0%} of the numbers of band {band} lie outside its range, {low:g} to {high:g}."
+                        f"{split}: {share:.0%} of the numbers of band {band} lie outside {low:g} to {high:g}."
                     )
         return told
 

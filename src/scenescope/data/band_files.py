@@ -134,3 +134,4 @@ def _array_header(path: Path, file: IO[bytes], max_pixels: int) -> tuple[tuple[i
     if len(shape) not in (2, 3) or dtype.kind not in "buif":
         raise UnfitError(f"an array of shape {shape} and type {dtype}; an image is H x W or H x W x bands of numbers")
     refuse_size(path, shape[1], shape[0], max_pixels, dtype.itemsize * (shape[2] if len(shape) == 3 else 1))
+    return shape, dtype
