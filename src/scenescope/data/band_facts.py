@@ -112,9 +112,7 @@ class BandCounts:
                 share = sum(each.outside[seen] for each in fitting) / held
                 if share > MUCH:
                     band = rule.bands[seen] if rule.bands is not None else seen
-                    told.append(
-                        f"{split}: {share:.0%} of the numbers of band {band} lie outside {low:g} to {high:g}."
-                    )
+                    told.append(f"{split}: {share:.0%} of the numbers of band {band} lie outside {low:g} to {high:g}.")
         return told
 
     def to_json(self) -> list[dict[str, Any]]:
