@@ -136,7 +136,7 @@ def test_a_proposal_of_check_followed_makes_the_set_fit(folder: Path, tmp_path: 
     (folder / "classes.yaml").write_text("names: [field, water]\n")
     result = scenescope("check", f"folder:{folder}")
     assert result.exit_code == 2
-    assert "declare what is seen of it by bands: [0, 1, 2, 3] and range: [LOW, HIGH]" in result.output
+    assert "band 4 of this TIFF is no color, and nothing says what it is; it would be dropped: declare" in result.output
     (proposal,) = [line for line in result.output.splitlines() if "Proposal" in line]
     lines = [part for part in proposal.split("`") if part.startswith(("bands:", "range:"))]
     (folder / "classes.yaml").write_text("names: [field, water]\n" + "\n".join(lines) + "\n")

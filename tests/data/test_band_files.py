@@ -9,6 +9,7 @@ from PIL import Image
 
 from scenescope.bands import declared_rule
 from scenescope.data.band_files import measure_bands, read_bands, read_noted_bands, read_stored_bands
+from scenescope.data.images import read_image
 from scenescope.errors import ImageError
 
 Tiff = Callable[..., bytes]
@@ -63,3 +64,18 @@ def test_a_compression_of_pictures_is_named(tmp_path: Path, tiff: Tiff) -> None:
     (tmp_path / "a.tif").write_bytes(tiff(np.zeros((2, 2, 5), np.float32), compression=34887))
     with pytest.raises(ImageError, match="5 bands of float32 in compression 34887; read are none, LZW, Deflate"):
         read_stored_bands(tmp_path / "a.tif")
+
+
+def test_a_fourth_band_that_nothing_is_said_of_is_not_dropped(tmp_path: Path, tiff: Tiff) -> None:
+    ramp = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
+    (tmp_path / "a.tif").write_bytes(tiff(ramp, photometric=2))
+    with pytest.raises(
+        ImageError, match=r"band 4 of this TIFF is no color.*declare what is seen by bands: \[0, 1, 2, 3\]"
+    ):
+        read_image(tmp_path / "a.tif")
+    rule = declared_rule([0, 1, 2, 3], None)
+    assert rule is not None
+    np.testing.assert_array_equal(read_bands(tmp_path / "a.tif", rule), ramp)
+    ramp[..., 3] = 255  # filled up, as some write RGB
+    (tmp_path / "a.tif").write_bytes(tiff(ramp, photometric=2))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), ramp[..., :3])

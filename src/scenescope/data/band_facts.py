@@ -174,5 +174,6 @@ def _band(facts: Sequence[BandFacts], band: int) -> str:
 
 def _pair(percentiles: npt.NDArray[Any], limits: tuple[float, float]) -> str:
     low, high = (min(max(float(f"{each:.{DIGITS}g}"), limits[0]), limits[1]) for each in percentiles)
-    high = high if high > low else low + 1
+    if high == low:
+        low, high = (low, low + 1) if low + 1 <= limits[1] else (low - 1, low)
     return f"[{low:.10g}, {high:.10g}]"

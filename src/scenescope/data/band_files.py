@@ -27,6 +27,7 @@ from scenescope.data.tiff_bands import (
     read_tiff_bands,
     upright_array,
 )
+from scenescope.errors import ImageError
 
 _ARRAY = b"\x93NUMPY"
 _ORIENTATION = 274
@@ -111,6 +112,26 @@ def read_stored_bands(path: Path, max_pixels: int = MAX_PIXELS, content: bytes |
                     )
     with opened(path, max_pixels, content) as image:
         return StoredBands(all_bands(image))
+
+
+def read_wide_integers(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.int64] | None:
+    """Read the single band of a TIFF of 64-bit integers, which numpy's are and Pillow does not read; None of others.
+
+    Raises:
+        ImageError: as ``read_bands``.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        with read_errors(path) as start, path.open("rb") as file:
+            if not start.startswith(tiff.STARTS):
+                return None
+            tags = read_tags(file)
+    except ImageError:  # whoever reads it otherwise tells more of it
+        return None
+    if number_type(tags) not in ("int64", "uint64") or tags.get(SAMPLESPERPIXEL, 1) != 1 or not is_read(tags):
+        return None
+    return read_stored_bands(path, max_pixels).array[:, :, 0].astype(np.int64)
 
 
 @contextlib.contextmanager

@@ -188,13 +188,19 @@ def _low_bytes(image: Image.Image) -> Image.Image | None:
 
 
 def _require_alpha(image: Image.Image) -> None:
-    """Refuse a band that is called alpha and is not: near infrared, most often, which its writer did not name."""
+    """Refuse a band that is called alpha or nothing at all and holds something: near infrared, most often."""
     bands = image.getbands()
-    counts = image.getchannel("A").histogram() if "A" in bands else [1]
-    if counts[0] + counts[-1] < sum(counts) / 2:
+    if "X" in bands:
+        low, high = image.getchannel("X").getextrema()
+        refused, what = low != high, "is no color, and nothing says what it is"
+    else:
+        counts = image.getchannel("A").histogram() if "A" in bands else [1]
+        refused = counts[0] + counts[-1] < sum(counts) / 2
+        what = "is marked as alpha, but most of its pixels are neither clear nor opaque"
+    if refused:
         colors = " ".join(f"-b {number}" for number in range(1, len(bands)))
         raise UnfitError(
-            f"band {len(bands)} of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque; "
+            f"band {len(bands)} of this TIFF {what}; "
             f"it would be dropped: declare what is seen by bands: {list(range(len(bands)))} in classes.yaml, or leave "
             f"it out, such as gdal_translate {colors} IN OUT"
         )

@@ -41,7 +41,7 @@ from scenescope.bands import UnfitError
 from scenescope.data.tiff import Tags, number_type
 
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "Deflate", 32773: "PackBits", 32946: "Deflate", 34925: "LZMA", 50000: "ZSTD"}
-"""What is read here; the others are of pictures, and have 8 bit."""
+"""What is read here; others, such as JPEG, are for 8 bit."""
 PHOTOMETRICS = (1, 2)
 """BlackIsZero and RGB: numbers as they are."""
 TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
