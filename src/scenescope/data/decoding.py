@@ -57,6 +57,25 @@ def stored(image: Image.Image) -> Stored:
     return replace(found, mode=mode, frames=frames, orientation=turn, transparent=is_transparent(flat))
 
 
+def all_bands(image: Image.Image) -> np.ndarray:
+    """Decode a Pillow image and turn it as its EXIF says: H x W x N of the type of its numbers, alpha a band as others.
+
+    Palettes are made colors, and gray of less than 8 bit is spread over 0..255, as is shown.
+    """
+    wide, low, in_ppm = is_wide(image), _low_bytes(image), image.format == "PPM"  # asked before decoding
+    flat = upright(image)
+    if flat.mode in ("P", "PA"):
+        flat = flat.convert("RGBA" if flat.has_transparency_data else "RGB")
+    elif flat.mode == "1":
+        flat = flat.convert("L")
+    array = np.asarray(flat)
+    if wide:
+        array = array.astype(np.uint16) << 8 | (array if low is None else np.asarray(low))
+    elif array.dtype.itemsize == 2 or (array.dtype == np.int32 and in_ppm):
+        array = array.astype(np.uint16)  # of the order of bytes of this machine, and what a PGM has comes as 32 bit
+    return array[:, :, None] if array.ndim == 2 else array
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Decode an image and turn it as its EXIF says."""
     image.load()
@@ -169,12 +188,19 @@ def _low_bytes(image: Image.Image) -> Image.Image | None:
 
 
 def _require_alpha(image: Image.Image) -> None:
-    """Refuse a band that is called alpha and is not: near infrared, most often, which its writer did not name."""
+    """Refuse a band that is called alpha or nothing at all and holds something: near infrared, most often."""
     bands = image.getbands()
-    counts = image.getchannel("A").histogram() if "A" in bands else [1]
-    if counts[0] + counts[-1] < sum(counts) / 2:
+    if "X" in bands:
+        low, high = image.getchannel("X").getextrema()
+        refused, what = low != high, "is no color, and nothing says what it is"
+    else:
+        counts = image.getchannel("A").histogram() if "A" in bands else [1]
+        refused = counts[0] + counts[-1] < sum(counts) / 2
+        what = "is marked as alpha, but most of its pixels are neither clear nor opaque"
+    if refused:
         colors = " ".join(f"-b {number}" for number in range(1, len(bands)))
         raise UnfitError(
-            f"band {len(bands)} of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque; "
-            f"it would be dropped: leave it out, such as gdal_translate {colors} IN OUT, or choose other bands"
+            f"band {len(bands)} of this TIFF {what}; "
+            f"it would be dropped: declare what is seen by bands: {list(range(len(bands)))} in classes.yaml, or leave "
+            f"it out, such as gdal_translate {colors} IN OUT"
         )
