@@ -7,6 +7,7 @@ make GDAL look elsewhere, such as /vsicurl/..., are no files.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from scenescope.errors import DataError, ImageError, ScenescopeError, StorageError, first_line
 from scenescope.files import storage_errors
+from scenescope.labels import MAX_CLASSES
 
 CACHE = 64
 """Megabytes of decoded blocks that GDAL keeps; its own default is a share of the machine's memory."""
@@ -44,6 +46,7 @@ class RasterFacts:
         crs: the coordinate reference system as an authority's code or WKT; None where the file has none.
         nodata: the number that stands for nothing, NaN among them; None where there is none.
         alpha: the index of the band that is marked as alpha, from 0; None without.
+        classes: the names of the classes 0..K-1, where it is a label map that scenescope has written.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class RasterFacts:
     crs: str | None
     nodata: float | None
     alpha: int | None
+    classes: tuple[str, ...] = ()
 
     @property
     def pixel_area(self) -> float:
@@ -173,6 +177,7 @@ class RasterWriter:
         nodata: what stands for nothing; None for no such number.
         colors: the colors of the numbers 0, 1, ... of a single band of uint8.
         names: what each band shows.
+        scale: what the numbers are to be multiplied with.
         tags: texts of the file, by their names.
 
     Raises:
@@ -189,6 +194,7 @@ class RasterWriter:
         *,
         colors: Sequence[tuple[int, int, int]] = (),
         names: Sequence[str] = (),
+        scale: float = 1,
         tags: dict[str, str] | None = None,
     ) -> None:
         rasterio = _rasterio()
@@ -227,6 +233,8 @@ class RasterWriter:
                 self._file.write_colormap(1, dict(enumerate(colors)))
             for number, name in enumerate(names, start=1):
                 self._file.set_band_description(number, name)
+            if scale != 1:
+                self._file.scales = (scale,) * bands
             self._file.update_tags(**(tags or {}))
             self._open = opening.pop_all()
 
@@ -272,7 +280,7 @@ class RasterWriter:
                     written.read(0, top, width, min(TILE, height - top))
         except ImageError as error:
             raise StorageError(
-                f"Cannot write {self.path}: it could not be read back; free some space there or choose another --output."
+                f"Cannot write {self.path}: it cannot be read back; free some space there or choose another --output."
             ) from error
 
 
@@ -347,6 +355,8 @@ def _facts(path: Path, file: Any) -> RasterFacts:
             " in part; tile it, such as gdal_translate -co TILED=YES -co COMPRESS=DEFLATE IN OUT."
         )
     alpha = next((n for n, kind in enumerate(file.colorinterp) if kind == ColorInterp.alpha and n), None)
+    tags = file.tags()
+    names = itertools.takewhile(lambda name: name is not None, (tags.get(f"CLASS_{n}") for n in range(MAX_CLASSES)))
     transform: Any = None if file.transform.is_identity else tuple(file.transform)[:6]
     return RasterFacts(
         path=path,
@@ -358,6 +368,7 @@ def _facts(path: Path, file: Any) -> RasterFacts:
         crs=file.crs.to_string() if file.crs else None,
         nodata=file.nodata,
         alpha=alpha,
+        classes=tuple(names),
     )
 
 
