@@ -8,7 +8,7 @@ import rasterio
 
 from scenescope.data import raster
 from scenescope.data.raster import Raster, RasterFacts, RasterWriter, read_bands, read_facts
-from scenescope.errors import DataError, ImageError, StorageError
+from scenescope.errors import ImageError, StorageError
 from tests.geotiff import UTM, write_map
 
 
@@ -118,15 +118,6 @@ def test_without_rasterio_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(ImageError, match=r"pip install 'scenescope\[geo\]'"):
         Raster(place)
-
-
-def test_another_crs_is_refused(tmp_path):
-    with Raster(write_map(tmp_path / "a.tif", numbers())) as file:
-        file.require_same_crs("EPSG:32633", "labels.tif")
-        with pytest.raises(DataError, match=r"labels\.tif is in EPSG:32632, but .*a\.tif in EPSG:32633"):
-            file.require_same_crs("EPSG:32632", "labels.tif")
-        with pytest.raises(DataError, match=r"labels\.tif has no CRS"):
-            file.require_same_crs(None, "labels.tif")
 
 
 def test_rows_of_any_height_come_back(tmp_path):

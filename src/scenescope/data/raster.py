@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scenescope.errors import DataError, ImageError, ScenescopeError, StorageError, first_line
+from scenescope.errors import ImageError, ScenescopeError, StorageError, first_line
 from scenescope.files import storage_errors
 from scenescope.labels import MAX_CLASSES
 
@@ -31,8 +31,6 @@ TILE = 256
 
 Affine = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f: column x and row y lie at (a x + b y + c, d x + e y + f)."""
-Geometry = dict[str, Any]
-"""A geometry as GeoJSON writes it."""
 
 
 @dataclass(frozen=True)
@@ -129,42 +127,6 @@ class Raster:
 
         return any(MaskFlags.per_dataset in flags for flags in self._file.mask_flag_enums)
 
-    def preview(self, longest_side: int, bands: Sequence[int]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """Read every n-th pixel of the whole raster, so that its longer side is at most so many pixels; see ``read``.
-
-        Raises:
-            ImageError: the file is damaged or cut short.
-        """
-        step = max(-(-max(self.facts.width, self.facts.height) // longest_side), 1)
-        rows = [self._every(top, step, bands) for top in range(0, self.facts.height, step)]
-        return np.stack([numbers for numbers, _ in rows]), np.stack([valid for _, valid in rows])
-
-    def _every(self, top: int, step: int, bands: Sequence[int]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        numbers, valid = self.read(0, top, self.facts.width, 1, bands)
-        return numbers[0, ::step], valid[0, ::step]
-
-    def require_same_crs(self, other: str | None, what: str) -> None:
-        """Refuse what has no CRS or another one than this raster.
-
-        Args:
-            other: its CRS, as a code or WKT.
-            what: what has it, for the message.
-
-        Raises:
-            DataError: there is none, or it is another.
-        """
-        from rasterio.crs import CRS
-
-        if other is None:
-            raise DataError(f"{what} has no CRS; write one into it, such as gdal_edit -a_srs {self.facts.crs} FILE.")
-        if self.facts.crs is None:
-            raise DataError(f"{self.path} has no CRS; write one into it, such as gdal_edit -a_srs EPSG:32633 FILE.")
-        if CRS.from_user_input(other) != CRS.from_user_input(self.facts.crs):
-            raise DataError(
-                f"{what} is in {_shortened(other)}, but {self.path} in {_shortened(self.facts.crs)};"
-                " bring one into the CRS of the other, such as with gdalwarp or ogr2ogr -t_srs."
-            )
-
 
 class RasterWriter:
     """A new GeoTIFF, tiled and compressed, that is filled from the top by bands of rows; use it in a ``with`` block.
@@ -197,7 +159,7 @@ class RasterWriter:
         scale: float = 1,
         tags: dict[str, str] | None = None,
     ) -> None:
-        rasterio = _rasterio()
+        rasterio = require_rasterio()
         self.path = path
         self._next, self._waiting = 0, np.zeros((bands, 0, like.width), dtype)
         georeferenced: dict[str, Any] = {"crs": like.crs}
@@ -312,7 +274,12 @@ def read_facts(path: Path | str) -> RasterFacts:
         return raster.facts
 
 
-def _rasterio() -> Any:
+def require_rasterio() -> Any:
+    """Return the library, or say how to install it.
+
+    Raises:
+        ImageError: it is not there.
+    """
     try:
         import rasterio
     except ImportError as error:
@@ -323,7 +290,7 @@ def _rasterio() -> Any:
 
 
 def _environment() -> Any:
-    return _rasterio().Env(GDAL_CACHEMAX=CACHE)
+    return require_rasterio().Env(GDAL_CACHEMAX=CACHE)
 
 
 def _opened(path: Path) -> Any:
@@ -334,7 +301,7 @@ def _opened(path: Path) -> Any:
         raise ImageError(f"Cannot read {path}: the file is empty; copy or export it again.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it lies in no place: facts say so
-        return _rasterio().open(path.resolve(), driver="GTiff")
+        return require_rasterio().open(path.resolve(), driver="GTiff")
 
 
 def _facts(path: Path, file: Any) -> RasterFacts:
@@ -403,7 +370,3 @@ def _write_errors(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"Cannot write {path} ({reason}); free some space there or choose another --output."
             ) from error
-
-
-def _shortened(crs: str) -> str:
-    return crs if len(crs) < 60 else f"{crs[:57]}..."
