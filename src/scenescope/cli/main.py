@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from scenescope.cli.areas import areas
 from scenescope.cli.attend import attend
 from scenescope.cli.benchmark import benchmark
 from scenescope.cli.check import check
@@ -25,6 +26,7 @@ from scenescope.cli.evaluate import evaluate
 from scenescope.cli.export import export
 from scenescope.cli.models import models
 from scenescope.cli.page import page
+from scenescope.cli.polygons import polygons
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
 from scenescope.cli.train import train
@@ -61,6 +63,8 @@ for command in (
     train,
     evaluate,
     predict,
+    polygons,
+    areas,
     attend,
     page,
     "submit",

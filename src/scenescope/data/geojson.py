@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from scenescope.errors import DataError
 
 MAX_BYTES = 200_000_000
 """The largest file that is read; decoded it takes some ten times that."""
-_MAX_CRS = 10_000
+_CODE = re.compile(r"(?:urn:ogc:def:crs:)?(EPSG|OGC|ESRI):(?:[0-9.]*:)?([A-Za-z0-9]{1,10})")
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,14 @@ def _crs(path: Path, member: object) -> str:
         return LONGITUDE_LATITUDE
     properties = member.get("properties") if isinstance(member, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
-    if not isinstance(name, str) or not 0 < len(name) < _MAX_CRS:
-        raise DataError(f"{path}: its member crs names no system; remove it where it is longitude and latitude.")
-    return name
+    # A code alone: GDAL would take the name of a file or an address as well.
+    found = _CODE.fullmatch(name) if isinstance(name, str) else None
+    if found is None:
+        raise DataError(
+            f"{path}: its member crs names no system by code, such as EPSG:32633; remove it where it is longitude and"
+            " latitude."
+        )
+    return f"{found[1]}:{found[2]}"
 
 
 def _feature(path: Path, number: int, feature: object) -> Feature:

@@ -131,7 +131,7 @@ def predict_files(
         finally:
             if result.done or result.failed or not (output / SUMMARY).exists():
                 failed = {file.name for file, _ in result.failed}
-                _write_csv(output / SUMMARY, [header, *work.older_rows({*rows, *failed}), *rows.values()])
+                write_csv(output / SUMMARY, [header, *work.older_rows({*rows, *failed}), *rows.values()])
     return result
 
 
@@ -265,7 +265,9 @@ def _digest(header: list[str]) -> str:
     return hashlib.sha256(repr(header).encode(errors="surrogatepass")).hexdigest()
 
 
-def _write_csv(path: Path, rows: list[list[str]]) -> None:
+def write_csv(path: Path, rows: list[list[str]]) -> None:
+    """Write a table for spreadsheets: what they would run as a formula is text."""
+
     def write(place: Path) -> None:
         # A file name that is no Unicode is written with its odd bytes as \\xNN.
         with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
