@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt, Interval
 
+from scenescope.bands import BandRule, declared_rule
+from scenescope.errors import DataError
 from scenescope.old_names import renamed
 from scenescope.settings_reader import read_settings
 from scenescope.yaml_reader import write_yaml
@@ -37,6 +39,8 @@ class NetworkOptions:
     """Any timm network with features at four stages."""
     output_stride: int = 8
     """8, 16 or 32: how much smaller the last features are than the image."""
+    in_channels: Count = 3
+    """Bands that the network sees; a training takes the number of its data."""
     multi_grid: tuple[int, ...] | None = None
     """Dilation of the blocks of a ResNet's last stage, such as [4, 8, 16]."""
     align_corners: bool = True
@@ -62,7 +66,11 @@ class ModelSettings(NetworkOptions):
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Which data set to train and validate on."""
+    """Which data set to train and validate on.
+
+    Raises:
+        ValueError: bands or a range that are none.
+    """
 
     kind: str
     """The kind of data set: ``scenes``, ``folder``, ``camvid``, ``cityscapes``, ... (see ``data/catalog.py``)."""
@@ -78,6 +86,22 @@ class DataSettings:
     """The seed of that draw; the same seed gives the same pairs on every machine."""
     classes: str | int | None = None
     """Which classes, where the kind leaves a choice: such as 60 for ``pascal_context``, ``voc`` for ``coco_stuff``."""
+    bands: tuple[CountOrNone, ...] | None = None
+    """The bands of the images that the network sees, from 0, such as [3, 2, 1]; gray or RGB when not given. Bands and
+    range given here replace those of a ``classes.yaml``."""
+    range: tuple[float, float] | tuple[tuple[float, float], ...] | None = None
+    """The numbers that are black and white, such as [0, 3000], or one such pair for each band; 8 bit when not given."""
+
+    def __post_init__(self) -> None:
+        try:
+            declared_rule(self.bands, self.range)
+        except DataError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def rule(self) -> BandRule | None:
+        """How images are seen, where bands or range are given."""
+        return declared_rule(self.bands, self.range)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ OPSET = 18
 
 
 class ExportWrapper(nn.Module):
-    """What is in the file: B x 3 x H x W prepared pixels to B x K x H x W logits.
+    """What is in the file: B x bands x H x W prepared pixels to B x K x H x W logits.
 
     Where a backbone pads by the size of what it sees (TensorFlow's "same"), the padding is fixed: images are filled up
     before, so that all leave the same remainder at each convolution.
@@ -63,7 +63,7 @@ class ExportWrapper(nn.Module):
             if isinstance(module, Conv2dSame)
         ]
         with eval_mode(self.network):
-            logits = self.network.low_resolution(torch.zeros(1, 3, *EXAMPLE)).logits
+            logits = self.network.low_resolution(torch.zeros(1, network.in_channels, *EXAMPLE)).logits
         self.cells = network.cells(logits, EXAMPLE)
         for hook in hooks:
             hook.remove()
@@ -122,10 +122,10 @@ def export_onnx(segmenter: Segmenter) -> bytes:
         ScenescopeError: onnx or onnxscript is not installed.
     """
     require_packages("onnx", "onnxscript", "onnxruntime")
-    example = torch.zeros(2, 3, *EXAMPLE)
     free = {"images": {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}}
     network = _on_cpu(segmenter)
     form = ExportWrapper(network)
+    example = torch.zeros(2, network.in_channels, *EXAMPLE)
     with _quiet(), eval_mode(form), torch.inference_mode(False), torch.no_grad():
         graph = torch.export.export(form, (example,), dynamic_shapes=free, strict=False)
         graph = graph.run_decompositions(torch.export.default_decompositions() | EXPORT_DECOMPOSITIONS)
@@ -144,7 +144,7 @@ def verify(segmenter: Segmenter, content: bytes) -> list[ParityResult]:
     network, exported = _on_cpu(segmenter), open_exported(content, "the exported file")
     with eval_mode(network):
         for size in SIZES:
-            images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+            images = torch.randn(1, network.in_channels, *size, generator=torch.Generator().manual_seed(0))
             expected = network(images).logits
             answer = exported(images).logits
             difference = (answer - expected).abs().max() / expected.abs().max().clamp(min=1e-12)
@@ -165,7 +165,7 @@ def quantize(content: bytes, images: Iterable[Tensor]) -> bytes:
 
     Args:
         content: the file in float32.
-        images: 1 x 3 x H x W prepared pixels each.
+        images: 1 x bands x H x W prepared pixels each.
     """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_static

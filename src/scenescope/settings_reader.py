@@ -86,8 +86,7 @@ def _read(kind: type[T], values: object, within: str, known: Sequence[str], prob
             arguments[name] = _read(hints[name], value, f"{key}.", known, problems)
         else:
             try:
-                plain = tuple(value) if isinstance(value, list) else value
-                arguments[name] = _adapter(hints[name]).validate_python(plain)
+                arguments[name] = _adapter(hints[name]).validate_python(_tuples(value))
             except ValidationError as error:
                 found = error.errors(include_url=False)
                 told = dict.fromkeys(_explain(each, found, key, value) for each in found)
@@ -103,6 +102,10 @@ def _read(kind: type[T], values: object, within: str, known: Sequence[str], prob
     except ValueError as error:
         problems.append(_Problem(f"{within.removesuffix('.')}: {error}" if within else str(error)))
         return None
+
+
+def _tuples(value: object) -> object:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 @functools.cache

@@ -7,16 +7,17 @@ from typing import Any, cast
 
 import timm
 import torch
+from timm.models import adapt_input_conv
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
-from scenescope.backbones.lite import lite_weights_installed, load_lite_state
+from scenescope.backbones.lite import FIRST_LAYER, lite_weights_installed, load_lite_state
 from scenescope.backbones.probe import Probed, channels_first, create_stages, pad_valid_layers, probe
 from scenescope.errors import ModelError, first_line, nearest
 
 OUTPUT_STRIDES = (8, 16, 32)
 
-Statistics = tuple[float, float, float]
+Statistics = tuple[float, ...]
 
 
 class Backbone(nn.Module):
@@ -25,7 +26,7 @@ class Backbone(nn.Module):
     Attributes:
         channels: width of stages 1 to 4.
         strides: stride of stages 1 to 4.
-        mean: per RGB channel, in units of [0, 1]: what its ImageNet weights expect.
+        mean: per band, in units of [0, 1]: what its ImageNet weights expect.
         std: likewise.
         multiple: sides of images are to be multiples of this, the stride of stage 4 or more.
         only_multiples: whether a multiple plus 1, as ``align_corners`` wants it, is no side for it.
@@ -48,7 +49,7 @@ class Backbone(nn.Module):
         self.only_multiples = only_multiples
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the features of stages 1 to 4, B x C x h x w each, from B x 3 x H x W normalized images."""
+        """Return the features of stages 1 to 4, B x C x h x w each, from normalized images B x bands x H x W."""
         return channels_first(self.stages, self.stages(images))
 
 
@@ -58,6 +59,7 @@ def create_backbone(
     output_stride: int = 8,
     multi_grid: Sequence[int] | None = None,
     pretrained: bool = False,
+    in_channels: int = 3,
 ) -> Backbone:
     """Build any timm network that gives features at four stages, the last at the output stride.
 
@@ -71,6 +73,9 @@ def create_backbone(
         multi_grid: dilation of each block of the last stage, repeated as needed, such as (4, 8, 16); ResNets only.
         pretrained: load ImageNet weights, from a package of the extra ``lite`` where one is installed, else
             from timm's hub.
+        in_channels: bands of an image. With other than three, weights of the first layer are those of RGB, repeated
+            and scaled by 3 / in_channels, or summed for one (timm's ``adapt_input_conv``); mean and deviation repeat
+            likewise, and are those of gray for one.
 
     Raises:
         ModelError: unknown name, a network without four stages or that stride, or of one size of images only,
@@ -86,17 +91,27 @@ def create_backbone(
         )
     from_package = pretrained and lite_weights_installed(name)
     probed = probe(name, output_stride)
-    stages = _create_stages(name, probed, pretrained and not from_package)
+    stages = _create_stages(name, probed, pretrained and not from_package, in_channels)
     if from_package:
         # The feature network has no classifier and, in the EfficientNets, no last 1 x 1 convolution.
         wanted = stages.state_dict().keys()
-        stages.load_state_dict({key: value for key, value in load_lite_state(name).items() if key in wanted})
+        learnt = {key: value for key, value in load_lite_state(name).items() if key in wanted}
+        learnt[FIRST_LAYER] = adapt_input_conv(in_channels, learnt[FIRST_LAYER])
+        stages.load_state_dict(learnt)
     if multi_grid is not None:
         set_multi_grid(stages, multi_grid, name)
     weights = timm.get_pretrained_cfg(name)
     mean = weights.mean if weights is not None else timm.data.IMAGENET_DEFAULT_MEAN
     std = weights.std if weights is not None else timm.data.IMAGENET_DEFAULT_STD
+    mean, std = _for_bands(mean, in_channels), _for_bands(std, in_channels)
     return Backbone(stages, mean, std, multiple=probed.multiple, only_multiples=probed.only_multiples)
+
+
+def _for_bands(colors: Sequence[float], in_channels: int) -> Statistics:
+    """Numbers of red, green and blue for so many bands, as the weights of the first layer are repeated."""
+    if in_channels == 1:
+        return (sum(colors) / len(colors),)
+    return tuple(colors[band % len(colors)] for band in range(in_channels))
 
 
 def set_multi_grid(stages: nn.Module, dilations: Sequence[int], name: str) -> None:
@@ -117,13 +132,20 @@ def set_multi_grid(stages: nn.Module, dilations: Sequence[int], name: str) -> No
                 convolution.dilation = convolution.padding = (dilation, dilation)
 
 
-def _create_stages(name: str, probed: Probed, pretrained: bool) -> nn.Module:
+def _create_stages(name: str, probed: Probed, pretrained: bool, in_channels: int) -> nn.Module:
+    # Said only where it has to be: not every network of timm takes the keyword.
+    bands = {} if in_channels == 3 else {"in_chans": in_channels}
     try:
-        stages = create_stages(name, pretrained=pretrained, **probed.keywords)
+        stages = create_stages(name, pretrained=pretrained, **probed.keywords, **bands)
     except Exception as error:
         # The hub's client has many kinds of errors for one cause: no weights could be had.
         if pretrained:
             raise _no_weights(name, error) from error
+        if bands:
+            raise ModelError(
+                f"Backbone {name!r} cannot be built for images of {in_channels} bands ({first_line(error)}); choose"
+                " another, such as resnet50."
+            ) from error
         raise
     if probed.padded:
         pad_valid_layers(stages)

@@ -24,6 +24,9 @@ BLOCKS_PER_STAGE = {
 }
 """EfficientNet-B0's blocks times 1.0, 1.1 and 1.2, rounded up; the lite networks keep the first and last stage at 1."""
 
+FIRST_LAYER = "conv_stem.weight"
+"""The weights that see the image, by timm's name."""
+
 TOP_LAYERS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 """The first block does not widen its input, so timm counts its layers from the depthwise one."""

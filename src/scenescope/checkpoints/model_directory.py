@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from scenescope.bands import rule_for, rule_of
 from scenescope.checkpoints.find import find_model
 from scenescope.errors import CheckpointError, ModelError, first_line
 from scenescope.files import CHECKSUMS, damaged_file, sha256, write_directory
@@ -87,6 +88,7 @@ def save_model(
         "format": FORMAT,
         "scenescope": version("scenescope"),
         "model": network.config,
+        "input": None if network.band_rule is None else network.band_rule.to_dict(),
         "classes": {"names": classes.names, "palette": classes.palette},
         "training": training or {},
     }
@@ -133,6 +135,9 @@ def load_model(name: str | Path | None = None, *, device: str | torch.device = "
             raise ModelError("its description is too long for a network")
         with torch.device("meta"):  # no memory is taken before the weights are known to be of that size
             expected = create_model(**described)
+        band_rule = rule_of(config.get("input")) or rule_for(expected.in_channels)
+        if expected.in_channels != (3 if band_rule is None else band_rule.in_channels):
+            raise ModelError(f"a network of {expected.in_channels} bands for {band_rule or '8-bit RGB'}")
     differences = state_differences(expected, state)
     if differences:
         raise CheckpointError(
@@ -141,6 +146,7 @@ def load_model(name: str | Path | None = None, *, device: str | torch.device = "
         )
     network = create_model(**described)
     network.load_state_dict(state)
+    network.band_rule = band_rule
     training = config.get("training", {})
     return LoadedModel(network.to(device).eval(), classes, training, directory, _digest(directory))
 

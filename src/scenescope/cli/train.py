@@ -86,7 +86,7 @@ def _print_plan(console: Console, config: Config, output: Path | None, device: s
         soft_wrap=True,
         highlight=False,
     )
-    estimate = estimate_run_memory(config, len(train_set.classes), resolve_device(device))
+    estimate = estimate_run_memory(config, train_set, resolve_device(device))
     console.print(
         f"Memory: at least {(estimate.total + RUNTIME) / 2**20:,.0f} MiB for one process (torch itself about"
         f" {RUNTIME / 2**20:,.0f}, weights {estimate.weights / 2**20:,.0f}, gradients"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from scenescope.bands import BandRule
 from scenescope.data.ade20k import open_ade20k
 from scenescope.data.camvid import open_camvid
 from scenescope.data.cityscapes import open_cityscapes
 from scenescope.data.coco_stuff import CHOICES as COCO_STUFF_CHOICES
 from scenescope.data.coco_stuff import open_coco_stuff
-from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.dataset import FileDataset, SegmentationDataset
 from scenescope.data.folder import open_folder
 from scenescope.data.pascal_context import CHOICES as PASCAL_CONTEXT_CHOICES
 from scenescope.data.pascal_context import open_pascal_context
@@ -67,6 +69,7 @@ def open_dataset(
     val_fraction: float | None = None,
     val_seed: int = 0,
     classes: str | int | None = None,
+    rule: BandRule | None = None,
 ) -> SegmentationDataset:
     """Open a split of a data set.
 
@@ -77,10 +80,16 @@ def open_dataset(
         val_fraction: for ``folder`` only; see ``open_folder``.
         val_seed: the seed of that draw.
         classes: for the kinds in ``CLASS_CHOICES`` only; see ``open_pascal_context`` and ``open_coco_stuff``.
+        rule: how images are seen, in the place of what the data set declares itself.
 
     Raises:
         DataError: an unknown kind or split, no folder given, or a data set that is not fit to use.
     """
+    if rule is not None:
+        dataset = open_dataset(kind, root, split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
+        if not isinstance(dataset, FileDataset):
+            raise DataError(f"bands and range are declared, but {kind}: makes its images itself. Remove data.bands and data.range.")
+        return replace(dataset, rule=rule)
     _require_known(kind)
     if kind != "scenes" and not root.strip():
         raise DataError(f"{kind}: needs the folder of the data set; write {kind}:DIR, or in a recipe data.root=DIR.")

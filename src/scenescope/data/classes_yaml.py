@@ -7,6 +7,9 @@
     values: [10, [20, 21], 30]                   # optional: the raw values of each class, in the order of names
     colors: [[128, 0, 0], [128, 0, 128], ...]   # or its RGB color, or a list of colors
 
+    bands: [0, 1, 2, 3]                          # optional: the bands of the images that are seen, see ``bands.py``
+    range: [0, 3000]                             # and what is black and white in them, or one such pair for each
+
 ``values`` and ``colors`` exclude each other. Nothing is ignored that the file does not name.
 """
 
@@ -15,13 +18,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeGuard
 
+from scenescope.bands import BandRule, declared_rule
 from scenescope.data.masks import LabelTable
 from scenescope.errors import DataError, nearest
 from scenescope.labels import Classes, Color
 from scenescope.old_names import renamed_class_keys
 from scenescope.yaml_reader import read_yaml
 
-_KEYS = ("names", "ignore", "values", "colors")
+_KEYS = ("names", "ignore", "values", "colors", "bands", "range")
 
 
 def read_class_file(path: Path) -> tuple[Classes, LabelTable]:
@@ -40,9 +44,19 @@ def read_class_file(path: Path) -> tuple[Classes, LabelTable]:
         if key not in _KEYS:
             raise DataError(f"{path}: unknown key {key!r}; known are {', '.join(_KEYS)}.{nearest(key, _KEYS)}")
     try:
+        _rule(content)
         return _interpret(content)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def read_band_rule(path: Path) -> BandRule | None:
+    """Read how images are seen from a ``classes.yaml`` that ``read_class_file`` reads; None for 8-bit RGB."""
+    return _rule(read_yaml(path, DataError))
+
+
+def _rule(content: dict[str, object]) -> BandRule | None:
+    return declared_rule(content.get("bands"), content.get("range"))
 
 
 def _interpret(content: dict[str, object]) -> tuple[Classes, LabelTable]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from scenescope.bands import BandRule
+from scenescope.data.band_files import read_bands
 from scenescope.data.images import MAX_PIXELS, read_header, read_image
 from scenescope.data.masks import LabelTable, decode
-from scenescope.errors import DataError
+from scenescope.errors import DataError, ImageError
 from scenescope.labels import IGNORE, Classes
 
 Pair = tuple[Path, Path | None]
@@ -25,8 +27,8 @@ class LabeledImage:
     """One sample: an image and what it shows.
 
     Attributes:
-        image: H x W x 3 uint8 RGB, as displayed.
-        labels: H x W uint8, train ids 0..K-1 and IGNORE.
+        image: H x W x 3 uint8 RGB, as displayed; H x W x C as ``BandRule.apply`` gives it where the data have a rule.
+        labels: H x W uint8, train ids 0..K-1 and IGNORE, which pixels without data have as well.
         name: unique within the split; for messages and output files.
     """
 
@@ -71,6 +73,7 @@ class FileDataset:
         max_pixels: larger images are refused before they are decoded.
         published: the numbers of scenes that the whole split is known to have; empty when there is none.
         remarks: what a user should know of this split, one sentence each.
+        rule: how images are seen; None for 8-bit RGB.
 
     Raises:
         DataError: no pair at all.
@@ -84,6 +87,7 @@ class FileDataset:
     max_pixels: int = MAX_PIXELS
     published: tuple[int, ...] = ()
     remarks: tuple[str, ...] = ()
+    rule: BandRule | None = None
 
     def __post_init__(self) -> None:
         if not self.pairs:
@@ -114,13 +118,49 @@ class FileDataset:
             LabelError: the mask holds a value that is neither a class nor ignored.
         """
         image_path, mask_path = self.pairs[index]
-        image = read_image(image_path, self.max_pixels)
+        image = self.read_image(index)
         if mask_path is None:
             return LabeledImage(image, np.full(image.shape[:2], IGNORE, dtype=np.uint8), self.name(index))
         labels = decode(mask_path, self.table, self.max_pixels)
         if labels.shape != image.shape[:2]:
             raise size_error(image_path, mask_path, image, labels)
+        if image.dtype != np.uint8:
+            labels[np.isnan(image).any(axis=2)] = IGNORE
         return LabeledImage(image, labels, self.name(index))
+
+    def read_image(self, index: int) -> np.ndarray:
+        """Read the image of a scene alone.
+
+        Raises:
+            ImageError: it cannot be read, or is not what the rule expects.
+        """
+        path = self.pairs[index][0]
+        return read_image(path, self.max_pixels) if self.rule is None else read_bands(path, self.rule, self.max_pixels)
+
+
+def rule_of_images(dataset: SegmentationDataset) -> BandRule | None:
+    """Return how the images of a data set are seen; None for 8-bit RGB."""
+    return dataset.rule if isinstance(dataset, FileDataset) else None
+
+
+def seen_by(dataset: SegmentationDataset, rule: BandRule | None, who: str) -> SegmentationDataset:
+    """Return a data set whose images are read by a rule: that of a model, or of a recipe.
+
+    Args:
+        who: whose rule it is, for the message.
+
+    Raises:
+        DataError: the data set declares another, or its images are not read from files of the user's.
+    """
+    own = rule_of_images(dataset)
+    if own == rule:
+        return dataset
+    if own is None and isinstance(dataset, FileDataset):
+        return replace(dataset, rule=rule)
+    raise DataError(
+        f"{dataset.root or dataset.split} gives {own or '8-bit RGB'}, but {who} sees {rule or '8-bit RGB'}; use the data"
+        " that it is for, or correct bands and range in classes.yaml."
+    )
 
 
 def read_labels(dataset: SegmentationDataset, index: int) -> np.ndarray:
@@ -165,7 +205,10 @@ def notes(dataset: SegmentationDataset) -> list[str]:
 def size_error(image_path: Path, mask_path: Path, image: np.ndarray, mask: np.ndarray) -> DataError:
     """Say that a mask has another size than its image, and whether it fits the image before its EXIF rotation."""
     # The image has been decoded: its size is within the limit.
-    width, height = read_header(image_path, image.size).stored_size
+    try:
+        width, height = read_header(image_path, image.size).stored_size
+    except ImageError:  # of a kind that only a rule reads
+        height, width = image.shape[:2]
     if _size(mask) == f"{width} x {height}":
         return DataError(
             f"{mask_path} fits only the unrotated image: mask and stored pixels of {image_path} are {_size(mask)}, "

@@ -57,6 +57,25 @@ def stored(image: Image.Image) -> Stored:
     return replace(found, mode=mode, frames=frames, orientation=turn, transparent=is_transparent(flat))
 
 
+def all_bands(image: Image.Image) -> np.ndarray:
+    """Decode a Pillow image and turn it as its EXIF says: H x W x N of the type of its numbers, alpha a band as others.
+
+    Palettes are made colors, and gray of less than 8 bit is spread over 0..255, as is shown.
+    """
+    wide, low, in_ppm = is_wide(image), _low_bytes(image), image.format == "PPM"  # asked before decoding
+    flat = upright(image)
+    if flat.mode in ("P", "PA"):
+        flat = flat.convert("RGBA" if flat.has_transparency_data else "RGB")
+    elif flat.mode == "1":
+        flat = flat.convert("L")
+    array = np.asarray(flat)
+    if wide:
+        array = array.astype(np.uint16) << 8 | (array if low is None else np.asarray(low))
+    elif array.dtype.itemsize == 2 or (array.dtype == np.int32 and in_ppm):
+        array = array.astype(np.uint16)  # of the order of bytes of this machine, and what a PGM has comes as 32 bit
+    return array[:, :, None] if array.ndim == 2 else array
+
+
 def upright(image: Image.Image) -> Image.Image:
     """Decode an image and turn it as its EXIF says."""
     image.load()

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scenescope.bands import UnfitError as UnfitError
+
 FEWEST_LEVELS = 24
 """An image that 8 bit leave fewer levels, of more than twice as many numbers, is refused: 12 bit in 16 have 16."""
 
 MAX_FRAMES = 1000
 """Further pages of a TIFF are not counted."""
-
-
-class UnfitError(ValueError):
-    """A whole image that is not read; says what it is and what to do."""
 
 
 @dataclass(frozen=True)

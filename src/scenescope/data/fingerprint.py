@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.dataset import SegmentationDataset, rule_of_images
 from scenescope.errors import DataError
 
 END = 4096
@@ -32,6 +32,7 @@ def fingerprint(*splits: SegmentationDataset) -> dict[str, Any]:
     table = getattr(first, "table", None)
     return {
         "classes": list(first.classes.names),
+        "images": None if (rule := rule_of_images(first)) is None else str(rule),
         "values": hashlib.sha256(table.fingerprint).hexdigest()[:16] if table is not None else None,
         "scenes": {each.split: [_scene(each, index) for index in range(len(each))] for each in splits},
     }
@@ -41,6 +42,8 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """Say what differs between two fingerprints, in half a sentence; None if nothing does."""
     if before["classes"] != now["classes"]:
         return f"the classes were {', '.join(before['classes'])} and are {', '.join(now['classes'])}"
+    if before.get("images") != now["images"]:
+        return f"images were {before.get('images') or '8-bit RGB'} and are {now['images'] or '8-bit RGB'}"
     if before["values"] != now["values"]:
         return "values of the masks mean other classes than before"
     found = [

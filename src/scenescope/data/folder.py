@@ -20,7 +20,7 @@ import os
 import re
 from pathlib import Path
 
-from scenescope.data.classes_yaml import read_class_file
+from scenescope.data.classes_yaml import read_band_rule, read_class_file
 from scenescope.data.copies import frame_of
 from scenescope.data.dataset import FileDataset, Pair
 from scenescope.data.file_pairs import (
@@ -72,7 +72,8 @@ def open_folder(root: str, split: str, *, val_fraction: float | None = None, val
         pairs = _pairs(folder, split, split)
         remarks = _left_out(folder, split)
     classes, table = read_class_file(folder / "classes.yaml")
-    return FileDataset(classes, split, root, pairs, table, remarks=remarks)
+    rule = read_band_rule(folder / "classes.yaml")
+    return FileDataset(classes, split, root, pairs, table, remarks=remarks, rule=rule)
 
 
 def _directories(folder: Path, split: str) -> tuple[Path, Path]:

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from scenescope.bands import UnfitError
 from scenescope.data import tiff
 from scenescope.data.decoding import file_content, orientation, rgb_array
-from scenescope.data.depth import UnfitError
 from scenescope.data.jpeg import MAX_SCANS, count_scans
 from scenescope.errors import ImageError, ScenescopeError
 
@@ -31,6 +31,9 @@ tiff.silence_libtiff()
 
 MAX_PIXELS = 200_000_000
 """The largest image that is decoded, in pixels, unless the caller says otherwise."""
+
+USUAL_BYTES = 16
+"""A pixel of more bytes, as those of many bands, counts for several."""
 
 _AVIF = ("AVIF",) if importlib.util.find_spec("PIL._avif") is not None else ()
 
@@ -135,23 +138,41 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
     Raises:
         ImageError: see ``read_image``. A ScenescopeError raised by the caller's own block passes unchanged.
     """
+    source = path if content is None else io.BytesIO(content)
+    with read_errors(path, content) as start, _opened_as(source, start) as image:
+        refuse_size(path, *image.size, max_pixels)
+        if image.format in ("JPEG", "MPO") and (scans := count_scans(file_content(image))) > MAX_SCANS:
+            raise UnfitError(f"a JPEG of {scans} scans, more than {MAX_SCANS}, would take long to decode; save it again")
+        yield image
+
+
+def refuse_size(path: Path, width: int, height: int, max_pixels: int, bytes_per_pixel: int = 3) -> None:
+    """Refuse an image that is larger than the limit, or holds as much as some such.
+
+    Raises:
+        ImageError: it is.
+    """
+    if width * height * max(bytes_per_pixel, USUAL_BYTES) > max_pixels * USUAL_BYTES:
+        deep = f" of {bytes_per_pixel} bytes" if bytes_per_pixel > USUAL_BYTES else ""
+        raise ImageError(
+            f"Cannot read {path}: {width} x {height} pixels{deep} are more than the limit of {max_pixels:,}; "
+            "scale the image down or raise the limit (--max-pixels, in Python max_pixels)."
+        )
+
+
+@contextlib.contextmanager
+def read_errors(path: Path, content: bytes | None = None) -> Iterator[bytes]:
+    """Give the first bytes of an image to whoever reads it; whatever goes wrong meanwhile becomes an ImageError.
+
+    Raises:
+        ImageError: see ``read_image``. A ScenescopeError raised by the caller's own block passes unchanged.
+    """
     if content is None and (problem := _not_a_file(path)):
         raise ImageError(f"Cannot read {path}: {problem}.")
-    source = path if content is None else io.BytesIO(content)
     try:
         start = _start(path) if content is None else content[:12]
-        with _without_pillow_limit(), _opened_as(source, start) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise ImageError(
-                    f"Cannot read {path}: {width} x {height} pixels are more than the limit of {max_pixels:,}; "
-                    "scale the image down or raise the limit (--max-pixels, in Python max_pixels)."
-                )
-            if image.format in ("JPEG", "MPO") and (scans := count_scans(file_content(image))) > MAX_SCANS:
-                raise UnfitError(
-                    f"a JPEG of {scans} scans, more than {MAX_SCANS}, would take long to decode; save it again"
-                )
-            yield image
+        with _without_pillow_limit():
+            yield start
     except ScenescopeError:
         raise
     except UnfitError as error:
@@ -162,8 +183,8 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
         raise ImageError(f"Cannot read {path}: not enough memory to decode it; scale the image down.") from error
     except PermissionError as error:
         raise ImageError(f"Cannot read {path}: {error.strerror}; check its permissions.") from error
-    # Damaged files make Pillow's readers raise nearly anything: OSError, SyntaxError, ValueError, struct.error,
-    # EOFError, KeyError, zlib.error, OverflowError, ...
+    # Damaged files make readers raise nearly anything: OSError, SyntaxError, ValueError, struct.error, EOFError,
+    # KeyError, zlib.error, OverflowError, ...
     except Exception as error:
         raise _damaged(path, error) from error
 

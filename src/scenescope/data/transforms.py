@@ -103,8 +103,9 @@ def apply_parameters(scene: LabeledImage, parameters: CropParameters) -> tuple[T
     """Make the training image that the parameters describe.
 
     Returns:
-        Image 3 x h x w uint8 and labels h x w uint8, where (h, w) is ``parameters.size``. Beyond the border of the
-        source the image is black and the labels are IGNORE.
+        Image C x h x w of the type of the scene's and labels h x w uint8, where (h, w) is ``parameters.size``. Beyond
+        the border of the source the image is black and the labels are IGNORE, which they also are where there is no
+        data (NaN).
     """
     height, width = scene.labels.shape
     rows, target_rows = _visible(parameters.top, parameters.window[0], height, parameters.size[0])
@@ -116,11 +117,14 @@ def apply_parameters(scene: LabeledImage, parameters: CropParameters) -> tuple[T
     seen = functional.resize(seen, seen_size, InterpolationMode.BILINEAR, antialias=True)
     seen_labels = torch.from_numpy(_nearest(scene.labels[rows, columns], *seen_size))
     # Colors before padding: the black border must not count in the mean that contrast turns about.
-    seen = _recolor(seen, parameters)
+    if seen.dtype != torch.uint8:
+        # What was mixed with pixels without data has none either.
+        seen_labels[seen.isnan().any(dim=0)] = IGNORE
+    seen = _recolor(seen, parameters) if seen.dtype == torch.uint8 and len(seen) == 3 else _vary(seen, parameters)
     if seen_size == list(parameters.size):
         image, labels = seen, seen_labels
     else:
-        image = torch.zeros(*parameters.size, 3, dtype=torch.uint8).permute(2, 0, 1)
+        image = torch.zeros(*parameters.size, len(seen), dtype=seen.dtype).permute(2, 0, 1)
         labels = torch.full(parameters.size, IGNORE, dtype=torch.uint8)
         image[:, target_rows, target_columns] = seen
         labels[target_rows, target_columns] = seen_labels
@@ -130,7 +134,7 @@ def apply_parameters(scene: LabeledImage, parameters: CropParameters) -> tuple[T
 
 
 def whole_sample(scene: LabeledImage) -> Sample:
-    """Return a scene unchanged as tensors: image 3 x H x W uint8, labels H x W uint8, name."""
+    """Return a scene unchanged as tensors: image C x H x W, labels H x W uint8, name."""
     image = torch.from_numpy(np.ascontiguousarray(scene.image)).permute(2, 0, 1)
     return image, torch.from_numpy(np.ascontiguousarray(scene.labels)), scene.name
 
@@ -201,6 +205,19 @@ def _nearest(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     )
     resized: np.ndarray = labels.take(columns, axis=1).take(rows, axis=0)
     return resized
+
+
+def _vary(image: Tensor, parameters: CropParameters) -> Tensor:
+    """Bands C x h x w, uint8 or float32 in 0..1, changed as ``_recolor`` changes colors, but for hue.
+
+    Contrast turns about the mean of each band, and the gray that saturation goes from is the mean of a pixel's bands.
+    """
+    if (parameters.brightness, parameters.contrast, parameters.saturation) == (1, 1, 1):
+        return image
+    varied = image.float() * parameters.brightness
+    varied = torch.lerp(varied.nanmean(dim=(1, 2), keepdim=True), varied, parameters.contrast)
+    varied = torch.lerp(varied.mean(dim=0, keepdim=True), varied, parameters.saturation)
+    return varied.clamp(0, 1) if image.is_floating_point() else varied.clamp(0, 255).round().to(torch.uint8)
 
 
 def _recolor(image: Tensor, parameters: CropParameters) -> Tensor:

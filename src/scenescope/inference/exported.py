@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -15,9 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scenescope.bands import MAX_BANDS, BandRule, rule_for, rule_of
 from scenescope.errors import CheckpointError, ModelError, ScenescopeError
 from scenescope.inference.guards import lacks_memory
-from scenescope.inference.onnx_file import refuse_more_than_layers, try_once
+from scenescope.inference.onnx_file import read_facts, refuse_more_than_layers, try_once
 from scenescope.labels import Classes
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
@@ -29,7 +31,7 @@ MAX_FILE = 2**31
 TRIAL = (64, 64)
 """Height and width of the image that a file is tried with when it is opened."""
 INPUT, OUTPUT = "images", "logits"
-FACTS = ("scenescope", "model", "names", "palette", "mean", "std", "align_corners")
+FACTS = ("scenescope", "model", "names", "palette", "mean", "std", "align_corners", "input")
 """What a file must tell besides its weights, as JSON; "scenescope" is the version of this list."""
 
 _Array = npt.NDArray[np.float32]
@@ -40,13 +42,14 @@ class ExportedModel:
     """A network in a file, run in the place of torch: it answers at the size of its images, and cannot be looked into.
 
     Args:
-        run: B x 3 x H x W prepared pixels to B x K x H x W logits.
-        mean: per RGB channel, in units of [0, 1].
+        run: B x bands x H x W prepared pixels to B x K x H x W logits.
+        mean: per band, in units of [0, 1].
         std: likewise.
         classes: names and colors of the K classes.
         align_corners: how whoever resizes images or logits besides should do it.
         config: of the network that is in the file.
         digest: SHA-256 of the file.
+        band_rule: how the numbers of an image are seen; None for 8-bit RGB.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class ExportedModel:
         align_corners: bool,
         config: Mapping[str, Any],
         digest: str,
+        band_rule: BandRule | None = None,
     ) -> None:
         self.run = run
         self.mean, self.std = tuple(mean), tuple(std)
@@ -66,14 +70,17 @@ class ExportedModel:
         self.align_corners = align_corners
         self.config = dict(config)
         self.digest = digest
+        self.band_rule, self.in_channels = band_rule, len(self.mean)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalize uint8 RGB images B x 3 x H x W as ``SegmentationNetwork.prepare`` does."""
-        mean, std = (torch.tensor(numbers, device=images.device).view(1, 3, 1, 1) for numbers in (self.mean, self.std))
+        """Normalize images B x bands x H x W as ``SegmentationNetwork.prepare`` does."""
+        mean, std = (torch.tensor(numbers, device=images.device).view(1, -1, 1, 1) for numbers in (self.mean, self.std))
+        if images.is_floating_point():
+            return ((images - mean) / std).nan_to_num(0)
         return (images.float() / 255 - mean) / std
 
     def __call__(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
-        """Return the file's answer to B x 3 x H x W prepared pixels.
+        """Return the file's answer to B x bands x H x W prepared pixels.
 
         Raises:
             ModelError: asked to stretch logits, which the file has drawn already.
@@ -121,18 +128,22 @@ def open_exported(content: bytes, path: str | Path) -> ExportedModel:
     """
     require_packages("onnxruntime")
     refuse_more_than_layers(content, path)
+    facts = read_facts(content, path)
     try:
-        answer = try_once(content, {INPUT: np.zeros((1, 3, *TRIAL), np.float32)}, OUTPUT)
+        answer = try_once(content, {INPUT: np.zeros((1, _num_bands(facts), *TRIAL), np.float32)}, OUTPUT)
         run = OpenedFile(content, path)
     except Exception as error:  # onnxruntime has errors of its own
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{path} is not a whole ONNX file ({reason}); export the model again.") from error
     try:
-        told = {key: json.loads(value) for key, value in run.facts.items() if key in FACTS}
+        told = {key: json.loads(value) for key, value in facts.items() if key in FACTS}
         if told["scenescope"] > FORMAT:
             raise CheckpointError(f"{path} was written by a newer scenescope; upgrade this one.")
         classes = Classes.named(told["names"], told["palette"])
-        mean, std = _per_channel(told["mean"]), _per_channel(told["std"])
+        mean, std = _per_band(told["mean"]), _per_band(told["std"])
+        band_rule = rule_of(told.get("input")) or rule_for(len(mean))
+        if len(mean) != len(std) or len(mean) != (3 if band_rule is None else band_rule.in_channels):
+            raise ValueError(f"{len(mean)} means and {len(std)} deviations for {band_rule or '8-bit RGB'}")
         if answer.shape != (1, len(classes), *TRIAL) or answer.dtype != np.float32 or not min(std) > 0:
             raise ValueError(f"{len(classes)} names, an answer of {answer.dtype} {answer.shape}, std {std}")
         return ExportedModel(
@@ -143,6 +154,7 @@ def open_exported(content: bytes, path: str | Path) -> ExportedModel:
             align_corners=bool(told["align_corners"]),
             config=dict(told["model"]),
             digest=hashlib.sha256(content).hexdigest(),
+            band_rule=band_rule,
         )
     except CheckpointError:
         raise
@@ -151,12 +163,19 @@ def open_exported(content: bytes, path: str | Path) -> ExportedModel:
         raise CheckpointError(f"{path} was not written by scenescope export ({reason}); export the model.") from error
 
 
-def _per_channel(numbers: Any) -> tuple[float, float, float]:
-    """Return what a file tells for red, green and blue."""
-    red, green, blue = map(float, numbers)
-    if not np.isfinite([red, green, blue]).all():
-        raise ValueError(f"{numbers} for red, green and blue")
-    return red, green, blue
+def _num_bands(facts: Mapping[str, str]) -> int:
+    """Return the bands that a file is to be tried with; what is wrong with its facts is told later."""
+    with contextlib.suppress(Exception):
+        return min(max(len(json.loads(facts["mean"])), 1), MAX_BANDS)
+    return 3
+
+
+def _per_band(numbers: Any) -> tuple[float, ...]:
+    """Return what a file tells for each band."""
+    told = tuple(map(float, numbers))
+    if not 0 < len(told) <= MAX_BANDS or not np.isfinite(told).all():
+        raise ValueError(f"{numbers} for the bands")
+    return told
 
 
 def export_metadata(network: SegmentationNetwork, classes: Classes, written_by: str) -> dict[str, str]:
@@ -170,6 +189,7 @@ def export_metadata(network: SegmentationNetwork, classes: Classes, written_by: 
         "mean": network.mean,
         "std": network.std,
         "align_corners": network.align_corners,
+        "input": None if network.band_rule is None else network.band_rule.to_dict(),
     }
     return {key: json.dumps(value) for key, value in facts.items()}
 
@@ -215,7 +235,7 @@ class OpenedFile:
         return OpenedFile, self._arguments
 
     def __call__(self, images: _Array) -> _Array:
-        """Map B x 3 x H x W prepared pixels to B x K x H x W logits.
+        """Map B x bands x H x W prepared pixels to B x K x H x W logits.
 
         Raises:
             CheckpointError: the file has no answer to images of this size.

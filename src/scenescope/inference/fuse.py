@@ -56,7 +56,7 @@ def optimize_for_inference(network: SegmentationNetwork, dtype: torch.dtype | No
         raise ModelError(f"{dtype} is not possible: {reason}; give torch.float32 or torch.bfloat16.")
     fused = copy.deepcopy(network).eval().requires_grad_(False)
     side = 8 * network.backbone.strides[-1]  # the pools of SANet see more than one square
-    images = torch.randn(1, 3, side, 2 * side, generator=torch.Generator().manual_seed(0)).to(device)
+    images = torch.randn(1, network.in_channels, side, 2 * side, generator=torch.Generator().manual_seed(0)).to(device)
     with _exactly(fused):
         expected, called, pairs = _traced(fused, images)
     _drop(fused, called)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from scenescope.bands import BandRule
 from scenescope.errors import ImageError, ModelError, ScenescopeError
 
 _NEEDED = ("num_classes", "align_corners", "prepare", "low_resolution", "cells")
@@ -40,14 +41,23 @@ def require_network(network: object) -> None:
     )
 
 
-def require_images(images: Tensor) -> None:
-    """Refuse what is no batch of images.
+def require_images(images: Tensor, network: object) -> None:
+    """Refuse what is no batch of images for a network.
 
     Raises:
-        ImageError: not B x 3 x H x W, empty or not uint8.
+        ImageError: not B x 3 x H x W, empty or not uint8; or not as the network's rule for bands gives them.
     """
+    rule: BandRule | None = getattr(network, "band_rule", None)
     if not isinstance(images, Tensor):
         raise ImageError(f"A {type(images).__name__} is not a batch of images; give a tensor, B x 3 x H x W uint8 RGB.")
+    if rule is not None:
+        kind = torch.uint8 if rule.ranges is None else torch.float32
+        if images.ndim != 4 or images.shape[1] != rule.in_channels or images.dtype != kind or images.numel() == 0:
+            raise ImageError(
+                f"A tensor of shape {tuple(images.shape)} and type {images.dtype} is not a batch of images for a network"
+                f" that sees {rule}; give B x {rule.in_channels} x H x W {kind}, as BandRule.apply gives it."
+            )
+        return
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8 or images.numel() == 0:
         raise ImageError(
             f"A tensor of shape {tuple(images.shape)} and type {images.dtype} is not a batch of images;"

@@ -30,6 +30,7 @@ _INSIDE = {
     ("attribute", 5): "tensor",
     ("attribute", 10): "tensor",
 }
+_METADATA = 14
 _REFUSED = {
     ("model", 20): "a training",
     ("model", 25): "operators of its own",
@@ -67,6 +68,20 @@ def refuse_more_than_layers(content: bytes, path: object) -> None:
                 )
             if place in _INSIDE and isinstance(value, memoryview):
                 waiting.append((_INSIDE[place], value))
+
+
+def read_facts(content: bytes, path: object) -> dict[str, str]:
+    """Return what an ONNX file tells besides its layers: its metadata, texts by key.
+
+    Raises:
+        CheckpointError: it is no ONNX file.
+    """
+    facts: dict[str, str] = {}
+    for number, entry in _fields(memoryview(content), path):
+        if number == _METADATA and isinstance(entry, memoryview):
+            pair = {key: bytes(text) for key, text in _fields(entry, path) if isinstance(text, memoryview)}
+            facts[pair.get(1, b"").decode(errors="replace")] = pair.get(2, b"").decode(errors="replace")
+    return facts
 
 
 def _fields(message: memoryview, path: object) -> Iterator[tuple[int, _Value]]:

@@ -30,20 +30,23 @@ class Prediction:
             none, as a threshold may make it.
         image: H x W x 3 uint8 RGB, the image as displayed.
         classes: names and colors of the K classes.
-        probabilities: K x H x W float32 that sum to 1 over the classes, where they were asked for.
+        probabilities: K x H x W float32 that sum to 1 over the classes, where they were asked for; NaN without data.
+        without_data: pixels of the image that hold no data, whose label is 255 for that.
     """
 
     labels: npt.NDArray[np.uint8]
     image: npt.NDArray[np.uint8]
     classes: Classes
     probabilities: npt.NDArray[np.float32] | None = None
+    without_data: int = 0
 
     def shares(self) -> dict[str, float]:
-        """Return the share of all pixels, 0 to 1, of every class by name; ignored pixels are of none."""
+        """Return the share of all pixels with data, 0 to 1, of every class by name; ignored pixels are of none."""
         counts = np.zeros(256, np.int64)
         for band in bands(*self.labels.shape):
             counts += np.bincount(self.labels[band].reshape(-1), minlength=256)
-        return {name: int(count) / self.labels.size for name, count in zip(self.classes.names, counts, strict=False)}
+        pixels = max(self.labels.size - self.without_data, 1)
+        return {name: int(count) / pixels for name, count in zip(self.classes.names, counts, strict=False)}
 
     def overlay(self, opacity: float = 0.5) -> Image.Image:
         """Return the image with the classes' colors laid over it, and a legend with their shares below.

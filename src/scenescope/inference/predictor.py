@@ -38,7 +38,7 @@ def predict_logits(network: Model, images: Tensor, settings: InferenceSettings |
     """Score every pixel of a batch of images; the network is in eval mode meanwhile.
 
     Args:
-        images: B x 3 x H x W uint8 RGB on the network's device.
+        images: B x 3 x H x W uint8 RGB on the network's device; as its rule gives them where it has one.
 
     Returns:
         B x K x H x W float32: logits where ``settings`` join no views, else probabilities.
@@ -48,7 +48,7 @@ def predict_logits(network: Model, images: Tensor, settings: InferenceSettings |
         ImageError: these are no such images.
     """
     require_network(network)
-    require_images(images)
+    require_images(images, network)
     settings = settings or InferenceSettings()
     with eval_mode(network):
         prepared = network.prepare(images)
@@ -72,7 +72,7 @@ def predict_labels(network: Model, images: Tensor, settings: InferenceSettings |
     never exist.
 
     Args:
-        images: B x 3 x H x W uint8 RGB on the network's device.
+        images: B x 3 x H x W uint8 RGB on the network's device; as its rule gives them where it has one.
 
     Returns:
         B x H x W uint8.
@@ -82,12 +82,14 @@ def predict_labels(network: Model, images: Tensor, settings: InferenceSettings |
         ImageError: these are no such images.
     """
     require_network(network)
-    require_images(images)
+    require_images(images, network)
     settings = settings or InferenceSettings()
     height, width = images.shape[-2:]
     size = settings.size_at(settings.scales[0], height, width)
     drawn = not hasattr(network, "low_resolution") or _is_compiled(network)  # logits come in full size
-    if settings.averages or size != (height, width) or (drawn and settings.window is None):
+    # Filled up with black, numbers in 0..1 would pass for prepared ones.
+    padded = settings.border == "pad" and images.is_floating_point()
+    if settings.averages or padded or size != (height, width) or (drawn and settings.window is None):
         # Several times as fast as argmax, which does not read the classes plane by plane.
         return predict_logits(network, images, settings).max(dim=1).indices.to(torch.uint8)
     with eval_mode(network):
@@ -285,9 +287,9 @@ def _in_row(
 
 
 def _fill(network: Model, part: Tensor, window: int) -> Tensor:
-    """Fill B x 3 x h x w, uint8 or prepared, up to window x window with black pixels, below and on the right."""
+    """Fill B x bands x h x w, uint8 or prepared, up to window x window with black pixels, below and on the right."""
     height, width = part.shape[-2:]
-    black = torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=part.device)
+    black = torch.zeros(1, part.shape[1], 1, 1, dtype=torch.uint8, device=part.device)
     filled = (black if part.dtype == torch.uint8 else network.prepare(black)).repeat(len(part), 1, window, window)
     filled[..., :height, :width] = part
     return filled

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, overload
 
@@ -17,10 +18,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from scenescope.bands import BandRule, UnfitError, as_shown
 from scenescope.checkpoints.model_directory import load_model, require_classes
-from scenescope.data.decoding import rgb_array
-from scenescope.data.depth import UnfitError
-from scenescope.data.images import MAX_PIXELS, opened, read_image
+from scenescope.data.band_files import apply_rule, read_bands, read_stored_bands
+from scenescope.data.decoding import all_bands, rgb_array
+from scenescope.data.images import MAX_PIXELS, opened, read_errors, read_image
+from scenescope.data.tiff_bands import StoredBands
 from scenescope.device import exact_float32, resolve_device, resolve_precision, traits
 from scenescope.errors import ImageError, ModelError
 from scenescope.inference.exported import SUFFIX, ExportedModel, load_exported
@@ -30,11 +33,26 @@ from scenescope.inference.inputs import refuse_address
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.predictor import predict_labels, predict_logits, predict_windows
 from scenescope.inference.settings import InferenceSettings
-from scenescope.labels import Classes
+from scenescope.labels import IGNORE, Classes
 from scenescope.models.network import SegmentationNetwork
 
-ImageLike = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[np.uint8]
-"""A file by its path, its content or opened to be read, a Pillow image, or H x W x 3 uint8 RGB."""
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """An image that is read already: as a data set gives it, and as a network sees it.
+
+    Attributes:
+        array: H x W x 3 uint8 RGB, or H x W x C as ``BandRule.apply`` gives it.
+    """
+
+    array: npt.NDArray[Any]
+
+
+ImageLike = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[Any] | SeenImage
+"""A file by its path, its content or opened to be read, a Pillow image, H x W x 3 uint8 RGB, or what was read by a rule.
+
+Where the network declares bands or a range, an array holds the numbers of a file, H x W x N."""
 
 _TAKEN = (
     "give a path, the bytes of a file, a file opened with 'rb', a Pillow image, H x W x 3 uint8 RGB, or a list of such"
@@ -138,6 +156,12 @@ class Segmenter:
         return self._network
 
     @property
+    def band_rule(self) -> BandRule | None:
+        """How the numbers of an image are seen; None for 8-bit RGB."""
+        rule: BandRule | None = getattr(self.form, "band_rule", None)
+        return rule
+
+    @property
     def digest(self) -> str:
         """What is the same only for the same weights; of a model that was loaded, that of its files."""
         if self._digest is None or self._digest[1] != self._versions():
@@ -200,7 +224,8 @@ class Segmenter:
 
         Args:
             image: a file by its path, its bytes or a file object, a Pillow image (each shown upright as its EXIF
-                says), or H x W x 3 uint8 RGB; or a list of such, which is answered by a list.
+                says), or H x W x 3 uint8 RGB; or a list of such, which is answered by a list. Where the network
+                declares bands or a range, files and arrays are read by that rule; pixels without data get no class.
             probabilities: also return K x H x W probabilities.
 
         Raises:
@@ -210,16 +235,23 @@ class Segmenter:
         """
         if isinstance(image, (list, tuple)):
             return [self.predict(each, probabilities=probabilities) for each in image]
-        pixels = image_array(image, self.max_pixels)
+        pixels = image_array(image, self.max_pixels, self.band_rule)
         what = f"An image of {pixels.shape[1]} x {pixels.shape[0]} pixels"
         with memory_errors(ImageError, what, "look at it through a window, such as --window 768"):
             batch = torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy()).to(self.device)
-            if not probabilities:
-                return Prediction(self.labels(batch)[0].cpu().numpy(), pixels, self.classes)
-            scores = self.logits(batch)[0]
-            labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
-            shares = scores if self.settings.averages else torch.softmax(scores, dim=0)
-            return Prediction(labels, pixels, self.classes, shares.cpu().numpy())
+            shares = None
+            if probabilities:
+                scores = self.logits(batch)[0]
+                labels = scores.argmax(dim=0).to(torch.uint8).cpu().numpy()
+                shares = (scores if self.settings.averages else torch.softmax(scores, dim=0)).cpu().numpy()
+            else:
+                labels = self.labels(batch)[0].cpu().numpy()
+            missing = np.isnan(pixels).any(axis=2) if pixels.dtype != np.uint8 else np.zeros((0, 0), np.bool_)
+            if missing.any():
+                labels[missing] = IGNORE
+                if shares is not None:
+                    shares[:, missing] = np.nan
+            return Prediction(labels, as_shown(pixels), self.classes, shares, int(missing.sum()))
 
 
 def _digest(network: nn.Module) -> str:
@@ -230,12 +262,16 @@ def _digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def image_array(image: object, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
-    """Return an image as H x W x 3 uint8 RGB, upright, in memory that nobody else has.
+def image_array(image: object, max_pixels: int = MAX_PIXELS, rule: BandRule | None = None) -> npt.NDArray[Any]:
+    """Return an image as H x W x 3 uint8 RGB, or as a rule sees it, upright, in memory that nobody else has.
 
     Raises:
         ImageError: it cannot be read, is too large, or is an array of another shape or type, or something else.
     """
+    if isinstance(image, SeenImage):
+        return image.array.copy()
+    if rule is not None:
+        return _by_rule(image, max_pixels, rule)
     if isinstance(image, (str, os.PathLike)):
         refuse_address(os.fsdecode(image))
         return read_image(Path(os.fsdecode(image)), max_pixels)
@@ -251,6 +287,25 @@ def image_array(image: object, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.u
         raise ImageError(f"An image given as {kind} is empty, or its file was read to the end before; {_TAKEN}.")
     with opened(Path(f"the {type(image).__name__} given"), max_pixels, bytes(content)) as file:
         return rgb_array(file)
+
+
+def _by_rule(image: object, max_pixels: int, rule: BandRule) -> npt.NDArray[Any]:
+    if isinstance(image, np.ndarray):
+        if image.ndim not in (2, 3) or image.size == 0:
+            raise ImageError(f"An array of shape {image.shape} is not an image; give H x W x N numbers as in a file.")
+        return apply_rule(StoredBands(image), rule, Path("the array given"))
+    if isinstance(image, (str, os.PathLike)):
+        refuse_address(os.fsdecode(image))
+        return read_bands(Path(os.fsdecode(image)), rule, max_pixels)
+    if isinstance(image, Image.Image):
+        name = Path("the image given")
+        with read_errors(name, b""):
+            return apply_rule(StoredBands(all_bands(image)), rule, name)
+    content = image.read() if hasattr(image, "read") else image
+    if not isinstance(content, (bytes, bytearray, memoryview)) or not len(content):
+        raise ImageError(f"A {type(image).__name__} without content is not an image; {_TAKEN}.")
+    name = Path(f"the {type(image).__name__} given")
+    return apply_rule(read_stored_bands(name, max_pixels, bytes(content)), rule, name)
 
 
 def _decoded(image: Image.Image) -> npt.NDArray[np.uint8]:

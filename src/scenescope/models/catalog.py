@@ -75,6 +75,7 @@ def build_network(options: HeadOptions, num_classes: int, *, pretrained: bool = 
             output_stride=options.output_stride,
             multi_grid=options.multi_grid,
             pretrained=pretrained,
+            in_channels=options.in_channels,
         )
         head = MODELS[options.name](backbone.channels, num_classes, options)
     except (TypeError, ValueError) as error:
@@ -95,7 +96,12 @@ def build_network(options: HeadOptions, num_classes: int, *, pretrained: bool = 
     network.input_scale = options.input_scale
     network.remainder = _possible(options.remainder, backbone)
     if options.refinement_channels:
-        network.refinement = Refinement(num_classes, options.refinement_channels, align_corners=options.align_corners)
+        network.refinement = Refinement(
+            num_classes,
+            options.refinement_channels,
+            align_corners=options.align_corners,
+            in_channels=options.in_channels,
+        )
     network.config = {"name": options.name, "num_classes": num_classes, **asdict(options)}
     return network
 

@@ -11,6 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from scenescope.backbones.build import Backbone
+from scenescope.bands import rule_for
 from scenescope.cells import Cells
 from scenescope.device import memory_format
 from scenescope.models.refinement import Refinement
@@ -52,6 +53,9 @@ class SegmentationNetwork(nn.Module):
             stride: 0, as crops do that are multiples; 1 for networks trained on crops such as 769 with corners aligned.
         input_scale: images are enlarged by this factor before the backbone sees them, 1 as published. One of 480 x 360
             enlarged by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
+        in_channels: bands of an image.
+        band_rule: how the numbers of an image are seen; None for 8-bit RGB. A training sets that of its data, and models
+            are saved with it.
         refinement: corrects the logits at half the size of the (enlarged) image, None as published.
     """
 
@@ -75,25 +79,27 @@ class SegmentationNetwork(nn.Module):
         self.smallest = 1
         self.remainder = (0, 0)
         self.input_scale = 1.0
+        self.in_channels = len(backbone.mean)
+        self.band_rule = rule_for(self.in_channels)
         self.refinement: Refinement | None = None
         self.config: dict[str, Any] = {}
         self._normalization = torch.empty(0, device="meta")
 
     @property
-    def mean(self) -> tuple[float, float, float]:
-        """Mean of each RGB channel that the backbone expects, in units of [0, 1]."""
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each band that the backbone expects, in units of [0, 1]."""
         return self.backbone.mean
 
     @property
-    def std(self) -> tuple[float, float, float]:
-        """Standard deviation of each RGB channel that the backbone expects, in units of [0, 1]."""
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each band that the backbone expects, in units of [0, 1]."""
         return self.backbone.std
 
     def forward(self, images: Tensor, *, stretch: bool = False) -> SegmentationOutput:
         """Return logits at the size of the images; auxiliary logits in training only, those of pixels at that size.
 
         Args:
-            images: B x 3 x H x W as ``prepare`` gives them.
+            images: B x bands x H x W as ``prepare`` gives them.
             stretch: stretch logits over images of any size, as the published codes do, see ``cells``; not with a
                 backbone that takes no images of other sizes.
         """
@@ -125,7 +131,7 @@ class SegmentationNetwork(nn.Module):
 
         Args:
             features: of stages 1 to 4.
-            images: B x 3 x H x W, enlarged and filled up; for the refinement.
+            images: B x bands x H x W, enlarged and filled up; for the refinement.
         """
         output: SegmentationOutput = self.head(features)
         if self.auxiliary_head is not None and self.training:
@@ -173,14 +179,20 @@ class SegmentationNetwork(nn.Module):
         return cast(int, least + (self.remainder[axis] - least) % self.backbone.multiple)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalize uint8 RGB images B x 3 x H x W to what the backbone expects, in float32.
+        """Normalize images B x bands x H x W to what the backbone expects, in float32.
 
         They come and stay with the channels of a pixel side by side, unless convolutions here are faster otherwise.
+
+        Args:
+            images: uint8, or floats in 0..1; NaN, where there is no data, becomes the mean that is subtracted.
         """
         if self._normalization.device != images.device:
             # No buffer: one would be rounded with the weights in half precision, and is empty where they are.
             with torch.inference_mode(mode=False):
-                self._normalization = torch.tensor([self.mean, self.std], device=images.device).view(2, 1, 3, 1, 1)
+                self._normalization = torch.tensor([self.mean, self.std], device=images.device).view(2, 1, -1, 1, 1)
         mean, std = self._normalization
         layout = memory_format(self, images.device, torch.float32)
-        return images.to(torch.float32, copy=True, memory_format=layout).div_(255).sub_(mean).div_(std)
+        numbers = images.to(torch.float32, copy=True, memory_format=layout)
+        if images.is_floating_point():
+            return numbers.sub_(mean).div_(std).nan_to_num_(0)
+        return numbers.div_(255).sub_(mean).div_(std)

@@ -23,19 +23,22 @@ class Refinement(nn.Module):
         num_classes: K.
         channels: of D.
         align_corners: how the logits are resized.
+        in_channels: bands of the image.
     """
 
-    def __init__(self, num_classes: int, channels: int, *, align_corners: bool) -> None:
+    def __init__(self, num_classes: int, channels: int, *, align_corners: bool, in_channels: int = 3) -> None:
         super().__init__()
         self.align_corners = align_corners
-        self.detail = nn.Sequential(conv_norm_relu(3, channels, 3, stride=2), conv_norm_relu(channels, channels, 3))
+        self.detail = nn.Sequential(
+            conv_norm_relu(in_channels, channels, 3, stride=2), conv_norm_relu(channels, channels, 3)
+        )
         self.mix = conv_norm_relu(num_classes + channels, channels, 3)
         self.correct = nn.Conv2d(channels, num_classes, kernel_size=3, padding=1)
         for parameter in self.correct.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Return B x K x ceil(H/2) x ceil(W/2) logits from some at feature size and B x 3 x H x W normalized images."""
+        """Return B x K x ceil(H/2) x ceil(W/2) logits from some at feature size and normalized images B x bands x H x W."""
         detail = self.detail(images)
         large = resize(logits, detail.shape[-2:], align_corners=self.align_corners)
         refined: Tensor = large + self.correct(self.mix(torch.cat([large, detail], dim=1)))

@@ -76,7 +76,7 @@ def estimate_memory(
         network.train()
         if frozen_norms:
             freeze_norms(network)
-        images = torch.empty(batch_size, 3, height, width)
+        images = torch.empty(batch_size, network.in_channels, height, width)
         with (
             torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor),
             torch.autocast("cpu", torch.bfloat16, enabled=mixed_precision),

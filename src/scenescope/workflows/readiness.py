@@ -85,7 +85,7 @@ def _try_training(network: SegmentationNetwork, images: int, height: int, width:
     if frozen:
         freeze_norms(network)
     try:
-        network(torch.empty(images, 3, height, width))
+        network(torch.empty(images, network.in_channels, height, width))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -94,7 +94,7 @@ def _try_training(network: SegmentationNetwork, images: int, height: int, width:
 
 def _try_validation(network: SegmentationNetwork, height: int, width: int) -> None:
     try:
-        network.eval()(torch.empty(1, 3, height, width))
+        network.eval()(torch.empty(1, network.in_channels, height, width))
     except (RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0][:160]
         raise ModelError(

@@ -13,10 +13,11 @@ import torch
 from scenescope.attention.compact_position import CompactPositionAttention
 from scenescope.attention.position import PositionAttention
 from scenescope.attention.squeeze import SqueezeAttention
+from scenescope.bands import BandRule
 from scenescope.checkpoints.start import compare_start, init_from
 from scenescope.config import Config, DataSettings, LossSettings, ModelSettings
 from scenescope.data.catalog import open_dataset
-from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.dataset import SegmentationDataset, rule_of_images
 from scenescope.data.fingerprint import fingerprint
 from scenescope.data.label_counts import count_pixels
 from scenescope.device import resolve_precision
@@ -104,7 +105,9 @@ def _first_network(
     """Build the network of step 0; of one whose weights a checkpoint replaces, none are fetched."""
     start = config.train.init_from if checkpoint is None else None
     replaced = checkpoint is not None or start is not None
-    network = create_network(config.model, len(train_set.classes), pretrained=False if replaced else None)
+    network = create_network(
+        config.model, len(train_set.classes), rule_of_images(train_set), pretrained=False if replaced else None
+    )
     if start is not None:
         for note in init_from(network, start, train_set.classes, config.train.take):
             progress.note(note)
@@ -121,16 +124,39 @@ def open_sets(data: DataSettings) -> tuple[SegmentationDataset, SegmentationData
             val_fraction=data.val_fraction,
             val_seed=data.val_seed,
             classes=data.classes,
+            rule=data.rule,
         )
         for split in (data.train_split, data.val_split)
     )
     return train_set, val_set
 
 
-def create_network(model: ModelSettings, num_classes: int, *, pretrained: bool | None = None) -> SegmentationNetwork:
-    """Build the network of a recipe; ``pretrained`` replaces the recipe's choice."""
+def create_network(
+    model: ModelSettings, num_classes: int, rule: BandRule | None = None, *, pretrained: bool | None = None
+) -> SegmentationNetwork:
+    """Build the network of a recipe.
+
+    Args:
+        rule: how the images of its data are seen; None for 8-bit RGB.
+        pretrained: replaces the recipe's choice.
+
+    Raises:
+        RecipeError: the recipe asks for another number of bands than the data have.
+    """
     options = recipe_options(model, "The recipe")
-    return build_network(options, num_classes, pretrained=model.pretrained if pretrained is None else pretrained)
+    bands = 3 if rule is None else rule.in_channels
+    if model.in_channels not in (3, bands):
+        raise RecipeError(
+            f"model.in_channels is {model.in_channels}, but the data give {rule or '8-bit RGB'}; leave it out, or set"
+            " data.bands."
+        )
+    network = build_network(
+        replace(options, in_channels=bands),
+        num_classes,
+        pretrained=model.pretrained if pretrained is None else pretrained,
+    )
+    network.band_rule = rule
+    return network
 
 
 def create_loss(loss: LossSettings, network: SegmentationNetwork, train_set: SegmentationDataset) -> SegmentationLoss:
@@ -169,7 +195,8 @@ def find_problems(
     config: Config, train_set: SegmentationDataset, val_set: SegmentationDataset, num_processes: int = 1
 ) -> list[str]:
     """Refuse what would stop a training later; return what a user should know of the data (see ``require_ready``)."""
-    create = partial(create_network, config.model, len(train_set.classes), pretrained=False)
+    rule = rule_of_images(train_set)
+    create = partial(create_network, config.model, len(train_set.classes), rule, pretrained=False)
     return require_ready(create, train_set, val_set, config.augment, config.train, num_processes)
 
 
@@ -180,7 +207,7 @@ def check_run(config: Config, train_set: SegmentationDataset) -> None:
         RecipeError, ModelError, TrainingError, CheckpointError: as the training itself would.
     """
     with torch.device("meta"):
-        network = create_network(config.model, len(train_set.classes), pretrained=False)
+        network = create_network(config.model, len(train_set.classes), rule_of_images(train_set), pretrained=False)
     create_loss(replace(config.loss, class_weights="none"), network, train_set)
     _refuse_other_count(config.loss, train_set)
     require_divisible(config.train, num_processes=1)
@@ -189,13 +216,15 @@ def check_run(config: Config, train_set: SegmentationDataset) -> None:
 
 
 def estimate_run_memory(
-    config: Config, num_classes: int, device: torch.device, num_processes: int = 1
+    config: Config, train_set: SegmentationDataset, device: torch.device, num_processes: int = 1
 ) -> MemoryEstimate:
     """Count the memory of one process of a run without building it."""
     height, width = config.augment.crop
     train = config.train
     return estimate_memory(
-        lambda: create_network(config.model, num_classes, pretrained=False),
+        lambda: create_network(
+            config.model, len(train_set.classes), rule_of_images(train_set), pretrained=False
+        ),
         batch_size=max(train.batch_size // (train.grad_accum_steps * num_processes), 1),
         height=height,
         width=width,
