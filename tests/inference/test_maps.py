@@ -4,6 +4,7 @@ import rasterio
 import torch
 from torch import nn
 
+from scenescope.bands import BandRule
 from scenescope.errors import ImageError, ModelError, StorageError
 from scenescope.files import staged_files
 from scenescope.inference.inputs import ImageFile
@@ -94,7 +95,7 @@ def test_probabilities_are_those_of_windows_in_memory(network, image, tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"dtype": "uint16"}, "numbers are uint16"),
+        ({"dtype": "uint16"}, "3 bands of uint16, and expected are bands 0, 1, 2"),
         ({"bands": 2}, "it has 2 bands"),
         ({"nodata": 9}, "holds nothing"),
     ],
@@ -140,3 +141,33 @@ def test_maps_that_are_done_are_left_out_and_others_are_not_replaced(network, im
     (output / "a_labels.tif").write_bytes(b"mine")
     with pytest.raises(StorageError, match="in the way"):
         predict_maps(segmenter, files[:1], output)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_network_of_four_bands_maps_four_bands(answering, tmp_path, dtype):
+    """By the bands and the range that it declares; the labels are those of windows in memory."""
+    torch.manual_seed(0)
+    blur = nn.Conv2d(4, 3, 9, padding=4, bias=False)
+    network = answering(lambda images: blur(images.nan_to_num()))
+    network.in_channels = 4
+    ranges = None if dtype == "uint8" else ((0.0, 3000.0),) * 4
+    network.band_rule = BandRule((3, 2, 1, 0), ranges)
+    numbers = np.random.default_rng(0).integers(1, 3000, (150, 200, 5)).astype(dtype)
+    numbers[:20, :30] = 0
+    segmenter = Segmenter(network, NAMES, settings=InferenceSettings(window=64))
+    _, labels = predicted(segmenter, write_map(tmp_path / "a.tif", numbers, nodata=0), tmp_path)
+    in_memory = segmenter.predict(np.where(numbers == 0, np.nan, numbers) if dtype == "float32" else numbers).labels
+    assert (labels[:20, :30] == 255).all()
+    if dtype == "uint16":  # an array has no nodata number: what is near the hole was seen as black there
+        labels, in_memory = labels[30:], in_memory[30:]
+        labels, in_memory = labels[:, 40:], in_memory[:, 40:]
+    assert np.array_equal(labels[labels != 255], in_memory[labels != 255])
+
+
+def test_a_map_that_does_not_fit_the_declared_bands_is_told(answering, image, tmp_path):
+    network = answering(lambda images: images[:, :3])
+    network.in_channels, network.band_rule = 4, BandRule((0, 1, 2, 3))
+    segmenter = Segmenter(network, NAMES, settings=InferenceSettings(window=64))
+    for numbers, told in ((image, "3 bands"), (image.repeat(2, 2).astype("uint16"), "uint16")):
+        with pytest.raises(ImageError, match=told):
+            predicted(segmenter, write_map(tmp_path / "a.tif", numbers), tmp_path)

@@ -9,14 +9,16 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scenescope.bands import BandRule, UnfitError
 from scenescope.data.raster import Raster, RasterFacts, RasterWriter
-from scenescope.errors import ImageError
+from scenescope.errors import ImageError, ModelError
 from scenescope.files import StagedFiles
 from scenescope.inference.predictor import require_windows, window_starts
 from scenescope.inference.segmenter import Segmenter
@@ -37,23 +39,29 @@ class MapSource:
         ImageError: of numbers or with bands that the network does not read.
     """
 
-    def __init__(self, raster: Raster, device: torch.device) -> None:
+    def __init__(self, raster: Raster, device: torch.device, rule: BandRule | None = None) -> None:
         self.facts = raster.facts
         self.notes: list[str] = []
         self._raster, self._device = raster, device
-        self._bands = self._chosen_bands()
+        self._bands = self._colors() if rule is None or rule.bands is None else self._declared(rule)
+        self._rule = dataclasses.replace(rule or BandRule(), bands=tuple(range(len(self._bands))))
         self._top = 0
-        self._pixels = np.empty((0, self.facts.width, len(self._bands)), np.uint8)
+        self._seen = self._look(np.zeros((0, self.facts.width, len(self._bands)), self.facts.dtype))
         self.valid = np.empty((0, self.facts.width), np.bool_)
         """Whether there is anything, for the rows read last."""
 
-    def _chosen_bands(self) -> list[int]:
+    def _declared(self, rule: BandRule) -> list[int]:
+        """Return the bands that the network names, if the map has them."""
+        count = self.facts.bands + (self.facts.alpha is not None)
+        try:
+            rule.select(np.zeros((0, 0, count), self.facts.dtype))
+        except UnfitError as error:
+            raise ImageError(f"Cannot read {self.facts.path}: {error}.") from error
+        return list(rule.bands or ())
+
+    def _colors(self) -> list[int]:
+        """Return which bands are red, green and blue for a network that names none."""
         facts = self.facts
-        if facts.dtype != "uint8":
-            raise ImageError(
-                f"Cannot read {facts.path}: its numbers are {facts.dtype}, and what of them is black and white the file"
-                " does not say; scale it to 8 bit, such as gdal_translate -ot Byte -scale LOW HIGH 0 255 IN OUT."
-            )
         colors = [index for index in range(facts.bands + (facts.alpha is not None)) if index != facts.alpha]
         if len(colors) == 1:
             return colors * 3
@@ -63,22 +71,35 @@ class MapSource:
             self.notes.append(f"{facts.path} has {len(colors)} bands; the first three are taken for red, green, blue.")
         return colors[:3]
 
+    def _look(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        try:
+            return self._rule.apply(numbers, self.facts.nodata)
+        except UnfitError as error:
+            raise ImageError(f"Cannot read {self.facts.path}: {error}.") from error
+
     def rows(self, rows: slice) -> Tensor:
-        """Return rows of the map, 1 x 3 x h x W uint8, black where there is nothing; those read before are kept.
+        """Return rows of the map as the network sees it, 1 x C x h x W; those read before are kept.
+
+        What holds nothing is black in uint8, else NaN.
 
         Raises:
             ImageError: the file is damaged or cut short there.
         """
-        known = max(self._top + len(self._pixels) - rows.start, 0)
-        fresh, valid = self._raster.read(
+        known = max(self._top + len(self._seen) - rows.start, 0)
+        numbers, valid = self._raster.read(
             0, rows.start + known, self.facts.width, rows.stop - rows.start - known, self._bands
         )
-        fresh[~valid] = 0
-        first = len(self._pixels) - known
-        self._pixels = np.concatenate([self._pixels[first:], fresh])
+        fresh = self._look(numbers)
+        if fresh.dtype == np.uint8:
+            fresh[~valid] = 0
+        else:
+            fresh[~valid] = np.nan
+            valid &= ~np.isnan(fresh).any(axis=2)
+        first = len(self._seen) - known
+        self._seen = np.concatenate([self._seen[first:], fresh])
         self.valid = np.concatenate([self.valid[first:], valid])
         self._top = rows.start
-        return torch.from_numpy(self._pixels.transpose(2, 0, 1)[None].copy()).to(self._device)
+        return torch.from_numpy(self._seen.transpose(2, 0, 1)[None].copy()).to(self._device)
 
     def holds_any(self, columns: slice) -> bool:
         """Tell whether there is anything in these columns of the rows read last."""
@@ -128,8 +149,10 @@ def predict_map(
         StorageError: the place cannot be written.
     """
     require_windows(segmenter.settings)
+    if segmenter.settings.border == "pad" and segmenter.band_rule is not None:
+        raise ModelError("A map of declared bands is not filled up with black; leave border='pad' out.")
     with Raster(path) as raster:
-        source = MapSource(raster, segmenter.device)
+        source = MapSource(raster, segmenter.device, segmenter.band_rule)
         facts, classes, settings = source.facts, segmenter.classes, segmenter.settings
         if (settings.window or 0) > min(facts.width, facts.height):
             source.notes.append(
