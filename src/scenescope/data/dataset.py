@@ -140,7 +140,8 @@ class FileDataset:
 
 def rule_of_images(dataset: SegmentationDataset) -> BandRule | None:
     """Return how the images of a data set are seen; None for 8-bit RGB."""
-    return dataset.rule if isinstance(dataset, FileDataset) else None
+    rule: BandRule | None = getattr(dataset, "rule", None)
+    return rule
 
 
 def seen_by(dataset: SegmentationDataset, rule: BandRule | None, who: str) -> SegmentationDataset:

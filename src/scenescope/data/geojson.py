@@ -53,7 +53,23 @@ def read_geojson(path: Path) -> tuple[list[Feature], str]:
     features = [_feature(path, number, each) for number, each in enumerate(content["features"], start=1)]
     if not features:
         raise DataError(f"{path} holds no polygon; export a layer that has some.")
-    return features, _crs(path, content.get("crs"))
+    crs = _crs(path, content.get("crs"))
+    if crs == LONGITUDE_LATITUDE:
+        _require_degrees(path, features)
+    return features, crs
+
+
+def _require_degrees(path: Path, features: list[Feature]) -> None:
+    """Refuse what can be no longitude and latitude: layers in meters are written without a word of it."""
+    for feature in features:
+        geometry = feature.geometry
+        polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+        for point in (point for rings in polygons for point in rings[0]):
+            if abs(point[0]) > 360 or abs(point[1]) > 90:
+                raise DataError(
+                    f"{path}: polygon {feature.name} has the point {point[0]:g}, {point[1]:g}, no longitude and"
+                    " latitude; export it in EPSG:4326, or with its CRS."
+                )
 
 
 def _crs(path: Path, member: object) -> str:

@@ -9,15 +9,15 @@ import contextlib
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scenescope.bands import BandRule, UnfitError
+from scenescope.bands import BandRule
 from scenescope.data.raster import Raster, RasterFacts, RasterWriter
+from scenescope.data.raster_bands import chosen_bands, color_bands, read_seen
 from scenescope.errors import ImageError, ModelError
 from scenescope.files import StagedFiles
 from scenescope.inference.predictor import require_windows, window_starts
@@ -34,6 +34,7 @@ class MapSource:
 
     Attributes:
         notes: what a user should know of how the map is read, one sentence each.
+        valid: whether there is anything, for the rows read last.
 
     Raises:
         ImageError: of numbers or with bands that the network does not read.
@@ -43,58 +44,30 @@ class MapSource:
         self.facts = raster.facts
         self.notes: list[str] = []
         self._raster, self._device = raster, device
-        self._bands = self._colors() if rule is None or rule.bands is None else self._declared(rule)
-        self._rule = dataclasses.replace(rule or BandRule(), bands=tuple(range(len(self._bands))))
+        colors = color_bands(self.facts)
+        if rule is None and len(colors) > 3:
+            self.notes.append(f"{self.facts.path} has {len(colors)} bands; the first three are taken for RGB.")
+            rule = BandRule(tuple(colors[:3]))
+        self._rule, self._bands = rule, chosen_bands(self.facts, rule)
         self._top = 0
-        self._seen = self._look(np.zeros((0, self.facts.width, len(self._bands)), self.facts.dtype))
-        self.valid = np.empty((0, self.facts.width), np.bool_)
-        """Whether there is anything, for the rows read last."""
-
-    def _declared(self, rule: BandRule) -> list[int]:
-        """Return the bands that the network names, if the map has them."""
-        count = self.facts.bands + (self.facts.alpha is not None)
-        try:
-            rule.select(np.zeros((0, 0, count), self.facts.dtype))
-        except UnfitError as error:
-            raise ImageError(f"Cannot read {self.facts.path}: {error}.") from error
-        return list(rule.bands or ())
-
-    def _colors(self) -> list[int]:
-        """Return which bands are red, green and blue for a network that names none."""
-        facts = self.facts
-        colors = [index for index in range(facts.bands + (facts.alpha is not None)) if index != facts.alpha]
-        if len(colors) == 1:
-            return colors * 3
-        if len(colors) < 3:
-            raise ImageError(f"Cannot read {facts.path}: it has {len(colors)} bands; 1 for gray or 3 for RGB are read.")
-        if len(colors) > 3:
-            self.notes.append(f"{facts.path} has {len(colors)} bands; the first three are taken for red, green, blue.")
-        return colors[:3]
-
-    def _look(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        try:
-            return self._rule.apply(numbers, self.facts.nodata)
-        except UnfitError as error:
-            raise ImageError(f"Cannot read {self.facts.path}: {error}.") from error
+        self._seen, self.valid = read_seen(raster, 0, 0, self.facts.width, 0, self._bands, rule)
 
     def rows(self, rows: slice) -> Tensor:
         """Return rows of the map as the network sees it, 1 x C x h x W; those read before are kept.
-
-        What holds nothing is black in uint8, else NaN.
 
         Raises:
             ImageError: the file is damaged or cut short there.
         """
         known = max(self._top + len(self._seen) - rows.start, 0)
-        numbers, valid = self._raster.read(
-            0, rows.start + known, self.facts.width, rows.stop - rows.start - known, self._bands
+        fresh, valid = read_seen(
+            self._raster,
+            0,
+            rows.start + known,
+            self.facts.width,
+            rows.stop - rows.start - known,
+            self._bands,
+            self._rule,
         )
-        fresh = self._look(numbers)
-        if fresh.dtype == np.uint8:
-            fresh[~valid] = 0
-        else:
-            fresh[~valid] = np.nan
-            valid &= ~np.isnan(fresh).any(axis=2)
         first = len(self._seen) - known
         self._seen = np.concatenate([self._seen[first:], fresh])
         self.valid = np.concatenate([self.valid[first:], valid])
