@@ -181,7 +181,9 @@ class BandRule:
         elif held:
             spread = float((np.nanmax(seen, axis=(0, 1)) - np.nanmin(seen, axis=(0, 1))).max())
             if 0 < spread < LITTLE:
-                told.append(f"its numbers use {spread:.1%} of {self._told_ranges()}; see that they are of the same scale")
+                told.append(
+                    f"its numbers use {spread:.1%} of {self._told_ranges()}; see that they are of the same scale"
+                )
         return "; ".join(told)
 
 
@@ -204,7 +206,7 @@ def declared_rule(bands: object, ranges: object) -> BandRule | None:
         and all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in bands)
     ):
         raise DataError(f"`bands` is {bands!r}; expected a list of indices from 0, such as [0, 1, 2].")
-    chosen = None if bands is None else tuple(bands)  # type: ignore[arg-type]
+    chosen = None if bands is None else tuple(bands)
     if ranges is None:
         return BandRule(chosen)
     count = 3 if chosen is None else len(chosen)
@@ -231,7 +233,7 @@ def rule_of(values: Mapping[str, Any] | None) -> BandRule | None:
 
 
 def rule_for(in_channels: int) -> BandRule | None:
-    """Return the rule of a network that declares none: 8-bit RGB for 3 bands (no rule), else the first bands of 8 bit."""
+    """Return the rule of a network that declares none: none for 3 bands (8-bit RGB), else 8-bit bands."""
     return None if in_channels == 3 else BandRule(tuple(range(in_channels)))
 
 
@@ -248,7 +250,8 @@ def as_shown(seen: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     colors = seen[:, :, :3] if seen.shape[2] >= 3 else np.repeat(seen[:, :, :1], 3, axis=2)
     if colors.dtype == np.uint8:
         return np.ascontiguousarray(colors)
-    return np.rint(np.nan_to_num(colors) * 255).astype(np.uint8)
+    shown: npt.NDArray[np.uint8] = np.rint(np.nan_to_num(colors) * 255).astype(np.uint8)
+    return shown
 
 
 def _is_pair(value: object) -> bool:

@@ -89,6 +89,7 @@ def evaluate(
     """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
     from scenescope.checkpoints.model_directory import class_difference
     from scenescope.data.catalog import open_dataset, parse_source
+    from scenescope.data.dataset import seen_by
     from scenescope.drawing.charts import draw_confusion
     from scenescope.evaluation.boundary import BoundaryCounts
     from scenescope.evaluation.boundary_scores import BoundaryScores
@@ -111,6 +112,7 @@ def evaluate(
     along = BoundaryCounts(len(dataset.classes)) if boundary else None
     keep_freed_memory()
     segmenter = Segmenter.load(model, device, precision, settings=settings)
+    dataset = seen_by(dataset, segmenter.band_rule, "the model")
     difference = class_difference(segmenter.classes.names, dataset.classes.names)
     with contextlib.ExitStack() as places:
         for place in (output, report):

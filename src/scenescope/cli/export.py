@@ -45,12 +45,14 @@ def export(
         )
     from scenescope.checkpoints.model_directory import require_classes
     from scenescope.data.catalog import open_dataset, parse_source
+    from scenescope.data.dataset import seen_by
     from scenescope.export import MAX_DIFFERENCE, calibration_images, export_onnx, quantize, verify
     from scenescope.files import write_atomically
     from scenescope.inference.segmenter import Segmenter
 
     splits = [open_dataset(*parse_source(data), split) for split in ("train", "val")] if data is not None else []
     segmenter = Segmenter.load(model, "cpu", "float32", fused=False)
+    splits = [seen_by(split, segmenter.band_rule, "the model") for split in splits]
     for split in splits:
         require_classes(segmenter.network, split.classes, f"the data set {data}")
     content = export_onnx(segmenter)

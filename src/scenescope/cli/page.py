@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from scenescope.cli.inference_options import DeviceOption, PrecisionOption
-from scenescope.errors import CheckpointError
+from scenescope.errors import CheckpointError, ImageError
 
 DEMO_MODEL = Path("demo/run/best")
 """Where ``make demo`` leaves its model; of use where no box is installed."""
@@ -41,6 +41,7 @@ def page(
 ) -> None:
     """Serve a page on this machine: click a pixel, see what it attends to, cut that. Ctrl-C ends it."""
     from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
+    from scenescope.data.band_files import read_bands
     from scenescope.data.catalog import open_dataset
     from scenescope.data.images import read_image
     from scenescope.explore.page import PageServer
@@ -48,7 +49,6 @@ def page(
     from scenescope.explore.session import Session
     from scenescope.inference.segmenter import Segmenter
 
-    given = {path.name: read_image(path) for path in image or []}
     names = list(dict.fromkeys(model or [])) or list(models_in_box())
     if not names:
         if not DEMO_MODEL.is_dir():
@@ -58,10 +58,20 @@ def page(
             )
         names = [str(DEMO_MODEL)]
     segmenters = {name: Segmenter.load(name, device, precision) for name in names}
+    rule = next(iter(segmenters.values())).band_rule
+    given = {path.name: read_image(path) if rule is None else read_bands(path, rule) for path in image or []}
+    if rule is not None and not given:
+        raise ImageError(
+            f"The page has no example of what the model sees, {rule}; give one: scenescope page IMAGE --model MODEL."
+        )
     scene = {"Generated street": open_dataset("scenes", "", "test")[0].image}
     photographs = {name: read_image(path) for name, path in find_photographs().items()}
     # The demo's model has seen generated streets alone.
-    examples = given | (scene | photographs if names == [str(DEMO_MODEL)] else photographs | scene)
+    examples = (
+        given
+        if rule is not None
+        else given | (scene | photographs if names == [str(DEMO_MODEL)] else photographs | scene)
+    )
     session = Session(segmenters, next(iter(examples.values())), examples)
     with PageServer(session, port, host_name or ()) as server:
         print(f"The page is at {server.url}; Ctrl-C ends it.", flush=True)

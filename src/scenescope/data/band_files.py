@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -39,6 +40,34 @@ def read_bands(path: Path, rule: BandRule, max_pixels: int = MAX_PIXELS) -> npt.
     """
     stored = read_stored_bands(path, max_pixels)
     return apply_rule(stored, rule, path)
+
+
+def read_noted_bands(path: Path, rule: BandRule, max_pixels: int = MAX_PIXELS) -> tuple[npt.NDArray[Any], str]:
+    """Read an image by a rule, and say what is to be known of how it fits, see ``BandRule.remark``.
+
+    Raises:
+        ImageError: as ``read_bands``.
+    """
+    stored = read_stored_bands(path, max_pixels)
+    return apply_rule(stored, rule, path), rule.remark(stored.array, stored.nodata)
+
+
+def measure_bands(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Return how many pixels and pages an image has that a rule reads, without reading it.
+
+    Raises:
+        ImageError: as ``read_bands``, as far as the header shows it.
+    """
+    with read_errors(path) as start, path.open("rb") as file:
+        if start.startswith(_ARRAY):
+            return math.prod(_array_header(path, file, max_pixels)[0][:2]), 1
+        if start.startswith(tiff.STARTS) and is_read(tags := read_tags(file)):
+            width, height = image_size(tags)
+            refuse_size(path, width, height, max_pixels)
+            return width * height, tiff.count_pages(file)
+    with opened(path, max_pixels) as image:
+        several = getattr(image, "is_animated", False) and image.format != "MPO"
+        return image.width * image.height, 2 if several else 1
 
 
 def apply_rule(stored: StoredBands, rule: BandRule, path: Path) -> npt.NDArray[Any]:
@@ -92,14 +121,16 @@ def _opened(path: Path, content: bytes | None) -> Iterator[IO[bytes]]:
 
 def _read_array(path: Path, max_pixels: int, content: bytes | None) -> npt.NDArray[Any]:
     with _opened(path, content) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-        if len(shape) not in (2, 3) or dtype.kind not in "buif":
-            raise UnfitError(
-                f"an array of shape {shape} and type {dtype}; an image is H x W or H x W x bands of numbers"
-            )
-        refuse_size(path, shape[1], shape[0], max_pixels, dtype.itemsize * (shape[2] if len(shape) == 3 else 1))
+        _array_header(path, file, max_pixels)
         file.seek(0)
         array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
     return array[:, :, None] if array.ndim == 2 else array
+
+
+def _array_header(path: Path, file: IO[bytes], max_pixels: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    if len(shape) not in (2, 3) or dtype.kind not in "buif":
+        raise UnfitError(f"an array of shape {shape} and type {dtype}; an image is H x W or H x W x bands of numbers")
+    refuse_size(path, shape[1], shape[0], max_pixels, dtype.itemsize * (shape[2] if len(shape) == 3 else 1))

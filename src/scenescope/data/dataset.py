@@ -159,7 +159,7 @@ def seen_by(dataset: SegmentationDataset, rule: BandRule | None, who: str) -> Se
     if own is None and isinstance(dataset, FileDataset):
         return replace(dataset, rule=rule)
     raise DataError(
-        f"{dataset.root or dataset.split} gives {own or '8-bit RGB'}, but {who} sees {rule or '8-bit RGB'}; use the data"
+        f"{dataset.root or dataset.split} gives {own or '8-bit RGB'}, but {who} sees {rule or '8-bit RGB'}; use data"
         " that it is for, or correct bands and range in classes.yaml."
     )
 

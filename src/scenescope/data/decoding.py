@@ -195,5 +195,6 @@ def _require_alpha(image: Image.Image) -> None:
         colors = " ".join(f"-b {number}" for number in range(1, len(bands)))
         raise UnfitError(
             f"band {len(bands)} of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque; "
-            f"it would be dropped: leave it out, such as gdal_translate {colors} IN OUT, or choose other bands"
+            f"it would be dropped: declare what is seen by bands: {list(range(len(bands)))} in classes.yaml, or leave "
+            f"it out, such as gdal_translate {colors} IN OUT"
         )

@@ -1,7 +1,8 @@
 """Images of more than 8 bit: scaled by the range of their type, and refused where they do not use it.
 
 What 4095, 0.3 or -25 dB look like a file does not say, and a range guessed for each image shows equal things unequal.
-So there is one rule: 16 bit are 0 to 65535, numbers with a fraction are 0 to 1, and nothing is guessed.
+So where a data set declares no range (``bands.py``), there is one rule: 16 bit are 0 to 65535, numbers with a fraction
+are 0 to 1, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -125,7 +126,9 @@ class Stored:
             np.percentile(self.array[np.isfinite(self.array)], (1, 99)) if numbers.low < numbers.high else (0, 0)
         )
         span = f"{low:.4g} {high:.4g}" if low < high else "LOW HIGH"
+        pair = span.replace(" ", ", ")
         return UnfitError(
-            f"{numbers} ({why}); convert all images to 8 bit with one range for the whole set, such as "
-            f"gdal_translate -ot Byte -scale {span} 0 255 IN OUT"
+            f"{numbers} ({why}); declare one range for the whole data set, such as range: [{pair}] in its classes.yaml "
+            f"or data.range=[{pair.replace(' ', '')}] (scenescope check proposes one), or convert all images to 8 bit, "
+            f"such as gdal_translate -ot Byte -scale {span} 0 255 IN OUT"
         )

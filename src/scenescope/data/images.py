@@ -103,13 +103,26 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def scaled_down(image: np.ndarray, longest_side: int) -> np.ndarray:
-    """Return an H x W x 3 uint8 image whose longer side is at most so many pixels, scaled down if it must be."""
+    """Return an image, RGB or as a rule for bands gives it, whose longer side is at most so many pixels."""
     height, width = image.shape[:2]
     if max(height, width) <= longest_side:
         return image
     factor = longest_side / max(height, width)
     size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    if image.shape[2:] != (3,) or image.dtype != np.uint8:
+        return resized(image, size)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return an H x W x C image, RGB or as a rule for bands gives it, of this width and height, smoothly."""
+    if image.shape[2:] == (3,) and image.dtype == np.uint8:
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    # Without the overshoot of Lanczos: numbers stay in 0..1.
+    each = (
+        Image.fromarray(image[:, :, band]).resize(size, Image.Resampling.BILINEAR) for band in range(image.shape[2])
+    )
+    return np.stack([np.asarray(band) for band in each], axis=2)
 
 
 def read_header(path: Path | str, max_pixels: int = MAX_PIXELS) -> Header:
@@ -142,7 +155,9 @@ def opened(path: Path, max_pixels: int, content: bytes | None = None) -> Iterato
     with read_errors(path, content) as start, _opened_as(source, start) as image:
         refuse_size(path, *image.size, max_pixels)
         if image.format in ("JPEG", "MPO") and (scans := count_scans(file_content(image))) > MAX_SCANS:
-            raise UnfitError(f"a JPEG of {scans} scans, more than {MAX_SCANS}, would take long to decode; save it again")
+            raise UnfitError(
+                f"a JPEG of {scans} scans, more than {MAX_SCANS}, would take long to decode; save it again"
+            )
         yield image
 
 

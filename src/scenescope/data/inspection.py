@@ -10,6 +10,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from scenescope.bands import as_shown
+from scenescope.data.band_facts import BandFacts, band_facts
+from scenescope.data.band_files import apply_rule, read_stored_bands
 from scenescope.data.dataset import FileDataset, SegmentationDataset, size_error
 from scenescope.data.decoding import stored
 from scenescope.data.depth import Stored
@@ -47,6 +50,7 @@ class Inspection:
         colors: whether the codes are colors.
         faults: kind and sentence of each.
         oddities: what is odd, but no fault for sure.
+        bands: what the image holds where that is not plain 8 bit, as far as it can be read.
         thumbnail: image and labels as a small RGB image, if asked for and possible.
     """
 
@@ -59,15 +63,16 @@ class Inspection:
     colors: bool
     faults: tuple[tuple[FaultKind, str], ...]
     oddities: Oddities
+    bands: BandFacts | None
     thumbnail: np.ndarray | None
 
 
 def inspect_scene(dataset: SegmentationDataset, index: int, *, thumbnail: bool = False) -> Inspection:
     """Read a scene and tell everything that is wrong with it."""
     faults: list[tuple[FaultKind, str]] = []
-    stored_image, facts = None, None
+    stored_image, facts, bands = None, None, None
     if isinstance(dataset, FileDataset):
-        stored_image, image = _read_image(dataset, index, faults)
+        stored_image, image, bands = _read_image(dataset, index, faults)
         mask_path, table = dataset.pairs[index][1], dataset.table
         raw = None if mask_path is None else _read_mask(mask_path, dataset, faults)
         if image is not None and raw is not None and mask_path is not None and raw.shape[:2] != image.shape[:2]:
@@ -85,6 +90,8 @@ def inspect_scene(dataset: SegmentationDataset, index: int, *, thumbnail: bool =
     counts = np.zeros(256, dtype=np.int64)
     for code, pixels in codes.items() if readable else ():
         counts[meanings.get(code, IGNORE)] += pixels
+    if readable and raw is not None and image is not None and image.dtype != np.uint8:
+        _ignore_without_data(counts, image, table.to_known_labels(raw))
     overlay = None
     if thumbnail and image is not None:
         labels = table.to_known_labels(raw) if readable and raw is not None else None
@@ -99,22 +106,49 @@ def inspect_scene(dataset: SegmentationDataset, index: int, *, thumbnail: bool =
         colors=raw is not None and raw.ndim == 3,
         faults=tuple(faults),
         oddities=find_oddities(stored_image, image, facts, () if table.colors else codes),
+        bands=bands,
         thumbnail=overlay,
     )
 
 
 def _read_image(
     dataset: FileDataset, index: int, faults: list[tuple[FaultKind, str]]
-) -> tuple[Stored | None, np.ndarray | None]:
-    """The image as it is stored and as 8-bit RGB, as far as it can be read."""
-    found = None
+) -> tuple[Stored | None, np.ndarray | None, BandFacts | None]:
+    """The image as it is stored and as it is seen, as far as it can be read, and what it holds beyond 8 bit."""
+    path, rule, found = dataset.pairs[index][0], dataset.rule, None
     try:
-        with opened(dataset.pairs[index][0], dataset.max_pixels) as image:
-            found = stored(image)
-            return found, found.rgb()
+        if rule is None:
+            with opened(path, dataset.max_pixels) as image:
+                found = stored(image)
+                seen = found.rgb()
+            return found, seen, None if found.numbers is None else _band_facts(dataset, path)
+        bands = read_stored_bands(path, dataset.max_pixels)
+        facts = band_facts(bands, rule)
+        try:
+            return None, apply_rule(bands, rule, path), facts
+        except ImageError as error:
+            faults.append(("image unreadable", str(error)))
+            return None, None, facts
     except ImageError as error:
         faults.append(("image unreadable", str(error)))
-        return found, None
+        return found, None, _band_facts(dataset, path)
+
+
+def _band_facts(dataset: FileDataset, path: Path) -> BandFacts | None:
+    """What an image holds that is not, or not wholly, read as 8-bit RGB; None if that cannot be read either."""
+    try:
+        found = band_facts(read_stored_bands(path, dataset.max_pixels), dataset.rule)
+    except ImageError:
+        return None
+    return None if found.type == "uint8" and found.count in (1, 3) else found
+
+
+def _ignore_without_data(counts: np.ndarray, image: np.ndarray, labels: np.ndarray) -> None:
+    """Count the labels of pixels without data as ignored."""
+    missing = np.isnan(image).any(axis=2)
+    if labels.shape == missing.shape:
+        counts -= np.bincount(labels[missing], minlength=256)
+        counts[IGNORE] += np.count_nonzero(missing)
 
 
 def _read_mask(path: Path, dataset: FileDataset, faults: list[tuple[FaultKind, str]]) -> np.ndarray | None:
@@ -161,7 +195,7 @@ def _thumbnail(image: np.ndarray, labels: np.ndarray | None, dataset: Segmentati
     height, width = image.shape[:2]
     scale = THUMBNAIL_SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    small = np.array(Image.fromarray(as_shown(image)).resize(size, Image.Resampling.BOX))
     if labels is None:
         return small
     small_labels = np.array(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))

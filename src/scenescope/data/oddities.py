@@ -149,8 +149,6 @@ class OddityCounts:
         for kind, names in self.scenes.items():
             first = "; ".join(names[:MAX_NAMED]) + "; ..." * (len(names) > MAX_NAMED)
             told.append(f"{split}: {_SENTENCES[kind]}; so in {len(names)} of the scenes ({first}).")
-        for (bands, type_), numbers in self.numbers.items():
-            told.append(f"{split}: images that are not of 8 bit: {len(numbers)} of {_joined(bands, type_, numbers)}.")
         for value, colors in list(self.contradictions.items())[:MAX_NAMED]:
             shown = ", ".join(f"{color} in {name}" for color, name in list(colors.items())[:MAX_NAMED])
             told.append(

@@ -218,10 +218,15 @@ def _remedy(tags: Tags) -> str:
         return "save it in another compression, such as gdal_translate -co COMPRESS=DEFLATE IN OUT"
     if bands == 1 and kind.startswith(("uint", "int")):
         return "save it as uint8 or uint16, in numpy array.astype(numpy.uint8), or with gdal_translate -ot Byte IN OUT"
+    if bands == 2 or bands > 4 or kind != "uint8":
+        declared = f"{f'bands: {list(range(min(bands, 4)))} and ' if bands > 1 else ''}range: [LOW, HIGH]"
+    else:
+        declared = f"bands: {list(range(bands))}"
+    declared = f"declare what is seen of it by {declared} in classes.yaml (scenescope check proposes a range), or "
     chosen = " -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB" if bands >= 3 else " -b 1"
     if kind == "uint8":
-        return f"save it as gray or RGB, such as gdal_translate{chosen} -co INTERLEAVE=PIXEL IN OUT"
+        return f"{declared}save it as gray or RGB, such as gdal_translate{chosen} -co INTERLEAVE=PIXEL IN OUT"
     return (
-        "save it as gray or RGB of 8 bit, with one range for all images, such as "
+        f"{declared}save it as gray or RGB of 8 bit, with one range for all images, such as "
         f"gdal_translate{chosen} -ot Byte -scale LOW HIGH 0 255 -co INTERLEAVE=PIXEL IN OUT"
     )

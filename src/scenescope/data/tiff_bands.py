@@ -97,8 +97,7 @@ def read_tiff_bands(file: IO[bytes], tags: Tags) -> StoredBands:
         Exception: of many kinds, where the file is damaged.
     """
     (width, height), bands = image_size(tags), int(tags.get(SAMPLESPERPIXEL, 1))
-    order = ">" if tags.prefix == b"MM" else "<"
-    dtype = np.dtype(number_type(tags)).newbyteorder(order)
+    dtype = np.dtype(number_type(tags)).newbyteorder(">" if tags.prefix == b"MM" else "<")
     tiled = TILEOFFSETS in tags
     piece_width = int(tags[TILEWIDTH]) if tiled else width
     piece_height = int(tags[TILELENGTH]) if tiled else min(int(tags.get(ROWSPERSTRIP, height)), height)
@@ -131,7 +130,7 @@ def read_tiff_bands(file: IO[bytes], tags: Tags) -> StoredBands:
 
 
 def _decompressed(content: bytes, rows: int, row_bytes: int, tags: Tags) -> npt.NDArray[np.uint8]:
-    """The bytes of a strip or tile, rows x bytes: libtiff is given a gray image of 8 bit that has it for its only strip."""
+    """The bytes of a strip or tile, rows x bytes: the only strip of a gray image of 8 bit to libtiff."""
     if (compression := tags.get(COMPRESSION, 1)) == 1:
         return np.frombuffer(content, np.uint8, rows * row_bytes).reshape(rows, row_bytes)
     entries = [

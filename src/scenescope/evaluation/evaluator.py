@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from scenescope.checkpoints.model_directory import require_classes
-from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.dataset import SegmentationDataset, seen_by
 from scenescope.data.loading import Batch, Sample, load_batches, read_ahead
 from scenescope.data.transforms import whole_sample
 from scenescope.device import num_readers, traits
@@ -76,6 +76,7 @@ def evaluate(
     elif settings is not None:
         raise ModelError("A Segmenter has settings of its own; give them to it, as Segmenter(..., settings=...).")
     require_classes(model.form, dataset.classes, source)
+    dataset = seen_by(dataset, model.band_rule, "the model")
     watching = nullcontext if attention is None else partial(attention.watching, _looked_into(model))
     device = model.device
     confusion = ConfusionMatrix(len(model.classes), device)
@@ -151,7 +152,7 @@ class _Share(Dataset[Sample]):
 
 
 def _batches(singles: Iterable[Batch], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Join neighbors of one size, at most ``batch_size`` of them: B x 3 x H x W images and B x H x W labels."""
+    """Join neighbors of one size, at most ``batch_size`` of them: B x bands x H x W images and B x H x W labels."""
     waiting: list[tuple[Tensor, Tensor]] = []
     for image, labels, _ in singles:
         if waiting and (len(waiting) == batch_size or image.shape != waiting[0][0].shape):

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scenescope.bands import as_shown
+from scenescope.data.band_files import apply_rule, read_stored_bands
 from scenescope.data.decoding import stored
 from scenescope.data.images import opened, scaled_down
 from scenescope.drawing.heatmap import Extent, color_table
@@ -29,7 +31,7 @@ from scenescope.explore.position import PositionTrace
 from scenescope.explore.share import look_html
 from scenescope.explore.squeeze import HeadTrace
 from scenescope.explore.trace import AttentionTrace, attend
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import SeenImage, Segmenter
 
 LONGEST_SIDE = 1024
 """Larger images are scaled down to it, so that every click is answered at once."""
@@ -56,14 +58,19 @@ class Session:
     """
 
     models: Mapping[str, Segmenter]
-    example: npt.NDArray[np.uint8]
-    examples: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
-    _images: OrderedDict[str, npt.NDArray[np.uint8]] = field(default_factory=OrderedDict, repr=False)
+    example: npt.NDArray[Any]
+    examples: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    _images: OrderedDict[str, npt.NDArray[Any]] = field(default_factory=OrderedDict, repr=False)
     _views: OrderedDict[tuple[str, str], AttentionTrace] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     # One by one, since a small file may be a large image; and in one thread, since the C library keeps what it frees
     # for the thread that had it.
     _decoder: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1), repr=False)
+
+    def __post_init__(self) -> None:
+        if len({each.band_rule for each in self.models.values()}) > 1:
+            told = "; ".join(f"{name} sees {each.band_rule or '8-bit RGB'}" for name, each in self.models.items())
+            raise ModelError(f"The models of a page look at the same images, but {told}. Name those that see alike.")
 
     def start(self) -> Json:
         """Return the models, the colors of maps, the examples on offer, and the first example as an opened image."""
@@ -74,7 +81,8 @@ class Session:
             "models": models,
             "colors": color_table().tolist(),
             "examples": [
-                {"name": name, **_pixels(scaled_down(each, THUMBNAIL))} for name, each in self.examples.items()
+                {"name": name, **_pixels(as_shown(scaled_down(each, THUMBNAIL)))}
+                for name, each in self.examples.items()
             ],
             "image": self._keep(self.example),
         }
@@ -89,6 +97,9 @@ class Session:
 
     def _opened(self, content: bytes, name: str) -> Json:
         # The name is only said in messages; it is never opened.
+        if (rule := next(iter(self.models.values())).band_rule) is not None:
+            path = Path(name or "the image")
+            return self._keep(apply_rule(read_stored_bands(path, MAX_PIXELS, content), rule, path))
         with opened(Path(name or "the image"), MAX_PIXELS, content) as file:
             found = stored(file)
             notes, image = found.conversions(), found.rgb()
@@ -233,7 +244,7 @@ class Session:
             view = self._view(image, model)
         return {"html": look_html(view, self.models[model].classes, title="A look at attention", model=model)}
 
-    def _keep(self, image: npt.NDArray[np.uint8], *notes: str) -> Json:
+    def _keep(self, image: npt.NDArray[Any], *notes: str) -> Json:
         key, (height, width) = secrets.token_hex(8), image.shape[:2]
         image = scaled_down(image, LONGEST_SIDE)
         if image.shape[:2] != (height, width):
@@ -242,7 +253,7 @@ class Session:
             self._images[key] = image
             while len(self._images) > IMAGES:
                 self._images.popitem(last=False)
-        return {"id": key, **_pixels(image), "note": "; ".join(notes)}
+        return {"id": key, **_pixels(as_shown(image)), "note": "; ".join(notes)}
 
     def _view(self, image: str, model: str) -> AttentionTrace:
         if model not in self.models:
@@ -251,7 +262,7 @@ class Session:
             raise ImageError("This image is no longer kept; open it again.")
         key = (image, model)
         if key not in self._views:
-            self._views[key] = attend(self.models[model], self._images[image])
+            self._views[key] = attend(self.models[model], SeenImage(self._images[image]))
             while len(self._views) > VIEWS:
                 self._views.popitem(last=False)
         self._views.move_to_end(key)

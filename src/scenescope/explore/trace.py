@@ -16,6 +16,7 @@ from scenescope.attention.compact_position import CompactPositionAttention
 from scenescope.attention.position import PositionAttention
 from scenescope.attention.squeeze import SqueezeAttention
 from scenescope.attention.squeeze_excitation import SqueezeExcitation
+from scenescope.bands import as_shown
 from scenescope.cells import Cells
 from scenescope.drawing.heatmap import Extent
 from scenescope.errors import ImageError, ModelError
@@ -193,7 +194,7 @@ def attend(model: Segmenter | SegmentationNetwork, image: ImageLike) -> Attentio
         ModelError: the network is none of scenescope's.
     """
     network = _form_to_look_into(model) if isinstance(model, Segmenter) else _own_network(model)
-    pixels = image_array(image).copy()  # the view outlives what the caller does with the array
+    pixels = image_array(image, rule=network.band_rule).copy()  # the view outlives what the caller does with the array
     height, width = pixels.shape[:2]
     device = next(network.parameters(), torch.empty(0)).device  # an exported file has no parameters
     mixed = getattr(model, "precision", None) == "bfloat16"
@@ -208,7 +209,7 @@ def attend(model: Segmenter | SegmentationNetwork, image: ImageLike) -> Attentio
         logits = network.low_resolution(network.prepare(batch)).logits
         labels = resize_argmax(logits, (height, width), network.cells(logits, (height, width)))
     kept.inputs = _with_unused_heads(network, kept.inputs, kept.stages)
-    return AttentionTrace(network, pixels, labels[0].cpu().numpy(), logits, kept, mixed)
+    return AttentionTrace(network, as_shown(pixels), labels[0].cpu().numpy(), logits, kept, mixed)
 
 
 def _form_to_look_into(segmenter: Segmenter) -> SegmentationNetwork:

@@ -15,11 +15,12 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
+from scenescope.bands import BandRule
+from scenescope.data.band_files import measure_bands, read_noted_bands
 from scenescope.data.images import opened
 from scenescope.data.loading import read_ahead
 from scenescope.errors import ImageError, ScenescopeError, StorageError
@@ -35,7 +36,7 @@ from scenescope.inference.guards import memory_errors
 from scenescope.inference.inputs import ENDINGS, LABELS, OVERLAY, PROBABILITIES, ImageFile
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.record import Entry, Record, content_of, fingerprint
-from scenescope.inference.segmenter import Segmenter, image_array
+from scenescope.inference.segmenter import SeenImage, Segmenter, image_array
 
 SUMMARY = "summary.csv"
 
@@ -140,7 +141,7 @@ class _Read(NamedTuple):
 
     entry: Entry | None
     content: str
-    image: npt.NDArray[np.uint8] | None
+    image: npt.NDArray[Any] | None
     note: str
 
 
@@ -185,7 +186,7 @@ class _Work:
             asked = PROBABILITIES in self.endings
             with self._memory_errors(file):
                 # What is too large to be read ahead is read here.
-                image = file.path if found.image is None else found.image
+                image = file.path if found.image is None else SeenImage(found.image)
                 prediction = self.segmenter.predict(image, probabilities=asked)
             future = writer.submit(self._write, file, found, prediction)
         except ScenescopeError as error:
@@ -200,14 +201,20 @@ class _Work:
         if file.problem is not None:
             raise ImageError(file.problem)
         if self.resume and (entry := self.record.find_done(file, self.made_by, self.endings)):
-            return _Read(entry, "", None, _note(file.path, self.segmenter.max_pixels)[0])
+            return _Read(entry, "", None, _note(file.path, self.segmenter.max_pixels, self.segmenter.band_rule)[0])
         self.record.require_ours(file, self.endings)
         # Taken before it is read: an image that changes in between will not pass for this one.
         content = content_of(file.path)
-        note, pixels = _note(file.path, self.segmenter.max_pixels)
+        rule, most = self.segmenter.band_rule, self.segmenter.max_pixels
+        note, pixels = _note(file.path, most, rule)
         with self._memory_errors(file):
-            image = image_array(file.path, self.segmenter.max_pixels) if pixels <= READ_AHEAD else None
-        return _Read(None, content, image, note)
+            if pixels > READ_AHEAD:
+                return _Read(None, content, None, note)
+            if rule is None:
+                return _Read(None, content, image_array(file.path, most), note)
+            image, remark = read_noted_bands(file.path, rule, most)
+        notes = [note, f"{file.path}: {remark}." if remark else ""]
+        return _Read(None, content, image, " ".join(filter(None, notes)))
 
     def _memory_errors(self, file: ImageFile) -> AbstractContextManager[None]:
         """Whatever needs the memory, reading, predicting or writing, costs this image alone."""
@@ -250,14 +257,18 @@ def _concerns_all(error: ScenescopeError) -> bool:
     return isinstance(error, StorageError) and getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
 
 
-def _note(path: Path, max_pixels: int) -> tuple[str, int]:
+def _note(path: Path, max_pixels: int, rule: BandRule | None) -> tuple[str, int]:
     """Say that a file holds further pages, as TIFF and GIF may, and return its pixels.
 
     The second image of a telephone's JPEG is no page.
     """
-    with opened(path, max_pixels) as file:
-        several = getattr(file, "is_animated", False) and file.format != "MPO"
-        pixels = file.width * file.height
+    if rule is not None:
+        pixels, pages = measure_bands(path, max_pixels)
+        several = pages > 1
+    else:
+        with opened(path, max_pixels) as file:
+            several = getattr(file, "is_animated", False) and file.format != "MPO"
+            pixels = file.width * file.height
     return (f"{path} holds several pages or frames; the first is predicted." if several else ""), pixels
 
 

@@ -54,8 +54,8 @@ def require_images(images: Tensor, network: object) -> None:
         kind = torch.uint8 if rule.ranges is None else torch.float32
         if images.ndim != 4 or images.shape[1] != rule.in_channels or images.dtype != kind or images.numel() == 0:
             raise ImageError(
-                f"A tensor of shape {tuple(images.shape)} and type {images.dtype} is not a batch of images for a network"
-                f" that sees {rule}; give B x {rule.in_channels} x H x W {kind}, as BandRule.apply gives it."
+                f"A tensor of shape {tuple(images.shape)} and type {images.dtype} is not a batch of images for"
+                f" a network that sees {rule}; give B x {rule.in_channels} x H x W {kind} of BandRule.apply."
             )
         return
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8 or images.numel() == 0:

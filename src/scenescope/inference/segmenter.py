@@ -37,7 +37,6 @@ from scenescope.labels import IGNORE, Classes
 from scenescope.models.network import SegmentationNetwork
 
 
-
 @dataclass(frozen=True)
 class SeenImage:
     """An image that is read already: as a data set gives it, and as a network sees it.
@@ -50,7 +49,7 @@ class SeenImage:
 
 
 ImageLike = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | npt.NDArray[Any] | SeenImage
-"""A file by its path, its content or opened to be read, a Pillow image, H x W x 3 uint8 RGB, or what was read by a rule.
+"""A file by its path, its content or opened to be read, a Pillow image, H x W x 3 uint8 RGB, or what was read before.
 
 Where the network declares bands or a range, an array holds the numbers of a file, H x W x N."""
 

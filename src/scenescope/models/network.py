@@ -54,8 +54,8 @@ class SegmentationNetwork(nn.Module):
         input_scale: images are enlarged by this factor before the backbone sees them, 1 as published. One of 480 x 360
             enlarged by 1.5 costs 2.25 times as much, where output stride 8 in place of 16 costs about 3 times.
         in_channels: bands of an image.
-        band_rule: how the numbers of an image are seen; None for 8-bit RGB. A training sets that of its data, and models
-            are saved with it.
+        band_rule: how the numbers of an image are seen; None for 8-bit RGB. A training sets that of its data, and a
+            model is saved with it.
         refinement: corrects the logits at half the size of the (enlarged) image, None as published.
     """
 

@@ -38,7 +38,7 @@ class Refinement(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, logits: Tensor, images: Tensor) -> Tensor:
-        """Return B x K x ceil(H/2) x ceil(W/2) logits from some at feature size and normalized images B x bands x H x W."""
+        """Return B x K x ceil(H/2) x ceil(W/2) logits from those of the features and B x bands x H x W images."""
         detail = self.detail(images)
         large = resize(logits, detail.shape[-2:], align_corners=self.align_corners)
         refined: Tensor = large + self.correct(self.mix(torch.cat([large, detail], dim=1)))

@@ -14,21 +14,23 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scenescope.bands import BandRule, as_shown
 from scenescope.checkpoints.model_directory import require_classes
+from scenescope.data.band_files import read_noted_bands
 from scenescope.data.catalog import DATASETS, open_dataset, parse_source
-from scenescope.data.dataset import SegmentationDataset, size_error
+from scenescope.data.dataset import SegmentationDataset, seen_by, size_error
 from scenescope.data.decoding import stored
 from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.data.masks import LabelTable, decode
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import present
 from scenescope.drawing.panels import Legend, save_panels
-from scenescope.errors import DataError, nearest
+from scenescope.errors import DataError, ModelError, nearest
 from scenescope.explore.attention_figure import HEADS, FigureRequest, build_figure, describe
 from scenescope.explore.points import Point, chosen_points, require_inside
 from scenescope.explore.trace import attend
 from scenescope.inference.inputs import find_images
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import SeenImage, Segmenter
 from scenescope.labels import IGNORE
 from scenescope.own_files import OwnFiles
 
@@ -38,8 +40,8 @@ NUM_POINTS = 3
 NUM_SCENES = 3
 """Of a data set where none are named."""
 
-OpenedImage = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, list[str]]
-"""H x W x 3 uint8 RGB, H x W labels if there is a truth, and what was done to an image that was no plain RGB."""
+OpenedImage = tuple[SeenImage, npt.NDArray[np.uint8] | None, list[str]]
+"""The image, H x W labels if there is a truth, and what was done to an image that was no plain RGB."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def find_inputs(
             raise DataError(f"{source} is a data set with a truth of its own; give it alone, without --truth.")
         dataset = open_dataset(*parse_source(source), split)
         require_classes(segmenter.form, dataset.classes, f"the data set {source}")
+        dataset = seen_by(dataset, segmenter.band_rule, "the model")
         names = _scene_names(dataset)
         return [
             AttentionInput(
@@ -124,7 +127,7 @@ def find_inputs(
             image.name,
             os.path.abspath(image.path),
             [image.path, *([truth] if truth is not None else [])],
-            partial(_file, image.path, truth, len(segmenter.classes)),
+            partial(_file, image.path, truth, len(segmenter.classes), segmenter.band_rule),
         )
         for image in images
     ]
@@ -158,12 +161,13 @@ def draw_attention(subject: AttentionInput, segmenter: Segmenter, wish: FigureOp
         ModelError: the network has no attention, or not the channels or heads that are asked for.
         StorageError: the output cannot be written, or holds a file in the way that ``attend`` has not written.
     """
-    image, truth, notes = subject.read()
+    seen_image, truth, notes = subject.read()
+    image = as_shown(seen_image.array)
     for point in wish.points:
         require_inside(point, image.shape[1], image.shape[0])
-    view = attend(segmenter, image)
+    view = attend(segmenter, seen_image)
     points = wish.points or chosen_points(view.labels, NUM_POINTS)
-    others = {name: other.predict(image).labels for name, other in wish.others.items()}
+    others = {name: other.predict(seen_image).labels for name, other in wish.others.items()}
     question = FigureRequest(points, wish.channels, wish.received, wish.heads, truth, others)
     shown = build_figure(view, segmenter.classes, question)
     place, own = output / subject.name, OwnFiles(output, COMMAND)
@@ -184,12 +188,15 @@ def draw_attention(subject: AttentionInput, segmenter: Segmenter, wish: FigureOp
 
 
 def require_same_classes(segmenter: Segmenter, others: Mapping[str, Segmenter]) -> None:
-    """Refuse to lay predictions side by side whose classes are not the same in number.
+    """Refuse to lay predictions side by side whose classes are not the same in number, or that see other bands.
 
     Raises:
-        ModelError: the counts differ.
+        ModelError: the counts or the rules differ.
     """
     for name, other in others.items():
+        if other.band_rule != segmenter.band_rule:
+            ours, theirs = segmenter.band_rule or "8-bit RGB", other.band_rule or "8-bit RGB"
+            raise ModelError(f"The model to compare with {name} sees {theirs}, and the first {ours}; take one alike.")
         require_classes(other.form, segmenter.classes, f"the model to compare with {name}")
 
 
@@ -213,19 +220,23 @@ def _scene_names(dataset: SegmentationDataset) -> list[str]:
 
 def _scene(dataset: SegmentationDataset, index: int) -> OpenedImage:
     scene = dataset[index]
-    return scene.image, scene.labels, []
+    return SeenImage(scene.image), scene.labels, []
 
 
-def _file(path: Path, truth: Path | None, num_classes: int) -> OpenedImage:
-    with opened(path, MAX_PIXELS) as file:
-        found = stored(file)
-        notes, image = found.conversions(), found.rgb()
+def _file(path: Path, truth: Path | None, num_classes: int, rule: BandRule | None) -> OpenedImage:
+    if rule is not None:
+        image, remark = read_noted_bands(path, rule, MAX_PIXELS)
+        notes = [remark] if remark else []
+    else:
+        with opened(path, MAX_PIXELS) as file:
+            found = stored(file)
+            notes, image = found.conversions(), found.rgb()
     if truth is None:
-        return image, None, notes
+        return SeenImage(image), None, notes
     labels = decode(truth, LabelTable.of_values([[label] for label in range(num_classes)], [IGNORE]))
     if labels.shape != image.shape[:2]:
         raise size_error(path, truth, image, labels)
-    return image, labels, notes
+    return SeenImage(image), labels, notes
 
 
 def _save_arrays(arrays: Mapping[str, npt.NDArray[np.generic]], place: Path) -> None:

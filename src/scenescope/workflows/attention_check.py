@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from scenescope.checkpoints.model_directory import require_classes
-from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.dataset import SegmentationDataset, seen_by
 from scenescope.evaluation.attention_groups import AttentionGroups, groups_sentence
 from scenescope.evaluation.attention_use import AttentionShares, AttentionUse
 from scenescope.evaluation.confusion import ConfusionMatrix
@@ -19,7 +19,7 @@ from scenescope.evaluation.scores import Scores
 from scenescope.explore.knife import attention_cuts
 from scenescope.explore.points import cell_labels
 from scenescope.explore.trace import AttentionTrace, attend
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import SeenImage, Segmenter
 
 AT_WORK = 0.005
 """Attention without which mIoU falls by less than this is asleep; without which it rises by as much, harmful."""
@@ -93,6 +93,7 @@ def check_attention(
         DataError, ImageError: an image or mask is not fit; the message names the file.
     """
     require_classes(segmenter.form, dataset.classes, f"the data set {dataset.root or dataset.split}")
+    dataset = seen_by(dataset, segmenter.band_rule, "the model")
     num_classes = len(dataset.classes)
     use = AttentionUse(num_classes)
     whole = ConfusionMatrix(num_classes)
@@ -101,7 +102,7 @@ def check_attention(
     groups: dict[int, AttentionGroups] = {}
     for index in range(len(dataset)):
         scene = dataset[index]
-        trace = attend(segmenter, scene.image)
+        trace = attend(segmenter, SeenImage(scene.image))
         cuts = attention_cuts(trace)
         if not cuts:
             raise trace.refusal("has no attention to check; danet, sanet, dranet and fcn_se have")

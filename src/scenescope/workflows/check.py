@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from scenescope.data.band_facts import BandCounts, propose_rule
 from scenescope.data.catalog import open_dataset
 from scenescope.data.copies import copies_remark
-from scenescope.data.dataset import FileDataset, SegmentationDataset, notes
+from scenescope.data.dataset import FileDataset, SegmentationDataset, notes, rule_of_images
 from scenescope.data.file_pairs import format_names
 from scenescope.data.inspection import FaultKind, Inspection
 from scenescope.data.oddities import OddityCounts
@@ -49,6 +50,7 @@ class SplitFindings:
         faulty: number of scenes of each kind of fault.
         faults: the first sentences of each kind.
         oddities: what is odd, but no fault for sure.
+        bands: what the images hold that are not plain 8 bit.
         notes: what is no fault, but should be known.
         thumbnails: name and overlay of some scenes.
     """
@@ -62,6 +64,7 @@ class SplitFindings:
     faulty: Counter[FaultKind] = field(default_factory=Counter)
     faults: dict[FaultKind, list[str]] = field(default_factory=dict)
     oddities: OddityCounts = field(default_factory=OddityCounts)
+    bands: BandCounts = field(default_factory=BandCounts)
     notes: list[str] = field(default_factory=list)
     thumbnails: list[tuple[str, np.ndarray]] = field(default_factory=list)
 
@@ -88,6 +91,8 @@ class SplitFindings:
             if len(told) < MAX_TOLD:
                 told.append(sentence)
         self.oddities.add(found.name, found.oddities)
+        if found.bands is not None:
+            self.bands.add(found.bands)
         if found.thumbnail is not None:
             self.thumbnails.append((found.name, found.thumbnail))
 
@@ -103,6 +108,7 @@ class SplitFindings:
             "scenes_without_labels": self.unlabeled,
             "faults": [{"kind": kind, "scenes": n, "first": self.faults[kind]} for kind, n in self.faulty.items()],
             "notes": self.notes,
+            "bands": self.bands.to_json(),
             **self.oddities.to_json(),
         }
 
@@ -192,6 +198,7 @@ def check_dataset(
                     identical.append(f"{name} of {split} is {inspection.name} of {dataset.split}")
             if progress is not None:
                 progress(dataset.split, findings.num_scenes, len(dataset))
+        findings.notes += findings.bands.sentences(dataset.split, rule_of_images(dataset))
         findings.notes += findings.oddities.sentences(dataset.split)
         found.append(findings)
     copies = [copies_remark(datasets[0], other) for other in datasets[1:]]
@@ -202,6 +209,8 @@ def check_dataset(
     faulty = any(findings.faulty for findings in found)
     unteachable = [] if faulty else _unteachable(found, own)
     proposals = _proposals(datasets[0], codes, lone, forms) if own and found and (faulty or unteachable) else []
+    if own and datasets and rule_of_images(datasets[0]) is None:
+        proposals += filter(None, [propose_rule(findings.bands for findings in found)])
     weights = _class_weights(found[0].pixels) if found and not found[0].faulty else None
     return Findings(f"{kind}:{root}", found, unopened, num_identical, identical, unteachable, proposals, weights)
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from scenescope.checkpoints.model_directory import require_classes
-from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.dataset import SegmentationDataset, seen_by
 from scenescope.errors import ModelError
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.knife import Cut
 from scenescope.explore.trace import attend
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import SeenImage, Segmenter
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,14 @@ def cut_classes(
         DataError, ImageError: an image or mask is not fit; the message names the file.
     """
     require_classes(segmenter.form, dataset.classes, f"the data set {dataset.root or dataset.split}")
+    dataset = seen_by(dataset, segmenter.band_rule, "the model")
     num_classes = len(dataset.classes)
     whole = ConfusionMatrix(num_classes)
     without = [ConfusionMatrix(num_classes) for _ in range(num_classes)]
     paid, positions = np.zeros((num_classes, num_classes)), np.zeros(num_classes)
     for index in range(len(dataset)):
         scene = dataset[index]
-        trace = attend(segmenter, scene.image)
+        trace = attend(segmenter, SeenImage(scene.image))
         position = trace.position
         truth, labels = torch.from_numpy(scene.labels)[None], torch.from_numpy(trace.labels)[None]
         whole.update(truth, labels)

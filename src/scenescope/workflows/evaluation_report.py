@@ -13,14 +13,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scenescope.bands import as_shown
 from scenescope.data.dataset import SegmentationDataset
+from scenescope.data.images import resized
 from scenescope.drawing.charts import draw_class_scores, draw_confusion, draw_curves
 from scenescope.drawing.heatmap import mark_points, over
 from scenescope.drawing.overlay import blend, colorize, present, with_legend
 from scenescope.evaluation.confusion import ConfusionMatrix
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.trace import AttentionTrace, attend
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import SeenImage, Segmenter
 from scenescope.labels import IGNORE
 from scenescope.training.log import read_log
 from scenescope.workflows.attention_check import AttentionCheck
@@ -140,11 +142,12 @@ def _example(
 ) -> Section:
     """Show an image and what is wrong in it as it was scored, and what its worst pixel attends to."""
     scene, classes = dataset[position], dataset.classes
-    labels = segmenter.predict(scene.image).labels
-    errors = error_map(scene.image, labels, scene.labels)
+    labels = segmenter.predict(SeenImage(scene.image)).labels
+    errors = error_map(as_shown(scene.image), labels, scene.labels)
     size = _shown_size(scene.labels)
+    small = resized(scene.image, size)
     image, labels, truth = (
-        _resized(scene.image, size, smoothly=True),
+        as_shown(small),
         _resized(labels, size),
         _resized(scene.labels, size),
     )
@@ -156,7 +159,7 @@ def _example(
         "errors in red; black is not scored": _resized(errors, size),
     }
     text = f"{scene.name}: mean IoU {mean_iou:.3f}. Prediction and errors are as they were scored."
-    view = attend(segmenter, image)
+    view = attend(segmenter, SeenImage(small))
     # Among what was scored as wrong, if anything was.
     worst = worst_pixel(view, np.where(labels == truth, IGNORE, truth).astype(np.uint8)) or worst_pixel(view, truth)
     if worst is not None:
@@ -209,9 +212,8 @@ def _shown_size(labels: npt.NDArray[np.uint8]) -> tuple[int, int]:
     return (width, height) if height <= SHOWN_HEIGHT else (max(round(width * SHOWN_HEIGHT / height), 1), SHOWN_HEIGHT)
 
 
-def _resized(image: npt.NDArray[np.uint8], size: tuple[int, int], *, smoothly: bool = False) -> npt.NDArray[np.uint8]:
-    how = Image.Resampling.LANCZOS if smoothly else Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(image).resize(size, how))
+def _resized(image: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.NEAREST))
 
 
 def _curves(source: Path | None, directory: Path) -> list[Section]:

@@ -16,7 +16,7 @@ from scenescope.explore.points import Point, require_inside
 from scenescope.explore.share import GENERATOR, MAX_BYTES, Progress, TooLargeError, look_html
 from scenescope.explore.trace import attend
 from scenescope.files import output_directory, write_text
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import SeenImage, Segmenter
 from scenescope.workflows.attention import AttentionInput
 
 LONGEST_SIDE = 1280
@@ -73,7 +73,8 @@ def share_look(
     """
     require_free_page(path, subject.files)
     with _said_of_html(), output_directory(path.parent):
-        image, _, notes = subject.read()
+        seen, _, notes = subject.read()
+        image = seen.array
         height, width = image.shape[:2]
         for point in points:
             require_inside(point, width, height)
@@ -86,7 +87,7 @@ def share_look(
             model = segmenter.source.name if segmenter.source is not None else ""
             try:
                 html = look_html(
-                    attend(segmenter, shown),
+                    attend(segmenter, SeenImage(shown)),
                     segmenter.classes,
                     title=name,
                     model=model,

@@ -222,9 +222,7 @@ def estimate_run_memory(
     height, width = config.augment.crop
     train = config.train
     return estimate_memory(
-        lambda: create_network(
-            config.model, len(train_set.classes), rule_of_images(train_set), pretrained=False
-        ),
+        lambda: create_network(config.model, len(train_set.classes), rule_of_images(train_set), pretrained=False),
         batch_size=max(train.batch_size // (train.grad_accum_steps * num_processes), 1),
         height=height,
         width=width,
