@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from scenescope.cli.areas import areas
 from scenescope.cli.attend import attend
 from scenescope.cli.benchmark import benchmark
 from scenescope.cli.check import check
@@ -26,6 +27,7 @@ from scenescope.cli.export import export
 from scenescope.cli.import_data import import_data
 from scenescope.cli.models import models
 from scenescope.cli.page import page
+from scenescope.cli.polygons import polygons
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
 from scenescope.cli.train import train
@@ -63,6 +65,8 @@ for command in (
     train,
     evaluate,
     predict,
+    polygons,
+    areas,
     attend,
     page,
     "submit",

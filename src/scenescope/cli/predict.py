@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from rich.progress import Progress, track
 
 from scenescope.cli.console import Console
 from scenescope.cli.inference_options import (
@@ -22,6 +22,7 @@ from scenescope.cli.inference_options import (
     inference_settings,
     output_path,
 )
+from scenescope.errors import ScenescopeError
 
 
 def predict(
@@ -66,6 +67,14 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave out images that are done: unchanged, by this model and settings.")
     ] = False,
+    as_map: Annotated[
+        bool | None,
+        typer.Option(
+            "--map/--no-map",
+            help="Read TIFFs through windows and write GeoTIFFs; each needs --window and the extra geo.",
+            show_default="TIFFs that say where they lie, or are beyond --max-pixels",
+        ),
+    ] = None,
     protocol: ProtocolOption = None,
     scales: ScalesOption = None,
     flip: FlipOption = None,
@@ -76,9 +85,12 @@ def predict(
     precision: PrecisionOption = "auto",
 ) -> None:
     """Segment images. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
+    from scenescope.data.images import MAX_PIXELS
+    from scenescope.data.tiff import is_map
     from scenescope.files import output_directory
     from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
     from scenescope.inference.inputs import find_images
+    from scenescope.inference.map_batch import map_endings, predict_maps, require_free_maps
     from scenescope.inference.renaming import read_names
     from scenescope.inference.results import Results
     from scenescope.inference.segmenter import Segmenter
@@ -86,29 +98,55 @@ def predict(
 
     settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     kinds = tuple(kind.strip() for kind in write.split(",")) if write is not None else ()
-    results = Results(kinds, min_area or 0, fill_holes or 0, read_names(rename) if rename is not None else {})
-    files = find_images(images, output)
-    require_free(files, output, wanted_endings(probabilities, overlay, results), results)
+    extras = Results(kinds, min_area or 0, fill_holes or 0, read_names(rename) if rename is not None else {})
+    found = find_images(images, output)
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    maps = [file for file in found if as_map is not False and is_map(file.path, -1 if as_map else limit)]
+    files = [file for file in found if file not in maps]
+    if maps and extras != Results():
+        raise ScenescopeError(
+            f"--write, --min-area, --fill-holes and --rename are for images, and {maps[0].path} is a map; outline its"
+            " label map with scenescope polygons, or read it as an image with --no-map."
+        )
+    require_free(files, output, wanted_endings(probabilities, overlay, extras), extras)
+    require_free_maps(maps, output, map_endings(probabilities))
     keep_freed_memory()
     segmenter = Segmenter.load(model, device, precision, settings=settings)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     shown = track(files, "predicting", console=console, transient=True) if console.is_terminal else files
-    segmenter.max_pixels = segmenter.max_pixels if max_pixels is None else max_pixels
+    segmenter.max_pixels = limit
+    results = []
     with output_directory(output):
-        result = predict_files(
-            segmenter,
-            shown,
-            output,
-            probabilities=probabilities,
-            overlay=overlay,
-            resume=resume,
-            results=results,
-        )
-    console.print(f"{len(result.done)} of {len(files)} images predicted; see {output / SUMMARY}.")
-    for note in result.notes:
-        errors.print("note:", note)
-    for _, reason in result.failed:
-        errors.print("failed:", " ".join(reason.split()))
-    if result.failed:
+        if files:
+            result = predict_files(
+                segmenter,
+                shown,
+                output,
+                probabilities=probabilities,
+                overlay=overlay,
+                resume=resume,
+                results=extras,
+            )
+            console.print(f"{len(result.done)} of {len(files)} images predicted; see {output / SUMMARY}.")
+            results.append(result)
+        if maps:
+            with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+                row = bar.add_task("map")
+                result = predict_maps(
+                    segmenter,
+                    maps,
+                    output,
+                    probabilities=probabilities,
+                    resume=resume,
+                    progress=lambda file, share: bar.update(row, description=file.path.name, completed=100 * share),
+                )
+            console.print(f"{len(result.done)} of {len(maps)} maps predicted; see {output}.")
+            results.append(result)
+    for result in results:
+        for note in result.notes:
+            errors.print("note:", note)
+        for _, reason in result.failed:
+            errors.print("failed:", " ".join(reason.split()))
+    if any(result.failed for result in results):
         raise typer.Exit(1)

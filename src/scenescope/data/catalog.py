@@ -15,6 +15,7 @@ from scenescope.data.dataset import FileDataset, SegmentationDataset
 from scenescope.data.folder import open_folder
 from scenescope.data.pascal_context import CHOICES as PASCAL_CONTEXT_CHOICES
 from scenescope.data.pascal_context import open_pascal_context
+from scenescope.data.raster_dataset import open_raster
 from scenescope.data.voc2012 import open_voc2012
 from scenescope.errors import DataError, nearest
 from scenescope.lab_names import from_lab
@@ -28,6 +29,7 @@ def _open_scenes(root: str, split: str) -> SegmentationDataset:
 DATASETS: dict[str, Callable[[str, str], SegmentationDataset]] = {
     "scenes": _open_scenes,
     "folder": open_folder,
+    "raster": open_raster,
     "camvid": open_camvid,
     "cityscapes": open_cityscapes,
     "voc2012": open_voc2012,

@@ -45,7 +45,7 @@ def read_class_file(path: Path) -> tuple[Classes, LabelTable]:
             raise DataError(f"{path}: unknown key {key!r}; known are {', '.join(_KEYS)}.{nearest(key, _KEYS)}")
     try:
         _rule(content)
-        return _interpret(content)
+        return interpret_classes(content)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -59,7 +59,12 @@ def _rule(content: dict[str, object]) -> BandRule | None:
     return declared_rule(content.get("bands"), content.get("range"))
 
 
-def _interpret(content: dict[str, object]) -> tuple[Classes, LabelTable]:
+def interpret_classes(content: dict[str, object]) -> tuple[Classes, LabelTable]:
+    """Return the classes and the meaning of values of what a ``classes.yaml`` holds.
+
+    Raises:
+        DataError: a value of the wrong kind.
+    """
     names = content.get("names")
     if isinstance(names, dict) and names:
         names = _in_order(names)

@@ -66,18 +66,19 @@ def _difference_of_scenes(before: list[str], now: list[str]) -> str:
 
 
 def _scene(dataset: SegmentationDataset, index: int) -> str:
-    """Name and checksum of a scene; generated ones depend on what their data set was opened with."""
+    """Name and checksum of a scene; one without files depends on its data set: what it was opened with, or holds."""
     files = dataset.files(index)
-    checksum = 0 if files else zlib.crc32(dataset.root.encode())
+    checksum = 0 if files else zlib.crc32(getattr(dataset, "content", dataset.root).encode())
     for number, file in enumerate(files):
         try:
-            checksum = zlib.crc32(file.read_bytes() if number else _ends(file), checksum)
+            checksum = zlib.crc32(file.read_bytes() if number else ends_of(file), checksum)
         except OSError as error:
             raise DataError(f"Cannot read {file}: {error.strerror or error}; repair or remove it.") from error
     return f"{dataset.name(index)} {checksum:08x}"
 
 
-def _ends(path: Path) -> bytes:
+def ends_of(path: Path) -> bytes:
+    """Return the size of a file and both its ends: what changes nearly always if it does."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(END)

@@ -81,7 +81,7 @@ def inspect_scene(dataset: SegmentationDataset, index: int, *, thumbnail: bool =
             facts = mask_facts(mask_path, dataset.max_pixels)
     else:
         scene = dataset[index]
-        image, raw = scene.image, scene.labels
+        image, raw = as_shown(scene.image), scene.labels
         table = LabelTable.of_values([[number] for number in range(len(dataset.classes))], [IGNORE])
     # A mask of another kind is counted, so that its meaning can be guessed, but has no labels.
     readable = raw is not None and (raw.ndim == 3) == table.colors

@@ -141,7 +141,7 @@ def predict_files(
             if result.done or result.failed or not (output / SUMMARY).exists():
                 failed = {file.name for file, _ in result.failed}
                 older = work.older_entries({*rows, *failed})
-                _write_csv(output / SUMMARY, [header, *(entry.row for entry in older), *rows.values()])
+                write_csv(output / SUMMARY, [header, *(entry.row for entry in older), *rows.values()])
         result.notes += results.join(record, [*older, *(record.entries[name] for name in rows)], classes)
     return result
 
@@ -293,7 +293,9 @@ def _digest(header: list[str]) -> str:
     return hashlib.sha256(repr(header).encode(errors="surrogatepass")).hexdigest()
 
 
-def _write_csv(path: Path, rows: list[list[str]]) -> None:
+def write_csv(path: Path, rows: list[list[str]]) -> None:
+    """Write a table for spreadsheets: what they would run as a formula is text."""
+
     def write(place: Path) -> None:
         # A file name that is no Unicode is written with its odd bytes as \\xNN.
         with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
 from scenescope.device import traits
+from scenescope.errors import ModelError
 from scenescope.inference.exported import ExportedModel
 from scenescope.inference.guards import eval_mode, require_finite, require_images, require_network
 from scenescope.inference.resize_argmax import resize_argmax
@@ -20,7 +22,7 @@ from scenescope.inference.settings import Border, InferenceSettings
 from scenescope.models.network import SegmentationNetwork
 from scenescope.outputs import SegmentationOutput
 
-__all__ = ["InferenceSettings", "predict_labels", "predict_logits", "window_starts"]
+__all__ = ["InferenceSettings", "predict_labels", "predict_logits", "predict_windows", "window_starts"]
 
 _MAX_EXPONENT = 80.0
 """float32 ends near exp(88), and sums over scales and classes must fit as well."""
@@ -98,6 +100,48 @@ def predict_labels(network: Model, images: Tensor, settings: InferenceSettings |
     return resize_argmax(logits, size, network.cells(logits, size, stretch=settings.stretch))
 
 
+def predict_windows(
+    network: Model,
+    size: tuple[int, int],
+    settings: InferenceSettings,
+    read: Callable[[slice], Tensor],
+    take: Callable[[slice, slice, Tensor], None],
+    wanted: Callable[[slice], bool],
+) -> None:
+    """Score an image that is too large to be held, through windows: the logits whose largest ``predict_labels`` gives.
+
+    Args:
+        size: height and width of the image.
+        settings: with a window, and one look at the image in its own size.
+        read: returns these rows of the image, 1 x C x h x W on the network's device; asked from the top, and rows that
+            two rows of windows see twice.
+        take: is given rows, columns and 1 x K x h x w, the sum of the logits of all windows that see these pixels;
+            every pixel once, row of windows by row of windows from the left.
+        wanted: whether the window with these columns, in the rows read last, is looked at at all.
+
+    Raises:
+        ModelError: this is no network of scenescope, its answer is no number everywhere, or ``require_windows``.
+    """
+    require_network(network)
+    require_windows(settings)
+    with eval_mode(network):
+        _sum_windows(network, size, settings, read, take, wanted)
+
+
+def require_windows(settings: InferenceSettings) -> None:
+    """Refuse settings by which a map cannot be looked at part by part.
+
+    Raises:
+        ModelError: no window, or several looks.
+    """
+    if settings.window is None:
+        raise ModelError("A map is looked at through windows; give their side, such as --window 512.")
+    if settings.averages or settings.scales != (1.0,) or settings.base_size is not None:
+        raise ModelError(
+            "A map is looked at once, in its own size; leave --scales, --flip, --base-size and --protocol out."
+        )
+
+
 def windows_at_once(device: torch.device) -> int:
     """Return how many windows a device is given together."""
     return traits(device).windows
@@ -140,34 +184,60 @@ def _at_scale(network: Model, images: Tensor, scale: float, settings: InferenceS
 
 
 def _windowed_labels(network: Model, images: Tensor, settings: InferenceSettings) -> Tensor:
-    """Return the labels of ``_windowed``, B x H x W uint8: once no further window reaches a row, its labels are taken.
+    """Return the labels of ``_windowed``, B x H x W uint8, without its logits of full size."""
+    labels = torch.empty(len(images), *images.shape[-2:], dtype=torch.uint8, device=images.device)
 
-    Only the answers of one row of windows exist at a time, and of the prepared pixels only those of one window.
+    def take(rows: slice, columns: slice, sums: Tensor) -> None:
+        # How many windows see a pixel is the same for all its classes: the largest sum is the largest mean.
+        labels[:, rows, columns] = sums.max(dim=1).indices
+
+    _sum_windows(network, images.shape[-2:], settings, lambda rows: images[..., rows, :], take)
+    return labels
+
+
+def _sum_windows(
+    network: Model,
+    size: tuple[int, ...],
+    settings: InferenceSettings,
+    read: Callable[[slice], Tensor],
+    take: Callable[[slice, slice, Tensor], None],
+    wanted: Callable[[slice], bool] = lambda _: True,
+) -> None:
+    """Hand over the logits of all windows that see a pixel, summed, piece by piece: once no further window reaches it.
+
+    What is held: of the pixels a row of windows, of the logits one window and the rows that the next row of windows
+    sees as well. See ``predict_windows``.
     """
     assert settings.window is not None
-    height, width = images.shape[-2:]
-    labels = torch.empty(len(images), height, width, dtype=torch.uint8, device=images.device)
-    tops = window_starts(height, settings.window, settings.step, settings.border)
-    total: Tensor | None = None  # of the rows from the top of the present windows on
-    depth = min(settings.window, height)
+    window, (height, width) = settings.window, size
+    tops = window_starts(height, window, settings.step, settings.border)
+    lefts = window_starts(width, window, settings.step, settings.border)
+    kept: Tensor | None = None  # the sums of the first rows of the next row of windows, B x K x h x W
+    num_kept = 0
+    deepest = max((min(top + window, height) - following for top, following in pairwise(tops)), default=0)
 
     def prepared_logits(parts: Tensor) -> Tensor:
         return _logits(network, network.prepare(parts), stretch=settings.stretch)
 
-    for top, following in zip(tops, [*tops[1:], height], strict=True):
-        rows = min(settings.window, height - top)
-        band = images[..., top : top + rows, :]
-        for columns, answers in _in_row(network, band, settings, prepared_logits):
-            if total is None:
-                total = answers.new_zeros(*answers.shape[:2], depth, width)
-            total[..., :rows, columns] += answers
-        assert total is not None  # every side has at least one window
-        done = following - top
-        # How many windows see a pixel is the same for all its classes: the largest sum is the largest mean.
-        labels[:, top:following] = total[..., :done, :].max(dim=1).indices
-        total[..., : depth - done, :] = total[..., done:, :].clone()
-        total[..., depth - done :, :] = 0
-    return labels
+    for top, following in pairwise([*tops, height]):
+        band = read(slice(top, min(top + window, height)))
+        rows, done = band.shape[-2], following - top
+        shape = (len(band), network.num_classes)
+        if kept is None:
+            kept = torch.empty(*shape, deepest, width, device=band.device)
+        total = torch.zeros(*shape, rows, 0, device=band.device)  # of the columns that the window before saw as well
+        answered = _in_row(network, band, settings, prepared_logits, wanted)
+        for (left, next_left), (columns, answers) in zip(pairwise([*lefts, width]), answered, strict=True):
+            before = total.shape[-1]
+            sums = total.new_zeros(*shape, rows, columns.stop - left)
+            sums[..., :before] = total
+            sums[..., :num_kept, before:] = kept[..., :num_kept, left + before : columns.stop]
+            if answers is not None:
+                sums += answers
+            take(slice(top, following), slice(left, next_left), sums[..., :done, : next_left - left])
+            kept[..., : rows - done, left:next_left] = sums[..., done:, : next_left - left]
+            total = sums[..., next_left - left :]
+        num_kept = rows - done
 
 
 def _windowed(network: Model, images: Tensor, settings: InferenceSettings, answer: _Answer) -> Tensor:
@@ -180,6 +250,7 @@ def _windowed(network: Model, images: Tensor, settings: InferenceSettings, answe
     for top in window_starts(height, settings.window, settings.step, settings.border):
         rows = slice(top, top + settings.window)
         for columns, answers in _in_row(network, images[..., rows, :], settings, partial(answer, network)):
+            assert answers is not None  # every window is wanted
             if total is None:
                 total = answers.new_zeros(*answers.shape[:2], height, width)
             total[..., rows, columns] += answers
@@ -189,21 +260,30 @@ def _windowed(network: Model, images: Tensor, settings: InferenceSettings, answe
 
 
 def _in_row(
-    network: Model, band: Tensor, settings: InferenceSettings, answer: Callable[[Tensor], Tensor]
-) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the columns of each window in a row of windows and the answer to it; on a GPU several are asked at once."""
+    network: Model,
+    band: Tensor,
+    settings: InferenceSettings,
+    answer: Callable[[Tensor], Tensor],
+    wanted: Callable[[slice], bool] = lambda _: True,
+) -> Iterator[tuple[slice, Tensor | None]]:
+    """Yield the columns of each window in a row of windows and the answer to it; on a GPU several are asked at once.
+
+    Args:
+        wanted: whether the window of these columns is looked at; its answer is None where it is not.
+    """
     assert settings.window is not None
     window, (height, width) = settings.window, band.shape[-2:]
     starts = window_starts(width, window, settings.step, settings.border)
     at_once = windows_at_once(band.device)
     for first in range(0, len(starts), at_once):
         columns = [slice(left, min(left + window, width)) for left in starts[first : first + at_once]]
-        parts = [band[..., each] for each in columns]
+        looked_at = [wanted(each) for each in columns]
+        parts = [band[..., each] for each, looked in zip(columns, looked_at, strict=True) if looked]
         if settings.border == "pad":
             parts = [_fill(network, part, window) for part in parts]
-        answers = answer(torch.cat(parts)).chunk(len(parts))
-        for each, part in zip(columns, answers, strict=True):
-            yield each, part[..., :height, : each.stop - each.start]
+        answers = iter(answer(torch.cat(parts)).chunk(len(parts)) if parts else ())
+        for each, looked in zip(columns, looked_at, strict=True):
+            yield each, next(answers)[..., :height, : each.stop - each.start] if looked else None
 
 
 def _fill(network: Model, part: Tensor, window: int) -> Tensor:

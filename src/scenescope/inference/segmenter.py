@@ -6,7 +6,7 @@ import contextlib
 import copy
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from scenescope.inference.fuse import optimize_for_inference
 from scenescope.inference.guards import memory_errors, require_network
 from scenescope.inference.inputs import refuse_address
 from scenescope.inference.prediction import Prediction
-from scenescope.inference.predictor import predict_labels, predict_logits
+from scenescope.inference.predictor import predict_labels, predict_logits, predict_windows
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE, Classes
 from scenescope.models.network import SegmentationNetwork
@@ -188,6 +188,17 @@ class Segmenter:
         """Give every pixel of B x 3 x H x W uint8 RGB on the device a class: B x H x W uint8."""
         with self._arithmetic():
             return predict_labels(self.form, images, self.settings)
+
+    def windows(
+        self,
+        size: tuple[int, int],
+        read: Callable[[slice], Tensor],
+        take: Callable[[slice, slice, Tensor], None],
+        wanted: Callable[[slice], bool],
+    ) -> None:
+        """Score an image that is too large to be held, as ``predict_windows`` does."""
+        with self._arithmetic():
+            predict_windows(self.form, size, self.settings, read, take, wanted)
 
     @contextlib.contextmanager
     def _arithmetic(self) -> Iterator[None]:
