@@ -20,6 +20,7 @@ import typer
 from scenescope.cli.attend import attend
 from scenescope.cli.benchmark import benchmark
 from scenescope.cli.check import check
+from scenescope.cli.compare import compare
 from scenescope.cli.convert import convert
 from scenescope.cli.evaluate import evaluate
 from scenescope.cli.export import export
@@ -60,6 +61,7 @@ for command in (
     check,
     train,
     evaluate,
+    compare,
     predict,
     attend,
     page,

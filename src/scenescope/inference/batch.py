@@ -6,7 +6,6 @@ hashing leave Python's lock alone.
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
 import os
@@ -29,7 +28,7 @@ from scenescope.files import (
     remove_partial,
     sha256,
     storage_errors,
-    write_atomically,
+    write_csv,
 )
 from scenescope.inference.guards import memory_errors
 from scenescope.inference.inputs import ENDINGS, LABELS, OVERLAY, PROBABILITIES, ImageFile
@@ -41,9 +40,6 @@ SUMMARY = "summary.csv"
 
 READ_AHEAD = 2**24
 """Pixels of an image that may be held beside the one that is segmented; a larger one is treated alone."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""Cells that begin like this are run by spreadsheets."""
 
 
 @dataclass
@@ -131,7 +127,7 @@ def predict_files(
         finally:
             if result.done or result.failed or not (output / SUMMARY).exists():
                 failed = {file.name for file, _ in result.failed}
-                _write_csv(output / SUMMARY, [header, *work.older_rows({*rows, *failed}), *rows.values()])
+                write_csv(output / SUMMARY, [header, *work.older_rows({*rows, *failed}), *rows.values()])
     return result
 
 
@@ -263,17 +259,3 @@ def _note(path: Path, max_pixels: int) -> tuple[str, int]:
 
 def _digest(header: list[str]) -> str:
     return hashlib.sha256(repr(header).encode(errors="surrogatepass")).hexdigest()
-
-
-def _write_csv(path: Path, rows: list[list[str]]) -> None:
-    def write(place: Path) -> None:
-        # A file name that is no Unicode is written with its odd bytes as \\xNN.
-        with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([[_cell(text) for text in row] for row in rows])
-
-    write_atomically(path, write)
-
-
-def _cell(text: str) -> str:
-    """Return text as a spreadsheet shows it: names of strangers must not be formulas."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
