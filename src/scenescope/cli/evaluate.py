@@ -136,6 +136,8 @@ def evaluate(
     keep_freed_memory()
     scored: Segmenter | LabelFiles
     if predictions is None:
+        if predictions_as != "train-ids":
+            raise ScenescopeError("--predictions-as says what --predictions hold; give those as well.")
         scored = _loaded(dataset, model, device, precision, settings)
     else:
         _refuse_beside_predictions(model, settings, attention, device, precision)

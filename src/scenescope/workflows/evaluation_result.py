@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -148,8 +148,13 @@ def _parse(content: dict[str, Any], per_image: list[dict[str, Any]]) -> Evaluati
     return EvaluationResult(about, classes, absent, images, counts)
 
 
-def _names(names: Sequence[Any], what: str) -> tuple[str, ...]:
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+def _names(names: object, what: str) -> tuple[str, ...]:
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) for name in names)
+        or len(set(names)) < len(names)
+    ):
         raise ValueError(f"{what} names that are no text, or none, or one twice")
     return tuple(names)
 
