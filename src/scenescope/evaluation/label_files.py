@@ -40,12 +40,14 @@ class LabelFiles:
         folder: where they lie.
         paths: the file of each image, in the order of the data set.
         surplus: images there that tell of none of the data set's.
-        table: what their values or colors mean.
+        meaning: of their pixels: train ids 0..K-1, or what the masks of the data set hold.
+        table: and what their values or colors mean by it.
     """
 
     folder: Path
     paths: tuple[Path, ...]
     surplus: tuple[Path, ...]
+    meaning: Meaning
     table: LabelTable
 
     def labels(self, dataset: SegmentationDataset, index: int) -> npt.NDArray[np.uint8]:
@@ -54,7 +56,10 @@ class LabelFiles:
         Raises:
             ImageError, DataError: the file cannot be read, is no label map, or holds a value without a meaning.
         """
-        return decode(self.paths[index], self.table, getattr(dataset, "max_pixels", MAX_PIXELS))
+        try:
+            return decode(self.paths[index], self.table, getattr(dataset, "max_pixels", MAX_PIXELS))
+        except DataError as error:
+            raise type(error)(f"{error}{self._other_meaning()}") from error
 
     def read(self, dataset: SegmentationDataset, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Return what was predicted of an image and its true labels, both H x W uint8; the image is not read.
@@ -79,9 +84,13 @@ class LabelFiles:
             y, x = divmod(int(lacking.argmax()), lacking.shape[1])
             raise LabelError(
                 f"{path}: {int(lacking.sum()):,} pixels without a class are scored, the first at (x={x}, y={y}); give"
-                " every pixel a class, or add one to the data that stands for none."
+                f" every pixel a class, or add one to the data that stands for none.{self._other_meaning()}"
             )
         return np.where(labels == IGNORE, np.uint8(0), predicted), labels
+
+    def _other_meaning(self) -> str:
+        hint = " Read as train ids; if it holds what the masks of the data hold, add --predictions-as masks."
+        return hint if self.meaning == "train-ids" else ""
 
 
 def find_label_files(dataset: SegmentationDataset, folder: Path, meaning: Meaning = "train-ids") -> LabelFiles:
@@ -118,7 +127,7 @@ def find_label_files(dataset: SegmentationDataset, folder: Path, meaning: Meanin
         )
     used = set(chosen.values())
     surplus = [path for path in found if path not in used and not _beside_labels(path)]
-    return LabelFiles(folder, tuple(chosen[index] for index in range(len(dataset))), tuple(surplus), table)
+    return LabelFiles(folder, tuple(chosen[index] for index in range(len(dataset))), tuple(surplus), meaning, table)
 
 
 def evaluate_files(
@@ -193,8 +202,8 @@ def _table(dataset: SegmentationDataset, meaning: Meaning) -> LabelTable:
         return dataset.table
     if meaning != "train-ids":
         raise DataError(f"meaning={meaning!r} is not known.{nearest(meaning, ('train-ids', 'masks'))}")
-    remedy = "write train ids, or say that the files hold the values or colors of the masks (--predictions-as masks)"
-    return LabelTable.of_values([[index] for index in range(len(dataset.classes))], [IGNORE], remedy)
+    train_ids = [[index] for index in range(len(dataset.classes))]
+    return LabelTable.of_values(train_ids, [IGNORE], "write the train id of every pixel")
 
 
 def _matched(dataset: SegmentationDataset, folder: Path, found: Sequence[Path]) -> tuple[dict[int, Path], list[str]]:
