@@ -15,27 +15,21 @@ import typer
 from scenescope.cli.attention_tables import print_attention
 from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import (
-    BaseSizeOption,
     DeviceOption,
-    FlipOption,
     ModelOption,
     PrecisionOption,
-    ProtocolOption,
-    ScalesOption,
-    StrideOption,
-    WindowOption,
-    inference_settings,
     output_path,
+    with_test_options,
 )
 from scenescope.cli.score_tables import print_scores
 from scenescope.errors import ScenescopeError, visible
+from scenescope.inference.settings import InferenceSettings
 
 if TYPE_CHECKING:
     from scenescope.data.dataset import SegmentationDataset
     from scenescope.evaluation.label_files import LabelFiles
     from scenescope.evaluation.scores import Scores
     from scenescope.inference.segmenter import Segmenter
-    from scenescope.inference.settings import InferenceSettings
 
 
 def _predictions_path(text: str) -> Path:
@@ -44,6 +38,7 @@ def _predictions_path(text: str) -> Path:
     return Path(text)
 
 
+@with_test_options
 def evaluate(
     source: Annotated[str, typer.Argument(metavar="KIND:ROOT", help="The data set, such as camvid:DIR or scenes:.")],
     model: ModelOption = None,
@@ -69,12 +64,8 @@ def evaluate(
         str | None,
         typer.Option(help="Where the kind leaves a choice: data.classes of the training.", show_default="its first"),
     ] = None,
-    protocol: ProtocolOption = None,
-    scales: ScalesOption = None,
-    flip: FlipOption = None,
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    base_size: BaseSizeOption = None,
+    *,
+    settings: InferenceSettings,
     absent: Annotated[
         Literal["skip", "zero"],
         typer.Option(help="A class in neither truth nor prediction: left out of the means, or counted as 0."),
@@ -128,7 +119,6 @@ def evaluate(
     from scenescope.workflows.evaluation_report import write_evaluation_report
     from scenescope.workflows.evaluation_result import EvaluationResult
 
-    settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
     names = dataset.classes.names
     if attention and int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -239,7 +229,7 @@ def _refuse_beside_predictions(
 ) -> None:
     given = {
         "--model": model is not None,
-        "the options of the test": settings != type(settings)(),
+        "the options of the test": settings != InferenceSettings(),
         "--attention": attention,
         "--device": device != "auto",
         "--precision": precision != "float32",

@@ -10,20 +10,16 @@ from rich.progress import track
 
 from scenescope.cli.console import Console
 from scenescope.cli.inference_options import (
-    BaseSizeOption,
     DeviceOption,
-    FlipOption,
     ModelOption,
     PrecisionOption,
-    ProtocolOption,
-    ScalesOption,
-    StrideOption,
-    WindowOption,
-    inference_settings,
     output_path,
+    with_test_options,
 )
+from scenescope.inference.settings import InferenceSettings
 
 
+@with_test_options
 def predict(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")],
     output: Annotated[Path, typer.Option(help="Folder for label maps, overlays and summary.csv.", parser=output_path)],
@@ -41,12 +37,8 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave out images that are done: unchanged, by this model and settings.")
     ] = False,
-    protocol: ProtocolOption = None,
-    scales: ScalesOption = None,
-    flip: FlipOption = None,
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    base_size: BaseSizeOption = None,
+    *,
+    settings: InferenceSettings,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -57,7 +49,6 @@ def predict(
     from scenescope.inference.segmenter import Segmenter
     from scenescope.training.memory import keep_freed_memory
 
-    settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     files = find_images(images, output)
     require_free(files, output, wanted_endings(probabilities, overlay))
     keep_freed_memory()
