@@ -21,6 +21,9 @@ from scenescope.labels import MAX_CLASSES
 
 SCORES, PER_IMAGE, CONFUSION = "scores.json", "per_image.csv", "confusion.csv"
 
+DECIMALS = 6
+"""Of a score in a table."""
+
 MAX_BYTES = 2**29
 """Of a file that is read."""
 MAX_HELD = 2**25
@@ -165,4 +168,4 @@ def _image_json(name: str, counts: npt.NDArray[np.int64]) -> dict[str, Any]:
 
 
 def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if np.isnan(value) else round(float(value), DECIMALS)
