@@ -54,7 +54,9 @@ def print_scores(
         around = "" if found is None else f"  ({found[0]:.4f} to {found[1]:.4f})"
         console.print(f"{what:24}{_shown(value)}{around}", highlight=False)
     if intervals.means:
-        console.print(f"In brackets: 95 % intervals, by drawing from the {intervals.images} images.", highlight=False)
+        few = "; of so few they are too narrow" if intervals.few else ""
+        told = f"In brackets: 95 % intervals, by drawing from the {intervals.images} images{few}."
+        console.print(told, highlight=False, soft_wrap=True)
     if scores.absent:
         how = "left out of the means" if scores.absent_as == "skip" else "counted as 0"
         names = ", ".join(scores.absent)

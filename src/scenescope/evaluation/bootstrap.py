@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 from scenescope.evaluation.class_scores import Absent, mean_scores, per_class
 
+FEW = 20
+"""Images of which fewer make intervals too narrow: of 20 some 91 % of them hold the truth, of 10 some 84 %."""
+
 LEVEL = 0.95
 RESAMPLES = 1000
 SEED = 0
@@ -86,6 +89,11 @@ class Intervals:
             drawn = resampled_counts(scored)
             self.means = {name: interval(values) for name, values in mean_scores(drawn, absent).items()}
             self.classes = {name: [interval(each) for each in values.T] for name, values in per_class(drawn).items()}
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few images for intervals to be as wide as they say."""
+        return self.images < FEW
 
     def to_json(self, names: tuple[str, ...]) -> dict[str, object]:
         """Return everything as an object that JSON can hold, with the names of the K classes."""

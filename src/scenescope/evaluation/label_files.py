@@ -59,6 +59,9 @@ class LabelFiles:
         try:
             return decode(self.paths[index], self.table, getattr(dataset, "max_pixels", MAX_PIXELS))
         except DataError as error:
+            colors = getattr(getattr(dataset, "table", None), "colors", False)
+            if not isinstance(error, LabelError) and not colors:
+                raise
             raise type(error)(f"{error}{self._other_meaning()}") from error
 
     def read(self, dataset: SegmentationDataset, index: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

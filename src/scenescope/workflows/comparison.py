@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scenescope.errors import DataError
-from scenescope.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Interval, interval, resampled_counts
+from scenescope.evaluation.bootstrap import FEW, LEVEL, RESAMPLES, SEED, Interval, interval, resampled_counts
 from scenescope.evaluation.class_scores import mean_scores, per_class
 from scenescope.workflows.evaluation_result import EvaluationResult
 
@@ -60,10 +60,11 @@ class Comparison:
         if found is None:
             return "One scored image has no interval."
         low, high = found
+        few = f" Intervals of fewer than {FEW} images are too narrow." if len(self.images) < FEW else ""
         if low <= 0 <= high:
-            return "The interval of the mean IoU holds 0: these images do not tell the two apart."
+            return f"The interval of the mean IoU holds 0: these images do not tell the two apart.{few}"
         where, how = ("above", "better") if low > 0 else ("below", "worse")
-        return f"The interval of the mean IoU lies {where} 0: the second is {how} beyond the choice of the images."
+        return f"The interval of the mean IoU lies {where} 0: the second is {how} beyond the choice of the images.{few}"
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as an object that JSON can hold."""
