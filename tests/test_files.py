@@ -1,6 +1,7 @@
 """Writing: all or nothing, and damage is found."""
 
 import contextlib
+import csv
 import errno
 import fcntl
 import os
@@ -256,3 +257,15 @@ def test_what_is_written_has_the_usual_mode_and_the_mask_of_the_process_is_never
     finally:
         os.umask(before)
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("text", "model")] == [0o640, 0o750]
+
+
+def test_a_table_for_spreadsheets_holds_numbers_and_no_formulas(tmp_path: Path) -> None:
+    rows = [["=1+1", "+a", "-b", "@c", "\tx", "\ry", "plain"], [-0.25, 3, None, "", "a,b", 'say "x"', "a\nb"]]
+    files.write_csv(tmp_path / "table.csv", rows)
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        first, second = csv.reader(file)
+    assert first == ["'=1+1", "'+a", "'-b", "'@c", "'\tx", "'\ry", "plain"]
+    assert second == ["-0.25", "3", "", "", "a,b", 'say "x"', "a\nb"]
+    files.write_csv(tmp_path / "table.csv", [["new", "\udcff"]])
+    assert (tmp_path / "table.csv").read_bytes() == b"new,\\udcff\r\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]

@@ -21,6 +21,7 @@ from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
+from scenescope.workflows.evaluation_result import read_result
 
 NAMES = ["road", "sky", "never [seen]"]
 
@@ -69,6 +70,11 @@ def slow_matrix(model, data):
             if label != 255:
                 matrix[label, prediction] += 1
     return matrix.tolist()
+
+
+def margins(matrix):
+    matrix = np.array(matrix)
+    return [matrix.sum(axis=1).tolist(), matrix.sum(axis=0).tolist(), matrix.diagonal().tolist()]
 
 
 def boundary_counts(model, data):
@@ -172,7 +178,7 @@ def test_two_processes_score_as_one(model, data, tmp_path):
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     processes = [
         subprocess.Popen(
-            [*command, "--output", str(tmp_path), "--boundary"],
+            [*command, "--output", str(tmp_path), "--report", str(tmp_path), "--boundary"],
             env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -185,6 +191,10 @@ def test_two_processes_score_as_one(model, data, tmp_path):
     stored = json.loads((tmp_path / "scores.json").read_text())
     assert stored["scores"]["matrix"] == slow_matrix(model, data)
     assert list(stored["boundary"]["counts"].values()) == boundary_counts(model, data).tolist()
+    counts = read_result(tmp_path).counts
+    assert counts.any(axis=(1, 2)).all()
+    assert counts.sum(axis=0).tolist() == margins(stored["scores"]["matrix"])
+    assert (tmp_path / "report.html").exists()
     assert "mean IoU" in told[0][0]
     assert told[1][0] == ""
 
@@ -234,6 +244,6 @@ def test_a_report_beside_the_scores(scenescope, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.errors
     assert "The worst image" in (tmp_path / "report" / "report.html").read_text()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    refused = scenescope(*command)
+    refused = scenescope(*command, "--attention")
     assert refused.exit_code == 2
     assert "run it without torchrun" in refused.errors

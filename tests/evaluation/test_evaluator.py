@@ -12,6 +12,7 @@ from scenescope.errors import ImageError, LabelError, ModelError
 from scenescope.evaluation import evaluator
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.evaluator import evaluate
+from scenescope.evaluation.image_counts import ImageCounts
 from scenescope.inference.predictor import InferenceSettings
 from scenescope.inference.segmenter import Segmenter
 from scenescope.lab import scenes as street_scenes
@@ -48,6 +49,21 @@ def test_boundaries_are_counted_in_the_same_pass(strongest, scenes, batch_size, 
         total += boundary.counts
     assert torch.equal(total, expected.counts)
     assert total.all()
+
+
+@pytest.mark.parametrize(("batch_size", "world_size"), [(1, 1), (3, 1), (2, 3)])
+def test_single_images_are_counted_in_the_same_pass(strongest, scenes, batch_size, world_size):
+    total = np.zeros((len(scenes), 3, 3), int)
+    for rank in range(world_size):
+        images = ImageCounts(len(scenes), 3)
+        evaluate(strongest, scenes, batch_size=batch_size, rank=rank, world_size=world_size, images=images)
+        total += images.array()
+    for scene, found in zip(scenes.scenes, total, strict=True):
+        matrix = np.zeros((3, 3), int)
+        for label, prediction in zip(scene.labels.flat, scene.image.argmax(-1).flat, strict=True):
+            if label != 255:
+                matrix[label, prediction] += 1
+        assert found.tolist() == [matrix.sum(1).tolist(), matrix.sum(0).tolist(), matrix.diagonal().tolist()]
 
 
 def test_more_memory_than_there_is_becomes_one_line(strongest, scenes, monkeypatch):
@@ -131,7 +147,7 @@ def streets(monkeypatch):
 
 def test_spawned_workers_can_be_given_a_share(streets):
     # Spawning starts a process with torch, seconds; what can go wrong in this room is the pickling.
-    share = pickle.loads(pickle.dumps(evaluator._Share(streets, range(1, 2))))
+    share = pickle.loads(pickle.dumps(evaluator.Share(streets, range(1, 2))))
     image, labels, _ = share[0]
     assert len(share) == 1
     assert (image.permute(1, 2, 0).numpy() == streets[1].image).all()

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from torchmetrics.classification import MulticlassJaccardIndex
+from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex, MulticlassPrecision, MulticlassRecall
 
 from scenescope.errors import DataError
 from scenescope.evaluation.confusion import ConfusionMatrix
@@ -21,6 +21,42 @@ def test_two_by_two_by_hand():
     assert scores.frequency_weighted_iou == pytest.approx((8 * 6 / 9 + 4 * 3 / 6) / 12)
     assert scores.pixels == (8, 4)
     assert scores.absent == ()
+
+
+def test_precision_recall_and_f1_of_an_image_of_four_pixels():
+    confusion = ConfusionMatrix(3)
+    confusion.update(torch.tensor([[0, 0], [0, 1]]), torch.tensor([[0, 0], [1, 1]]))
+    scores = Scores.from_matrix(confusion, ["road", "sky", "car"])
+    # road: 3 true pixels, 2 found, and nothing else is called road. sky: 1 true pixel, found, but 2 are called sky.
+    assert scores.precision == (1, 1 / 2, None)
+    assert scores.accuracy == (2 / 3, 1, None)
+    assert scores.f1 == (4 / 5, 2 / 3, None)
+    assert scores.mean_precision == 3 / 4
+    assert scores.mean_f1 == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert scores.to_json()["recall"] == {"road": 2 / 3, "sky": 1, "car": None}
+
+
+def test_a_class_that_is_never_predicted_has_no_precision_but_an_f1_of_zero():
+    scores = Scores.from_matrix([[3, 0], [1, 0]], ["a", "b"])
+    assert (scores.precision, scores.accuracy, scores.f1) == ((0.75, None), (1, 0), (6 / 7, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [("precision", MulticlassPrecision), ("accuracy", MulticlassRecall), ("f1", MulticlassF1Score)],
+)
+def test_precision_recall_and_f1_equal_torchmetrics(name, metric):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 5, (1, 40, 40), generator=generator)
+    predictions = torch.where(torch.rand(labels.shape, generator=generator) < 0.7, labels, labels.roll(3, -1))
+    labels[0, :5] = 255
+    confusion = ConfusionMatrix(5)
+    confusion.update(labels, predictions)
+    oracle = metric(5, average="none", ignore_index=255)(predictions, labels)
+    scores = Scores.from_matrix(confusion, list("abcde"))
+    assert getattr(scores, name) == pytest.approx(oracle.tolist(), abs=1e-6)
+    if name != "accuracy":
+        assert getattr(scores, f"mean_{name}") == pytest.approx(float(oracle.mean()), abs=1e-6)
 
 
 def test_an_absent_class_is_left_out_or_counts_as_zero():

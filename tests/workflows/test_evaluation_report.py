@@ -6,7 +6,11 @@ import torch
 from PIL import Image
 
 from scenescope.data.dataset import LabeledImage
+from scenescope.evaluation.bootstrap import Intervals
+from scenescope.evaluation.class_scores import mean_scores
 from scenescope.evaluation.evaluator import evaluate
+from scenescope.evaluation.image_counts import ImageCounts
+from scenescope.evaluation.label_files import find_label_files
 from scenescope.evaluation.scores import Scores
 from scenescope.explore.trace import attend
 from scenescope.inference.segmenter import Segmenter
@@ -14,12 +18,7 @@ from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE, Classes
 from scenescope.models.catalog import create_model
 from scenescope.workflows import evaluation_report
-from scenescope.workflows.evaluation_report import (
-    ImageScores,
-    error_map,
-    worst_pixel,
-    write_evaluation_report,
-)
+from scenescope.workflows.evaluation_report import error_map, examples, worst_pixel, write_evaluation_report
 
 
 class Few:
@@ -40,6 +39,9 @@ class Few:
     def name(self, index):
         return f"scene-{index}"
 
+    def files(self, index):
+        return ()
+
 
 @pytest.fixture(scope="module")
 def loaded():
@@ -49,9 +51,14 @@ def loaded():
 
 
 def test_a_report_needs_no_other_file_and_tells_the_scores(loaded, tmp_path):
-    images = ImageScores(Few.classes.names)
-    scores = Scores.from_matrix(evaluate(loaded.network, Few(), each=images.see), Few.classes.names)
-    page = write_evaluation_report(tmp_path, loaded, Few(), scores, images, "few").read_text()
+    images = ImageCounts(4, 3)
+    scores = Scores.from_matrix(evaluate(loaded.network, Few(), images=images), Few.classes.names)
+    intervals = Intervals(images.array(), "skip")
+    page = write_evaluation_report(tmp_path, loaded, Few(), scores, images.array(), "few", intervals).read_text()
+    low, high = intervals.means["mean_iou"]
+    assert f"<dd>{low:.3f} to {high:.3f}</dd>" in page
+    for value in filter(None, (*scores.f1, *scores.precision, *scores.accuracy)):
+        assert f">{value:.3f}</td>" in page
     assert f"<dd>{scores.mean_iou:.3f}</dd>" in page
     assert "&lt;car&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
@@ -61,30 +68,30 @@ def test_a_report_needs_no_other_file_and_tells_the_scores(loaded, tmp_path):
     assert (tmp_path / "classes.png").exists()
 
 
-def test_images_are_scored_one_by_one_whatever_the_batches(loaded):
-    alone, together = ImageScores(Few.classes.names), ImageScores(Few.classes.names)
-    evaluate(loaded.network, Few(), each=alone.see)
-    evaluate(loaded.network, Few(), each=together.see, batch_size=2)
-    assert alone.mean_iou.keys() == together.mean_iou.keys() == {0, 1, 2}  # the fourth has nothing to score
-    for position, found in alone.mean_iou.items():
-
-        class One(Few):
-            def __len__(self):
-                return 1
-
-            def __getitem__(self, index, position=position):
-                return Few()[position]
-
-        expected = Scores.from_matrix(evaluate(loaded.network, One()), Few.classes.names).mean_iou
-        assert found == expected == together.mean_iou[position]
+def test_label_files_are_reported_without_a_model(tmp_path):
+    (tmp_path / "files").mkdir()
+    for number in range(4):
+        Image.fromarray(Few()[number].labels % 2).save(tmp_path / "files" / f"scene-{number}.png")
+    files = find_label_files(Few(), tmp_path / "files")
+    images = ImageCounts(4, 3)
+    scores = Scores.from_matrix(np.eye(3), Few.classes.names)
+    for number in range(4):
+        labels, truth = (torch.from_numpy(each)[None] for each in (files.labels(Few(), number), Few()[number].labels))
+        images.update([number], truth, labels)
+    page = write_evaluation_report(
+        tmp_path, files, Few(), scores, images.array(), "few", Intervals(images.array(), "skip")
+    ).read_text()
+    assert f"Predictions: {tmp_path / 'files'}." in page
+    assert len(re.findall("<img ", page)) == 2 + 3 * 4  # charts; image, prediction, truth, errors
+    assert "attends" not in page
 
 
 def test_best_median_and_worst():
-    scores = ImageScores(("a",), {7: 0.5, 3: 0.9, 5: 0.1, 4: 0.6, 2: 0.2})
-    assert scores.examples() == {"best": 3, "median": 7, "worst": 5}
-    assert ImageScores(("a",), {6: 0.5}).examples() == {"only": 6}
-    assert ImageScores(("a",)).examples() == {}
-    assert ImageScores(("a",), {0: 0.5, 1: 0.4}).examples() == {"best": 0, "worst": 1}
+    none = np.nan
+    assert examples(np.array([none, none, 0.2, 0.9, 0.6, 0.1, none, 0.5])) == {"best": 3, "median": 7, "worst": 5}
+    assert examples(np.array([none, 0.5])) == {"only": 1}
+    assert examples(np.array([none])) == {}
+    assert examples(np.array([0.5, 0.5])) == {"best": 0, "worst": 1}
 
 
 def test_an_error_map_by_hand():
@@ -117,9 +124,9 @@ def test_large_images_are_shown_small(loaded, tmp_path):
                 scene.image.repeat(12, 0).repeat(12, 1), scene.labels.repeat(12, 0).repeat(12, 1), scene.name
             )
 
-    images = ImageScores(Few.classes.names, {0: 0.3, 1: 0.2, 2: 0.1})
+    counts = np.array([[[9], [9], [right]] for right in (9, 6, 3)]).repeat(3, axis=2)
     scores = Scores.from_matrix(np.eye(3), Few.classes.names)
-    page = write_evaluation_report(tmp_path, loaded, Large(), scores, images, "large")
+    page = write_evaluation_report(tmp_path, loaded, Large(), scores, counts, "large", Intervals(counts, "skip"))
     assert page.stat().st_size < 10_000_000
 
 
@@ -135,21 +142,24 @@ class Tall(Few):
 def test_what_is_shown_is_the_prediction_that_was_scored(loaded, tmp_path, monkeypatch, data):
     """And not one plain look at an image scaled down: so the errors of the image give its score."""
     settings = InferenceSettings(scales=(0.5, 0.75), flip=True)
-    dataset, images = data(), ImageScores(Few.classes.names)
+    dataset = data()
     seen = {}
 
-    def see(position, labels, predictions):
-        images.see(position, labels, predictions)
-        seen[position] = labels.numpy(), predictions.numpy()
+    class Seen(ImageCounts):
+        def update(self, positions, labels, predictions):
+            super().update(positions, labels, predictions)
+            seen[positions[0]] = labels[0].numpy(), predictions[0].numpy()
 
+    images = Seen(4, 3)
     segmenter = Segmenter(loaded.network, Few.classes, settings=settings)
-    scores = Scores.from_matrix(evaluate(segmenter, dataset, each=see), Few.classes.names)
+    scores = Scores.from_matrix(evaluate(segmenter, dataset, images=images), Few.classes.names)
     sections = []
     monkeypatch.setattr(evaluation_report, "write_report", lambda *arguments: sections.extend(arguments[-1]))
-    write_evaluation_report(tmp_path, segmenter, dataset, scores, images, "few")
+    counts = images.array()
+    write_evaluation_report(tmp_path, segmenter, dataset, scores, counts, "few", Intervals(counts, "skip"))
     shown = {section.heading: section for section in sections if section.heading.startswith("The ")}
     assert len(shown) == 3
-    for which, position in images.examples().items():
+    for which, position in examples(mean_scores(counts, "skip")["mean_iou"]).items():
         section = shown[f"The {which} image"]
         truth, predicted = seen[position]
         assert (attend(loaded.network, dataset[position].image).labels != predicted).any()

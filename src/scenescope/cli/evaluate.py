@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 from functools import partial
@@ -12,34 +11,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from scenescope.cli.attention_tables import print_attention
 from scenescope.cli.console import Console, progress_bars
 from scenescope.cli.inference_options import (
-    BaseSizeOption,
     DeviceOption,
-    FlipOption,
     ModelOption,
     PrecisionOption,
-    ProtocolOption,
-    ScalesOption,
-    StrideOption,
-    WindowOption,
-    inference_settings,
     output_path,
+    with_test_options,
 )
+from scenescope.cli.score_tables import print_scores
 from scenescope.errors import ScenescopeError, visible
+from scenescope.inference.settings import InferenceSettings
 
 if TYPE_CHECKING:
-    from scenescope.evaluation.boundary_scores import BoundaryScores
+    from scenescope.data.dataset import SegmentationDataset
+    from scenescope.evaluation.label_files import LabelFiles
     from scenescope.evaluation.scores import Scores
+    from scenescope.inference.segmenter import Segmenter
 
 
+def _predictions_path(text: str) -> Path:
+    if not text.strip():
+        raise ScenescopeError("--predictions is empty; give the folder of the label files.")
+    return Path(text)
+
+
+@with_test_options
 def evaluate(
     source: Annotated[str, typer.Argument(metavar="KIND:ROOT", help="The data set, such as camvid:DIR or scenes:.")],
     model: ModelOption = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score the label files in this folder, NAME.png or predict's NAME_labels.png, in place of a model.",
+            show_default="none",
+            parser=_predictions_path,
+        ),
+    ] = None,
+    predictions_as: Annotated[
+        Literal["train-ids", "masks"],
+        typer.Option(help="What they hold: train ids 0, 1, 2, ..., or values or colors as the masks of the data."),
+    ] = "train-ids",
     split: Annotated[str, typer.Option(help="Part of the data set to score.")] = "val",
     val_fraction: Annotated[
         float | None,
@@ -50,12 +64,8 @@ def evaluate(
         str | None,
         typer.Option(help="Where the kind leaves a choice: data.classes of the training.", show_default="its first"),
     ] = None,
-    protocol: ProtocolOption = None,
-    scales: ScalesOption = None,
-    flip: FlipOption = None,
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    base_size: BaseSizeOption = None,
+    *,
+    settings: InferenceSettings,
     absent: Annotated[
         Literal["skip", "zero"],
         typer.Option(help="A class in neither truth nor prediction: left out of the means, or counted as 0."),
@@ -73,7 +83,11 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder for scores.json and confusion.png.", show_default="only print", parser=output_path),
+        typer.Option(
+            help="Folder for scores.json, per_image.csv and confusion.csv.",
+            show_default="only print",
+            parser=output_path,
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -86,34 +100,42 @@ def evaluate(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "float32",
 ) -> None:
-    """Score a model on a data set, at the size of the labels. Under torchrun the processes share the images."""
-    from scenescope.checkpoints.model_directory import class_difference
+    """Score a model, or label files, on a data set, at the size of the labels.
+
+    Under torchrun the processes share the images.
+    """
     from scenescope.data.catalog import open_dataset, parse_source
     from scenescope.data.dataset import seen_by
-    from scenescope.drawing.charts import draw_confusion
+    from scenescope.evaluation.bootstrap import Intervals
     from scenescope.evaluation.boundary import BoundaryCounts
     from scenescope.evaluation.boundary_scores import BoundaryScores
     from scenescope.evaluation.distributed import joined_processes
-    from scenescope.evaluation.evaluator import evaluate as evaluate_network
+    from scenescope.evaluation.evaluator import evaluate as evaluate_model
+    from scenescope.evaluation.image_counts import ImageCounts
+    from scenescope.evaluation.label_files import LabelFiles, evaluate_files
     from scenescope.evaluation.scores import Scores
-    from scenescope.files import output_directory, write_text
-    from scenescope.inference.segmenter import Segmenter
+    from scenescope.files import output_directory
     from scenescope.training.memory import keep_freed_memory
     from scenescope.workflows.attention_check import check_attention
-    from scenescope.workflows.evaluation_report import ImageScores, write_evaluation_report
+    from scenescope.workflows.evaluation_report import write_evaluation_report
+    from scenescope.workflows.evaluation_result import EvaluationResult
 
-    settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     dataset = open_dataset(*parse_source(source), split, val_fraction=val_fraction, val_seed=val_seed, classes=classes)
-    images = None if report is None else ImageScores(dataset.classes.names)
-    if images is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ScenescopeError("--report looks at every image in one process; run it without torchrun.")
+    names = dataset.classes.names
     if attention and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ScenescopeError("--attention looks at every image in one process; run it without torchrun.")
-    along = BoundaryCounts(len(dataset.classes)) if boundary else None
     keep_freed_memory()
-    segmenter = Segmenter.load(model, device, precision, settings=settings)
-    dataset = seen_by(dataset, segmenter.band_rule, "the model")
-    difference = class_difference(segmenter.classes.names, dataset.classes.names)
+    scored: Segmenter | LabelFiles
+    if predictions is None:
+        if predictions_as != "train-ids":
+            raise ScenescopeError("--predictions-as says what --predictions hold; give those as well.")
+        scored = _loaded(dataset, model, device, precision, settings)
+        dataset = seen_by(dataset, scored.band_rule, "the model")
+    else:
+        _refuse_beside_predictions(model, settings, attention, device, precision)
+        scored = _found(dataset, predictions, predictions_as)
+    along = BoundaryCounts(len(names)) if boundary else None
+    images = ImageCounts(len(dataset), len(names), "cpu" if isinstance(scored, LabelFiles) else scored.device)
     with contextlib.ExitStack() as places:
         for place in (output, report):
             # Before the work: that a folder cannot be written is to be known early.
@@ -121,89 +143,129 @@ def evaluate(
                 places.enter_context(output_directory(place))
         with joined_processes() as (rank, world_size):
             console = Console(quiet=rank != 0)
-            if difference and rank == 0:
-                print(visible(f"note: {difference}."), file=sys.stderr)
             with progress_bars(console) as show:
-                confusion = evaluate_network(
-                    segmenter,
-                    dataset,
-                    batch_size=batch_size,
-                    num_workers=num_workers,
-                    rank=rank,
-                    world_size=world_size,
-                    progress=None if show is None else partial(show, "evaluating"),
-                    boundary=along,
-                    each=None if images is None else images.see,
-                )
+                told = None if show is None else partial(show, "evaluating")
+                if isinstance(scored, LabelFiles):
+                    confusion = evaluate_files(
+                        scored,
+                        dataset,
+                        num_workers=num_workers or 0,
+                        progress=told,
+                        boundary=along,
+                        images=images,
+                        rank=rank,
+                        world_size=world_size,
+                    )
+                else:
+                    confusion = evaluate_model(
+                        scored,
+                        dataset,
+                        batch_size=batch_size,
+                        num_workers=num_workers,
+                        progress=told,
+                        boundary=along,
+                        images=images,
+                        rank=rank,
+                        world_size=world_size,
+                    )
         if rank != 0:
             return
         checked = None
-        if attention:
+        if attention and not isinstance(scored, LabelFiles):
             with progress_bars(console) as show:
                 told = None if show is None else partial(show, "checking attention")
-                checked = check_attention(segmenter, dataset, progress=told)
-        names = dataset.classes.names
-        scores = Scores.from_matrix(confusion, names, absent)
+                checked = check_attention(scored, dataset, progress=told)
+        scores, counts = Scores.from_matrix(confusion, names, absent), images.array()
+        intervals = Intervals(counts, absent)
         boundary_scores = None if along is None else BoundaryScores.from_counts(along, names, absent)
         # Before anything is written: whatever becomes of the files, the numbers are known.
-        _print_scores(console, scores, boundary_scores, f"{source}, {split}, {len(dataset)} images")
+        print_scores(console, scores, boundary_scores, intervals, f"{source}, {split}, {len(dataset)} images")
+        if isinstance(scored, LabelFiles) and predictions_as == "train-ids":
+            _tell_other_meaning(dataset, scores)
         if checked is not None:
             print_attention(console, checked)
         if output is not None:
-            stored = {
-                "data": source,
-                "split": split,
-                "images": len(dataset),
-                "model": str(segmenter.source),
-                "precision": segmenter.precision,
-                "classes": list(names),
-                "settings": dataclasses.asdict(settings),
-                "scores": scores.to_json(),
-            }
-            if boundary_scores is not None:
-                stored["boundary"] = boundary_scores.to_json()
-            if checked is not None:
-                stored["attention"] = checked.to_json()
-            write_text(output / "scores.json", json.dumps(stored, indent=2) + "\n")
-            draw_confusion(confusion.counts(), names, output / "confusion.png")
-        if report is not None and images is not None:
-            page = write_evaluation_report(report, segmenter, dataset, scores, images, f"{source}, {split}", checked)
+            about = {"data": source, "split": split, **_about(scored)}
+            result = EvaluationResult(
+                about, names, absent, tuple(dataset.name(index) for index in range(len(dataset))), counts
+            )
+            parts = {"boundary": boundary_scores, "attention": checked}
+            found = {what: part.to_json() for what, part in parts.items() if part is not None}
+            result.write(output, scores, intervals, found)
+        if report is not None:
+            page = write_evaluation_report(
+                report, scored, dataset, scores, counts, f"{source}, {split}", intervals, checked
+            )
             console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_scores(console: Console, scores: Scores, boundary: BoundaryScores | None, title: str) -> None:
-    total = sum(scores.pixels)
-    console.print(title, markup=False, highlight=False, soft_wrap=True)
-    table = Table()
-    table.add_column("class", overflow="fold")
-    columns = {
-        "IoU": [_shown(value) for value in scores.iou],
-        "accuracy": [_shown(value) for value in scores.accuracy],
-        "pixels": [f"{pixels / total:.2%}" for pixels in scores.pixels],
-    }
-    means: dict[str, float | None] = {
-        "mean IoU": scores.mean_iou,
-        "pixel accuracy": scores.pixel_accuracy,
-        "mean accuracy": scores.mean_accuracy,
-        "frequency-weighted IoU": scores.frequency_weighted_iou,
-    }
-    if boundary is not None:
-        columns["boundary IoU"] = [_shown(value) for value in boundary.iou]
-        columns["boundary F"] = [_shown(value) for value in boundary.f]
-        means |= {"mean boundary IoU": boundary.mean_iou, "mean boundary F": boundary.mean_f}
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, *row in zip(scores.names, *columns.values(), strict=True):
-        table.add_row(Text(visible(name)), *row)
-    console.print(table, highlight=False)
-    for what, value in means.items():
-        console.print(f"{what:24}{_shown(value)}", highlight=False)
-    if scores.absent:
-        how = "left out of the means" if scores.absent_as == "skip" else "counted as 0"
-        names = ", ".join(scores.absent)
-        told = f"{len(scores.absent)} absent from truth and prediction, {how}: {names}"
-        console.print(told, markup=False, highlight=False, soft_wrap=True)
+def _loaded(
+    dataset: SegmentationDataset,
+    model: str | None,
+    device: str,
+    precision: Literal["auto", "float32", "bfloat16"],
+    settings: InferenceSettings,
+) -> Segmenter:
+    """Load a model, and tell where its classes are called otherwise than those of the data."""
+    from scenescope.checkpoints.model_directory import class_difference
+    from scenescope.inference.segmenter import Segmenter
+
+    segmenter = Segmenter.load(model, device, precision, settings=settings)
+    _note(class_difference(segmenter.classes.names, dataset.classes.names))
+    return segmenter
 
 
-def _shown(value: float | None) -> str:
-    return "absent" if value is None else f"{value:.4f}"
+def _found(dataset: SegmentationDataset, folder: Path, meaning: Literal["train-ids", "masks"]) -> LabelFiles:
+    """Find the label files, and tell of those that belong to no image."""
+    from scenescope.evaluation.label_files import find_label_files, named
+
+    files = find_label_files(dataset, folder, meaning)
+    if files.surplus:
+        shown = named([path.relative_to(folder).as_posix() for path in files.surplus])
+        _note(f"{len(files.surplus)} images in {folder} belong to no image of the split and are not scored: {shown}")
+    return files
+
+
+def _refuse_beside_predictions(
+    model: str | None, settings: InferenceSettings, attention: bool, device: str, precision: str
+) -> None:
+    given = {
+        "--model": model is not None,
+        "the options of the test": settings != InferenceSettings(),
+        "--attention": attention,
+        "--device": device != "auto",
+        "--precision": precision != "float32",
+    }
+    if any(given.values()):
+        what = next(option for option, is_given in given.items() if is_given)
+        raise ScenescopeError(f"--predictions scores files as they are, by no model; leave out {what}.")
+
+
+def _tell_other_meaning(dataset: SegmentationDataset, scores: Scores) -> None:
+    """Say so if the files make much more sense as the masks' values: a shift by one passes for a bad model."""
+    from scenescope.evaluation.label_files import score_as_masks
+
+    other = score_as_masks(scores.matrix, dataset)
+    if other is not None and other > scores.mean_iou + 0.1:
+        _note(
+            f"read as the values of the data's masks, the files would have a mean IoU of {other:.4f};"
+            " if they hold those, add --predictions-as masks"
+        )
+
+
+def _about(scored: Segmenter | LabelFiles) -> dict[str, object]:
+    """Return what was scored, as JSON holds it."""
+    from scenescope.evaluation.label_files import LabelFiles
+
+    if isinstance(scored, LabelFiles):
+        return {"predictions": str(scored.folder)}
+    return {
+        "model": str(scored.source),
+        "precision": scored.precision,
+        "settings": dataclasses.asdict(scored.settings),
+    }
+
+
+def _note(text: str | None) -> None:
+    if text and os.environ.get("RANK", "0") == "0":
+        print(visible(f"note: {text}."), file=sys.stderr)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from scenescope.errors import ScenescopeError, nearest
-
-if TYPE_CHECKING:
-    from scenescope.inference.settings import InferenceSettings
+from scenescope.inference.settings import PROTOCOLS, InferenceSettings
 
 ModelOption = Annotated[
     str | None,
@@ -70,6 +71,36 @@ def output_path(text: str | Path) -> Path:
     return Path(text)
 
 
+_TEST_OPTIONS = {
+    "protocol": ProtocolOption,
+    "scales": ScalesOption,
+    "flip": FlipOption,
+    "window": WindowOption,
+    "stride": StrideOption,
+    "base_size": BaseSizeOption,
+}
+
+
+def with_test_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the test procedure in the place of its parameter ``settings``, which they make."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    options = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=option)
+        for name, option in _TEST_OPTIONS.items()
+    ]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        test = {name: given.pop(name) for name in _TEST_OPTIONS}
+        command(**given, settings=inference_settings(**test))
+
+    # Typer reads both.
+    parameters = [each for one in own for each in (options if one.name == "settings" else [one])]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in parameters}
+    return called
+
+
 def inference_settings(
     scales: str | None,
     flip: bool | None,
@@ -83,8 +114,6 @@ def inference_settings(
     Raises:
         ScenescopeError: an unknown protocol, or numbers that cannot be read or are not possible.
     """
-    from scenescope.inference.settings import PROTOCOLS, InferenceSettings
-
     if protocol is not None and protocol not in PROTOCOLS:
         raise ScenescopeError(
             f"There is no protocol {protocol!r}.{nearest(protocol, PROTOCOLS)} Known: {', '.join(PROTOCOLS)}."

@@ -21,6 +21,7 @@ from scenescope.cli.areas import areas
 from scenescope.cli.attend import attend
 from scenescope.cli.benchmark import benchmark
 from scenescope.cli.check import check
+from scenescope.cli.compare import compare
 from scenescope.cli.convert import convert
 from scenescope.cli.evaluate import evaluate
 from scenescope.cli.export import export
@@ -64,6 +65,7 @@ for command in (
     check,
     train,
     evaluate,
+    compare,
     predict,
     polygons,
     areas,

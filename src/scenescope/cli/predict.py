@@ -10,21 +10,17 @@ from rich.progress import Progress, track
 
 from scenescope.cli.console import Console
 from scenescope.cli.inference_options import (
-    BaseSizeOption,
     DeviceOption,
-    FlipOption,
     ModelOption,
     PrecisionOption,
-    ProtocolOption,
-    ScalesOption,
-    StrideOption,
-    WindowOption,
-    inference_settings,
     output_path,
+    with_test_options,
 )
 from scenescope.errors import ScenescopeError
+from scenescope.inference.settings import InferenceSettings
 
 
+@with_test_options
 def predict(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or patterns.")],
     output: Annotated[Path, typer.Option(help="Folder for label maps, overlays and summary.csv.", parser=output_path)],
@@ -75,12 +71,8 @@ def predict(
             show_default="TIFFs that say where they lie, or are beyond --max-pixels",
         ),
     ] = None,
-    protocol: ProtocolOption = None,
-    scales: ScalesOption = None,
-    flip: FlipOption = None,
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    base_size: BaseSizeOption = None,
+    *,
+    settings: InferenceSettings,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
 ) -> None:
@@ -96,7 +88,6 @@ def predict(
     from scenescope.inference.segmenter import Segmenter
     from scenescope.training.memory import keep_freed_memory
 
-    settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     kinds = tuple(kind.strip() for kind in write.split(",")) if write is not None else ()
     extras = Results(kinds, min_area or 0, fill_holes or 0, read_names(rename) if rename is not None else {})
     found = find_images(images, output)

@@ -8,7 +8,8 @@ from typing import Any
 
 from scenescope.errors import DataError
 from scenescope.evaluation.boundary import COUNTED, BoundaryCounts
-from scenescope.evaluation.scores import Absent, mean_score, ratio
+from scenescope.evaluation.class_scores import Absent
+from scenescope.evaluation.scores import mean_score, ratio
 
 
 @dataclass(frozen=True)

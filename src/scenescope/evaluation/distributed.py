@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Protocol
 
 import torch.distributed as distributed
 from torch import Tensor
@@ -32,3 +33,18 @@ def summed(counts: Tensor) -> Tensor:
     total = counts.to(meeting_place(distributed.get_backend()), copy=True)
     distributed.all_reduce(total)
     return total.to(counts.device)
+
+
+class Counts(Protocol):
+    """What is counted in a pass over a data set."""
+
+    def all_reduce(self) -> None:
+        """Add up the counts of all processes."""
+
+
+def add_up(world_size: int, *counts: Counts | None) -> None:
+    """Add up what was counted, as far as anything was, over all processes that ``torch.distributed`` joins."""
+    if world_size > 1 and distributed.is_initialized():
+        for each in counts:
+            if each is not None:
+                each.all_reduce()

@@ -20,6 +20,8 @@ from scenescope.errors import ImageError, ModelError
 from scenescope.evaluation.attention_use import AttentionUse
 from scenescope.evaluation.boundary import BoundaryCounts
 from scenescope.evaluation.confusion import ConfusionMatrix
+from scenescope.evaluation.distributed import add_up
+from scenescope.evaluation.image_counts import ImageCounts
 from scenescope.inference.guards import eval_mode, memory_errors, require_network
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
@@ -40,7 +42,7 @@ def evaluate(
     stop: Callable[[], bool] | None = None,
     boundary: BoundaryCounts | None = None,
     attention: AttentionUse | None = None,
-    each: Callable[[int, Tensor, Tensor], None] | None = None,
+    images: ImageCounts | None = None,
 ) -> ConfusionMatrix:
     """Compare a model's predictions with the labels of a data set, at the labels' own size.
 
@@ -57,7 +59,7 @@ def evaluate(
         stop: asked between images; once it says True in a process, that one leaves out the rest of its images.
         boundary: takes the counts along the boundaries in the same pass, over all processes likewise.
         attention: takes what position attention is paid to in the same pass, likewise; of one look at whole images.
-        each: called for every image with its position in the data set, its labels and its prediction, H x W.
+        images: takes the counts of every single image in the same pass, likewise.
 
     Returns:
         The counts over all processes where ``torch.distributed`` joins them, else of this share of the images.
@@ -78,43 +80,90 @@ def evaluate(
     require_classes(model.form, dataset.classes, source)
     dataset = seen_by(dataset, model.band_rule, "the model")
     watching = nullcontext if attention is None else partial(attention.watching, _looked_into(model))
-    device = model.device
-    confusion = ConfusionMatrix(len(model.classes), device)
+    segmenter = model
     if num_workers is None:
-        num_workers = num_readers(device) if traits(device).queued else 0
-    share = _Share(dataset, range(rank, len(dataset), world_size))
+        num_workers = num_readers(segmenter.device) if traits(segmenter.device).queued else 0
+
+    def predict(batch: Tensor, labels: Tensor) -> Tensor:
+        what = f"An image of {batch.shape[-1]} x {batch.shape[-2]} pixels"
+        with (
+            memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"),
+            watching(labels),
+        ):
+            return segmenter.labels(batch.to(segmenter.device))
+
+    confusion = ConfusionMatrix(len(segmenter.classes), segmenter.device)
+    share = Share(dataset, range(rank, len(dataset), world_size))
+    with eval_mode(segmenter.form):
+        count_predictions(
+            share,
+            predict,
+            confusion,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            progress=progress,
+            stop=stop,
+            boundary=boundary,
+            images=images,
+        )
+    add_up(world_size, confusion, boundary, attention, images)
+    return confusion
+
+
+class Share(Dataset[Sample]):
+    """One process's images of a data set, each as it is scored: the image, its labels and its name as tensors."""
+
+    def __init__(self, dataset: SegmentationDataset, indices: range) -> None:
+        self.dataset = dataset
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Sample:
+        return whole_sample(self.dataset[self.indices[position]])
+
+
+def count_predictions(
+    share: Share,
+    predict: Callable[[Tensor, Tensor], Tensor],
+    confusion: ConfusionMatrix,
+    *,
+    batch_size: int,
+    num_workers: int,
+    progress: Callable[[int, int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    boundary: BoundaryCounts | None = None,
+    images: ImageCounts | None = None,
+) -> None:
+    """Read a share, and count its labels against what is predicted, see ``evaluate``.
+
+    Args:
+        predict: from B x C x H x W as the share reads it, and B x H x W labels on the device of the confusion matrix,
+            to B x H x W classes there.
+    """
     if progress:
         progress(0, len(share))
     done = 0
-    with ThreadPoolExecutor(1) as reader, eval_mode(model.form):
+    device = confusion.matrix.device
+    with ThreadPoolExecutor(1) as reader:
         # Sizes are known only once read, so images are read one by one and stacked afterwards.
         singles = load_batches(share, [[position] for position in range(len(share))], num_workers, stop=stop)
         ahead = read_ahead(reader, lambda _: next(singles, None), range(len(share)))
         read = (single for _, future in ahead if (single := future.result()) is not None)  # fewer when told to stop
-        for images, labels in _batches(read, batch_size):
+        for batch, labels in _batches(read, batch_size):
             if stop is not None and stop():
                 break
-            height, width = images.shape[-2:]
-            what = f"An image of {width} x {height} pixels"
-            with memory_errors(ImageError, what, "scale it down, or evaluate with a window, such as --window 768"):
-                labels = labels.to(device)
-                with watching(labels):
-                    predictions = model.labels(images.to(device))
+            labels = labels.to(device)
+            predictions = predict(batch, labels)
             confusion.update(labels, predictions)
             if boundary is not None:
                 boundary.update(labels, predictions)
-            if each is not None:
-                for number, pair in enumerate(zip(labels, predictions, strict=True), start=done):
-                    each(share.indices[number], *pair)
-            done += len(images)
+            if images is not None:
+                images.update(list(share.indices[done : done + len(batch)]), labels, predictions)
+            done += len(batch)
             if progress:
                 progress(done, len(share))
-    if world_size > 1 and torch.distributed.is_initialized():
-        confusion.all_reduce()
-        for counts in (boundary, attention):
-            if counts is not None:
-                counts.all_reduce()
-    return confusion
 
 
 def _looked_into(segmenter: Segmenter) -> SegmentationNetwork:
@@ -132,23 +181,9 @@ def count_scored_pixels(
     Raises:
         DataError, ImageError: an image or mask is not fit; the message names the file.
     """
-    share = _Share(dataset, range(rank, len(dataset), world_size))
+    share = Share(dataset, range(rank, len(dataset), world_size))
     batches = load_batches(share, [[position] for position in range(len(share))], num_workers)
     return sum(int((labels != IGNORE).sum()) for _, labels, _ in batches)
-
-
-class _Share(Dataset[Sample]):
-    """One process's images of a data set, as tensors."""
-
-    def __init__(self, dataset: SegmentationDataset, indices: range) -> None:
-        self.dataset = dataset
-        self.indices = indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int) -> Sample:
-        return whole_sample(self.dataset[self.indices[position]])
 
 
 def _batches(singles: Iterable[Batch], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -6,7 +6,6 @@ hashing leave Python's lock alone.
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
 import os
@@ -25,13 +24,12 @@ from scenescope.data.images import opened
 from scenescope.data.loading import read_ahead
 from scenescope.errors import ImageError, ScenescopeError, StorageError
 from scenescope.files import (
-    csv_cell,
     held_directory,
     make_directory,
     remove_partial,
     sha256,
     storage_errors,
-    write_atomically,
+    write_csv,
 )
 from scenescope.inference.guards import memory_errors
 from scenescope.inference.inputs import ALL_ENDINGS, ENDINGS, LABELS, OVERLAY, PROBABILITIES, ImageFile
@@ -291,14 +289,3 @@ def _note(path: Path, max_pixels: int, rule: BandRule | None) -> tuple[str, int]
 
 def _digest(header: list[str]) -> str:
     return hashlib.sha256(repr(header).encode(errors="surrogatepass")).hexdigest()
-
-
-def write_csv(path: Path, rows: list[list[str]]) -> None:
-    """Write a table for spreadsheets: what they would run as a formula is text."""
-
-    def write(place: Path) -> None:
-        # A file name that is no Unicode is written with its odd bytes as \\xNN.
-        with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([[csv_cell(text) for text in row] for row in rows])
-
-    write_atomically(path, write)

@@ -38,15 +38,13 @@ from scenescope.data.formats.painting import COVERED, Painted, frame, paint, tur
 from scenescope.data.images import MAX_PIXELS, Header, opened
 from scenescope.drawing.overlay import label_image
 from scenescope.errors import DataError, ScenescopeError, StorageError
-from scenescope.files import held_directory, make_directory, sha256, storage_errors, write_text
+from scenescope.files import csv_cell, held_directory, make_directory, sha256, storage_errors, write_text
 from scenescope.labels import IGNORE, Classes
 from scenescope.yaml_reader import write_yaml
 
 Faults = Literal["error", "skip"]
 Link = Literal["hardlink", "symlink", "copy"]
 BACKGROUND = "background"
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass
@@ -307,8 +305,7 @@ def _measure(image: AnnotatedImage) -> tuple[Header, int]:
 def _table(dropped: list[Fault]) -> str:
     text = io.StringIO()
     rows = [("file", "id", "reason", "regions"), *((f.file, f.id, f.reason, str(f.regions)) for f in dropped)]
-    # Names of strangers must not be formulas of a spreadsheet.
-    cells = [[f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in row] for row in rows]
+    cells = [[csv_cell(cell) for cell in row] for row in rows]
     csv.writer(text, lineterminator="\n").writerows(cells)
     return text.getvalue()
 

@@ -10,22 +10,15 @@ import typer
 from rich.progress import track
 
 from scenescope.cli.console import Console
-from scenescope.cli.inference_options import (
-    BaseSizeOption,
-    DeviceOption,
-    FlipOption,
-    ProtocolOption,
-    ScalesOption,
-    StrideOption,
-    WindowOption,
-    inference_settings,
-)
+from scenescope.cli.inference_options import DeviceOption, with_test_options
 from scenescope.errors import ScenescopeError
+from scenescope.inference.settings import InferenceSettings
 
 MAX_TOLD = 3
 """So many faults of one kind are told in words, the others counted."""
 
 
+@with_test_options
 def submit(
     server: Annotated[Literal["cityscapes", "voc", "ade20k"], typer.Argument(help="Whose server.")],
     root: Annotated[str, typer.Argument(metavar="ROOT", help="The folder of the data set.")],
@@ -42,12 +35,8 @@ def submit(
         Literal["comp5", "comp6"] | None,
         typer.Option(help="For voc: comp5 if trained on nothing but VOC 2012.", show_default="comp6"),
     ] = None,
-    protocol: ProtocolOption = None,
-    scales: ScalesOption = None,
-    flip: FlipOption = None,
-    window: WindowOption = None,
-    stride: StrideOption = None,
-    base_size: BaseSizeOption = None,
+    *,
+    settings: InferenceSettings,
     device: DeviceOption = "auto",
 ) -> None:
     """Predict a test split and write what its server takes, or validate that (exit code 2 when it would be refused)."""
@@ -59,7 +48,6 @@ def submit(
         )
     if competition is not None and server != "voc":
         raise ScenescopeError(f"--competition is for voc; {server} has no competitions. Leave it out.")
-    settings = inference_settings(scales, flip, window, stride, base_size, protocol)
     from scenescope.files import output_directory
     from scenescope.lab.submission import (
         SERVERS,
