@@ -28,6 +28,7 @@ from scenescope.cli.page import page
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
 from scenescope.cli.train import train
+from scenescope.cli.video import video
 from scenescope.errors import ScenescopeError, visible
 from scenescope.lab_names import from_lab
 
@@ -61,6 +62,7 @@ for command in (
     train,
     evaluate,
     predict,
+    video,
     attend,
     page,
     "submit",

@@ -269,11 +269,11 @@ def _write_csv(path: Path, rows: list[list[str]]) -> None:
     def write(place: Path) -> None:
         # A file name that is no Unicode is written with its odd bytes as \\xNN.
         with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            csv.writer(file).writerows([[_cell(text) for text in row] for row in rows])
+            csv.writer(file).writerows([[cell(text) for text in row] for row in rows])
 
     write_atomically(path, write)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return text as a spreadsheet shows it: names of strangers must not be formulas."""
     return f"'{text}" if text.startswith(_FORMULA) else text

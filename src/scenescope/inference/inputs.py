@@ -131,8 +131,8 @@ def _named(path: Path, name: str) -> ImageFile:
         problem = f"Cannot read {path}: {suffix.removeprefix('.').upper()} is not read; save it as JPEG or PNG."
     elif suffix in VIDEOS:
         problem = (
-            f"Cannot read {path}: it is a video; take images out of it, such as with"
-            f" ffmpeg -i {path.name} frames/%06d.png."
+            f"Cannot read {path}: it is a video, which another command segments: scenescope video {path.name} --output"
+            " out."
         )
     return ImageFile(path, name, problem)
 
@@ -158,7 +158,7 @@ def _with_unique_names(images: list[ImageFile]) -> list[ImageFile]:
         if image.problem is None and count[chosen.casefold()] > 1:
             chosen = _free_name(f"{chosen}_{image.path.suffix.removeprefix('.')}", taken)
             taken.add(chosen.casefold())
-        named.append(replace(image, name=_fitting(chosen)))
+        named.append(replace(image, name=fitting_name(chosen)))
     return named
 
 
@@ -170,7 +170,8 @@ def _free_name(name: str, taken: set[str]) -> str:
     return chosen
 
 
-def _fitting(name: str) -> str:
+def fitting_name(name: str) -> str:
+    """Return the name of an image, cut if need be so that every ending fits, with a hash of the whole at its end."""
     folder, _, stem = name.rpartition("/")
     stored = stem.encode(errors="surrogateescape")
     if len(stored) <= MAX_STEM:
