@@ -14,7 +14,7 @@ from scenescope.cli.main import main
 from scenescope.errors import DataError
 from scenescope.recipes import reader
 
-COMMANDS = {"demo", "check", "train", "evaluate", "predict", "attend", "submit", "recipes", "models"}
+COMMANDS = {"demo", "check", "train", "evaluate", "predict", "video", "attend", "submit", "recipes", "models"}
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

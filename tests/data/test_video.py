@@ -34,7 +34,7 @@ def test_frames_come_with_their_pixels_and_times(tmp_path):
     assert [frame.number for frame in frames] == list(range(6))
     assert [frame.seconds for frame in frames] == [Fraction(number, 25) for number in range(6)]
     assert all(distance(frame.image, pixels) < NEAR for frame, pixels in zip(frames, made, strict=True))
-    assert (video.num_frames, video.rate, video.problem, video.notes) == (6, 25, None, [])
+    assert (video.num_frames, video.fps, video.problem, video.notes) == (6, 25, None, [])
 
 
 @pytest.mark.parametrize(
@@ -131,23 +131,32 @@ def test_a_hole_in_the_middle_costs_its_frames_alone(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_bytes(b""), "Cannot open .*damaged, cut short or of a kind"),
-        (lambda path: path.write_bytes(b"\x00" * 3000), "Cannot open .*damaged, cut short"),
-        # A text is a video to ffmpeg, and a playlist opens other files.
-        (lambda path: path.write_text("hello\n" * 100), "Cannot open .*of a kind that is not read"),
-        (lambda path: path.write_text("#EXTM3U\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n"), "Cannot open .*of a kind"),
-        (lambda path: path.write_text("ffconcat version 1.0\nfile other.mp4\n"), "Cannot open .*of a kind"),
+        (lambda path: path.write_bytes(b""), "Cannot open .*damaged or cut short"),
+        (lambda path: path.write_bytes(b"\x00" * 3000), "Cannot open .*damaged or cut short"),
         (lambda path: None, "Cannot open .*: No such file or directory; check the path"),
         (lambda path: path.mkdir(), "Cannot open .*: Is a directory; check"),
     ],
 )
 def test_what_is_no_video_is_refused(tmp_path, make, message):
-    write_video(tmp_path / "other.ts", moving_rectangle())
-    write_video(tmp_path / "other.mp4", moving_rectangle())
     make(tmp_path / "a.mp4")
     with pytest.raises(ImageError, match=message) as refused:
         VideoReader(tmp_path / "a.mp4")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "hello\n" * 100),  # a video to ffmpeg
+        ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.ts\n#EXT-X-ENDLIST\n"),
+        ("a.mp4", "ffconcat version 1.0\nfile other.ts\n"),
+    ],
+)
+def test_no_file_opens_another_and_no_text_is_a_video(tmp_path, name, text):
+    write_video(tmp_path / "other.ts", moving_rectangle())
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ImageError, match=r"Cannot open .*not a kind of video"):
+        VideoReader(tmp_path / name)
 
 
 def test_sound_alone_is_refused_and_beside_images_left_out(tmp_path):

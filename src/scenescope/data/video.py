@@ -64,7 +64,7 @@ class VideoReader:
         name: of the source, without user and password.
         num_frames: as the file says; None where it does not.
         time_base: seconds of one tick of its clock.
-        rate: frames per second, on average.
+        fps: frames per second, on average.
         pixel_ratio: width of a pixel by its height, upright; known when the first frame has been read.
         notes: what is to be said about the video; more may come while it is read.
         problem: what was wrong with it, once it has been read.
@@ -81,9 +81,10 @@ class VideoReader:
         try:
             self._container: InputContainer = _opened(self._av, str(source), stream)
         except self._av.FFmpegError as error:
+            unknown = isinstance(error, self._av.ArgumentError)
             raise ImageError(
-                f"Cannot open {self.name} ({_reason(error)}); if it is a video, it is damaged, cut short or of a kind"
-                " that is not read: copy or export it again."
+                f"Cannot open {self.name} ({'not a kind of video that is read' if unknown else _reason(error)}); if it"
+                " is a video, it is damaged or cut short: copy or export it again; images are for scenescope predict."
             ) from error
         try:
             self._choose_stream(max_pixels)
@@ -93,8 +94,8 @@ class VideoReader:
 
     def _choose_stream(self, max_pixels: int) -> None:
         streams = self._container.streams
-        pictures = self._av.stream.Disposition.attached_pic
-        video = [each for each in streams.video if not each.disposition & pictures]
+        covers = self._av.stream.Disposition.attached_pic
+        video = [each for each in streams.video if not each.disposition & covers]
         if not video:
             raise ImageError(f"{self.name} holds no video; give a file that does.")
         best = streams.best("video")
@@ -113,11 +114,11 @@ class VideoReader:
         if codec.color_trc in _HDR:
             self.notes.append(f"The colors are HDR ({_HDR[codec.color_trc]}) and are shown flat; models expect SDR.")
         self.time_base = self._stream.time_base or Fraction(1, 90_000)
-        self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
+        self.fps = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.pixel_ratio = Fraction(1)
         self.num_frames = self._stream.frames or None
         if self.num_frames is None and (duration := self._duration()) is not None:
-            self.num_frames = round(duration * self.rate)
+            self.num_frames = round(duration * self.fps)
 
     def __enter__(self) -> Self:
         return self
@@ -154,7 +155,7 @@ class VideoReader:
             for frame in decoded:
                 if first is None:
                     first, size = frame.pts or 0, (frame.width, frame.height)
-                known = number / self.rate if frame.pts is None else (frame.pts - first) * self.time_base
+                known = number / self.fps if frame.pts is None else (frame.pts - first) * self.time_base
                 if known <= seconds:  # clocks of broken files stand still or run back, and no player takes that
                     known, stuck = seconds + self.time_base, stuck + 1
                 seconds = known
@@ -194,7 +195,7 @@ class VideoReader:
         duration = self._duration()
         # Frames that an edit of the file hides are in its count, but not in its duration.
         lacking = not 0 < self._stream.frames <= number
-        if lacking and duration is not None and duration > seconds + 2 / self.rate:
+        if lacking and duration is not None and duration > seconds + 2 / self.fps:
             return (
                 f"{self.name} is cut short or damaged: {number} frames, to second {max(float(seconds), 0):.2f} of"
                 f" {float(duration):.2f}, are there."
@@ -208,16 +209,16 @@ class VideoWriter:
     Args:
         path: of the file.
         time_base: seconds of one tick of its clock.
-        rate: frames per second, on average.
+        fps: frames per second, on average.
 
     Raises:
         ImageError: a frame cannot be encoded.
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, time_base: Fraction, rate: Fraction) -> None:
+    def __init__(self, path: Path, time_base: Fraction, fps: Fraction) -> None:
         self._av = _pyav()
-        self._time_base, self._rate = time_base, rate
+        self._time_base, self._fps = time_base, fps
         self._container = self._av.open(f"file:{path}", "w", format="mp4")
         self._stream: av.VideoStream | None = None
         self._last = -1
@@ -254,7 +255,7 @@ class VideoWriter:
 
     def _begin(self, height: int, width: int, pixel_ratio: Fraction) -> av.VideoStream:
         h264 = "libx264" in self._av.codecs_available
-        stream = cast("av.VideoStream", self._container.add_stream("libx264" if h264 else "mpeg4", rate=self._rate))
+        stream = cast("av.VideoStream", self._container.add_stream("libx264" if h264 else "mpeg4", rate=self._fps))
         codec = stream.codec_context
         codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
         if h264:

@@ -130,10 +130,7 @@ def _named(path: Path, name: str) -> ImageFile:
     if suffix in UNREAD_SUFFIXES:
         problem = f"Cannot read {path}: {suffix.removeprefix('.').upper()} is not read; save it as JPEG or PNG."
     elif suffix in VIDEOS:
-        problem = (
-            f"Cannot read {path}: it is a video, which another command segments: scenescope video {path.name} --output"
-            " out."
-        )
+        problem = f"Cannot read {path}: it is a video; segment it by scenescope video {path.name} --output out."
     return ImageFile(path, name, problem)
 
 

@@ -180,8 +180,8 @@ class _Work:
                 files.write(overlay, lambda there: self._write_overlay(there, rows))
 
     def _write_overlay(self, place: Path, rows: Any) -> None:
-        rate = self.video.rate / self.every
-        with closing(VideoWriter(place, self.video.time_base, rate)) as writer:
+        fps = self.video.fps / self.every
+        with closing(VideoWriter(place, self.video.time_base, fps)) as writer:
             self._run(rows, writer)
 
     def _run(self, rows: Any, overlay: VideoWriter | None) -> None:
@@ -273,7 +273,9 @@ class _Work:
             self.page = np.asarray(with_legend(image, classes.names, classes.palette)) if self.legend else image
             odd = [own for own, side in zip(labels.shape, self.page.shape, strict=False) if own == side and side % 2]
             if odd:
-                self.result.notes.append(f"A side of {odd[0]} pixels is odd; the overlay repeats its last row or column.")
+                self.result.notes.append(
+                    f"A side of {odd[0]} pixels is odd; the overlay repeats its last row or column."
+                )
         drawn = self.page.copy()
         drawn[: labels.shape[0], : labels.shape[1]] = blend(image, labels, classes.palette)
         return drawn
