@@ -122,7 +122,7 @@ def test_a_stream_is_opened_where_it_is_named_so(run, place):
         write_video(place / "film.ts", moving_rectangle())
         playlists = []
         for number, target in enumerate(("film.ts", f"file://{place}/film.ts", f"{place}/film.ts")):
-            head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n"
+            head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.24,\n"
             (place / f"{number}.m3u8").write_text(f"{head}{target}\n#EXT-X-ENDLIST\n")
             listed = address.replace("film.mp4", f"{number}.m3u8")
             playlists.append(run(listed, "--stream", "--output", f"out{number}").exit_code)

@@ -72,6 +72,30 @@ def test_a_variable_rate_keeps_its_times(tmp_path):
     assert video.problem is None
 
 
+def test_a_clock_that_stands_still_goes_on(tmp_path):
+    """Sitespeedio/browsertime#1108: players and writers take only times that increase."""
+    times = [Fraction(n, 1000) for n in (0, 40, 41, 120, 160, 200)]
+    path = write_video(tmp_path / "a.mkv", moving_rectangle(), codec="mjpeg", pix_fmt="yuvj420p", times=times)
+    block = b"\x81\x00%c\x80"  # of the first track, its time in ms, a key frame
+    content = path.read_bytes()
+    assert content.count(block % 41) == 1
+    path.write_bytes(content.replace(block % 41, block % 40))
+    video, frames = read(path)
+    assert [float(frame.seconds) for frame in frames] == [0, 0.04, 0.041, 0.12, 0.16, 0.2]
+    assert video.notes == ["1 times are not after the one before; they are set to follow it."]
+
+
+def test_recordings_one_after_another_go_on_in_time_and_size(tmp_path):
+    first = write_video(tmp_path / "a.ts", moving_rectangle(6)).read_bytes()
+    second = write_video(tmp_path / "b.ts", moving_rectangle(6, 24, 32)).read_bytes()
+    (tmp_path / "c.ts").write_bytes(first + second)
+    video, frames = read(tmp_path / "c.ts")
+    assert len(frames) == 12
+    assert np.allclose(np.diff([float(frame.seconds) for frame in frames]), 0.04, atol=1e-3)
+    assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
+    assert any("The size of the frames changes" in note for note in video.notes)
+
+
 @pytest.mark.parametrize("degrees", [90, -90, 180])
 def test_a_turned_video_is_read_upright(tmp_path, degrees):
     made = moving_rectangle()

@@ -116,6 +116,7 @@ class VideoReader:
         self.time_base = self._stream.time_base or Fraction(1, 90_000)
         self.fps = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.pixel_ratio = Fraction(1)
+        self._num_decoded = self._num_damaged = 0
         self.num_frames = self._stream.frames or None
         if self.num_frames is None and (duration := self._duration()) is not None:
             self.num_frames = round(duration * self.fps)
@@ -133,74 +134,86 @@ class VideoReader:
 
         All have the size of the first: later frames of another size are scaled to it.
         """
-        number, damaged, stuck = 0, 0, 0
-        first: int | None = None
-        size: tuple[int, int] | None = None
-        seconds = Fraction(-1)
+        stuck, seconds = 0, Fraction(-1)
+        for number, frame in enumerate(self._decoded()):
+            if number == 0:
+                self._look(frame)
+            known = number / self.fps if frame.pts is None else frame.pts * self.time_base - self._start
+            if known <= seconds:  # clocks of broken files stand still or run back, and no player takes that
+                stuck += 1
+                if seconds - known > 1 / self.fps:  # another clock begins, as in recordings put one after another
+                    self._start += known - seconds - 1 / self.fps
+                    known = seconds + 1 / self.fps
+                else:
+                    known = seconds + self.time_base
+            seconds = known
+            if number % every == 0:
+                yield Frame(number, seconds, self._image(frame))
+        if stuck:
+            self.notes.append(f"{stuck} times are not after the one before; they are set to follow it.")
+        if self.problem is None:
+            self.problem = self._what_was_wrong(seconds)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """Yield what can be decoded, and count what cannot."""
         packets = self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
-                break
+                return
             except (self._av.FFmpegError, OSError) as error:
-                self.problem = f"{self.name}: reading ended after {number} frames ({_reason(error)})."
-                break
-            damaged += packet.is_corrupt
+                self.problem = f"{self.name}: reading ended after {self._num_decoded} frames ({_reason(error)})."
+                return
+            self._num_damaged += packet.is_corrupt
             try:
-                decoded = packet.decode()
+                frames = packet.decode()
             except self._av.FFmpegError:
-                damaged += 1
+                self._num_damaged += 1
                 continue
-            for frame in decoded:
-                if first is None:
-                    first, size = frame.pts or 0, (frame.width, frame.height)
-                known = number / self.fps if frame.pts is None else (frame.pts - first) * self.time_base
-                if known <= seconds:  # clocks of broken files stand still or run back, and no player takes that
-                    known, stuck = seconds + self.time_base, stuck + 1
-                seconds = known
-                if number % every == 0:
-                    yield Frame(number, seconds, self._image(frame, size))
-                number += 1
-        if stuck:
-            self.notes.append(f"{stuck} frames had a time that is not after the one before; they follow it at once.")
-        if self.problem is None:
-            self.problem = self._what_was_wrong(number, seconds, damaged)
+            self._num_decoded += len(frames)
+            yield from frames
 
-    def _image(self, frame: av.VideoFrame, size: tuple[int, int] | None) -> Image:
-        if size is not None and (frame.width, frame.height) != size:
+    def _look(self, frame: av.VideoFrame) -> None:
+        """Take from the first frame what holds for all."""
+        self._start, self._size = (frame.pts or 0) * self.time_base, (frame.width, frame.height)
+        # Asked for once: a frame that was asked for it is not freed when it is let go.
+        found = cast("Mapping[str, Buffer]", frame.side_data)
+        self._matrix = bytes(found["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in found else None
+        ratio = Fraction(self._stream.sample_aspect_ratio or 1)
+        self.pixel_ratio = 1 / ratio if self._matrix is not None and _lies(self._matrix) else ratio
+
+    def _image(self, frame: av.VideoFrame) -> Image:
+        if (frame.width, frame.height) != self._size:
             note = "The size of the frames changes; all are scaled to that of the first."
             self.notes += [note] if note not in self.notes else []
-            frame = frame.reformat(width=size[0], height=size[1])
+            frame = frame.reformat(width=self._size[0], height=self._size[1])
         pixels = cast("Image", frame.to_ndarray(format="rgb24"))
-        found = cast("Mapping[str, Buffer]", frame.side_data)
-        matrix = bytes(found["DISPLAYMATRIX"]) if "DISPLAYMATRIX" in found else None
-        upright = np.ascontiguousarray(_upright(pixels, matrix))
-        ratio = Fraction(self._stream.sample_aspect_ratio or 1)
-        self.pixel_ratio = 1 / ratio if matrix is not None and _lies(matrix) else ratio
-        return upright
+        return np.ascontiguousarray(_upright(pixels, self._matrix))
 
     def _duration(self) -> Fraction | None:
         """Return how long the video is by its header, in seconds, where it says so."""
         if self._stream.duration is not None:
             return Fraction(self._stream.duration * self.time_base)
-        told = re.match(r"(\d+):(\d+):(\d+\.?\d*)", self._stream.metadata.get("DURATION", ""))  # Matroska's
+        told = re.match(
+            r"(\d{1,9}):(\d{1,9}):(\d{1,9}\.?\d{0,9})", self._stream.metadata.get("DURATION", "")
+        )  # Matroska's
         if told is not None:
             return int(told[1]) * 3600 + int(told[2]) * 60 + Fraction(told[3])
         if self._container.duration is not None and len(self._container.streams) == 1:
             return Fraction(self._container.duration, self._av.time_base)
         return None
 
-    def _what_was_wrong(self, number: int, seconds: Fraction, damaged: int) -> str | None:
+    def _what_was_wrong(self, seconds: Fraction) -> str | None:
         duration = self._duration()
         # Frames that an edit of the file hides are in its count, but not in its duration.
-        lacking = not 0 < self._stream.frames <= number
+        lacking = not 0 < self._stream.frames <= self._num_decoded
         if lacking and duration is not None and duration > seconds + 2 / self.fps:
-            return (
-                f"{self.name} is cut short or damaged: {number} frames, to second {max(float(seconds), 0):.2f} of"
-                f" {float(duration):.2f}, are there."
-            )
-        return f"{self.name} is damaged: {damaged} parts could not be decoded whole." if damaged else None
+            there = f"{self._num_decoded} frames, to second {max(float(seconds), 0):.2f} of {float(duration):.2f}"
+            return f"{self.name} is cut short or damaged: {there}, are there."
+        if self._num_damaged:
+            return f"{self.name} is damaged: {self._num_damaged} parts of it could not be decoded whole."
+        return None
 
 
 class VideoWriter:

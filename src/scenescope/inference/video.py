@@ -180,7 +180,7 @@ class _Work:
                 files.write(overlay, lambda there: self._write_overlay(there, rows))
 
     def _write_overlay(self, place: Path, rows: Any) -> None:
-        fps = self.video.fps / self.every
+        fps = max(Fraction(1, 1000), (self.video.fps / self.every).limit_denominator(100_000))
         with closing(VideoWriter(place, self.video.time_base, fps)) as writer:
             self._run(rows, writer)
 
