@@ -240,7 +240,7 @@ def test_a_folder_of_a_telephone_and_a_network_drive(scenescope, models, work):
     ("given", "code", "told"),
     [
         ("https://example.org/a.png", 2, "https://example.org/a.png is an address"),
-        ("clip.mp4", 1, "clip.mp4: it is a video; .*ffmpeg -i clip.mp4"),
+        ("clip.mp4", 1, "clip.mp4: it is a video; .*scenescope video clip.mp4"),
     ],
 )
 def test_a_video_or_an_address_is_given(scenescope, models, work, given, code, told):

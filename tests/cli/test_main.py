@@ -14,7 +14,19 @@ from scenescope.cli.main import main
 from scenescope.errors import DataError
 from scenescope.recipes import reader
 
-COMMANDS = {"demo", "check", "train", "evaluate", "compare", "predict", "attend", "submit", "recipes", "models"}
+COMMANDS = {
+    "demo",
+    "check",
+    "train",
+    "evaluate",
+    "compare",
+    "predict",
+    "video",
+    "attend",
+    "submit",
+    "recipes",
+    "models",
+}
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

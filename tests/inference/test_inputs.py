@@ -46,8 +46,7 @@ def test_what_is_not_read_has_a_problem_and_takes_no_name(folder):
         ("b", "Cannot read in/b.cr2: CR2 is not read; save it as JPEG or PNG."),
         (
             "clip",
-            "Cannot read clip.mov: it is a video; take images out of it, such as with"
-            " ffmpeg -i clip.mov frames/%06d.png.",
+            "Cannot read clip.mov: it is a video; segment it by scenescope video clip.mov --output out.",
         ),
     ]
 

@@ -32,6 +32,7 @@ from scenescope.cli.polygons import polygons
 from scenescope.cli.predict import predict
 from scenescope.cli.recipes import recipes
 from scenescope.cli.train import train
+from scenescope.cli.video import video
 from scenescope.errors import ScenescopeError, visible
 from scenescope.lab_names import from_lab
 
@@ -69,6 +70,7 @@ for command in (
     predict,
     polygons,
     areas,
+    video,
     attend,
     page,
     "submit",

@@ -138,10 +138,7 @@ def _named(path: Path, name: str) -> ImageFile:
     if suffix in UNREAD_SUFFIXES:
         problem = f"Cannot read {path}: {suffix.removeprefix('.').upper()} is not read; save it as JPEG or PNG."
     elif suffix in VIDEOS:
-        problem = (
-            f"Cannot read {path}: it is a video; take images out of it, such as with"
-            f" ffmpeg -i {path.name} frames/%06d.png."
-        )
+        problem = f"Cannot read {path}: it is a video; segment it by scenescope video {path.name} --output out."
     return ImageFile(path, name, problem)
 
 
@@ -169,7 +166,7 @@ def _with_unique_names(images: list[ImageFile]) -> list[ImageFile]:
             taken.add(chosen.casefold())
         told = _below_folder(image)
         told = told if shared[told] == 1 else Path(os.path.abspath(image.path)).as_posix()
-        named.append(replace(image, name=_fitting(chosen), file_name=told))
+        named.append(replace(image, name=fitting_name(chosen), file_name=told))
     return named
 
 
@@ -185,7 +182,8 @@ def _free_name(name: str, taken: set[str]) -> str:
     return chosen
 
 
-def _fitting(name: str) -> str:
+def fitting_name(name: str) -> str:
+    """Return the name of an image, cut if need be so that every ending fits, with a hash of the whole at its end."""
     folder, _, stem = name.rpartition("/")
     stored = stem.encode(errors="surrogateescape")
     if len(stored) <= MAX_STEM:

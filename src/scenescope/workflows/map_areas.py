@@ -13,7 +13,7 @@ from scenescope.data.geojson import Feature, read_geojson
 from scenescope.data.geometry import burnt, in_crs, pixel_area, pixel_bounds, require_place
 from scenescope.data.raster import Raster, RasterFacts
 from scenescope.errors import DataError
-from scenescope.inference.batch import write_csv
+from scenescope.files import write_csv
 from scenescope.labels import IGNORE
 from scenescope.workflows.map_polygons import class_name, require_labels
 

@@ -32,7 +32,7 @@ def join(parts: Iterable[str], classes: Classes) -> Iterator[str]:
         yield part.removeprefix(header)
 
 
-def _line(cells: Sequence[str]) -> str:
+def _line(cells: Sequence[str | float | None]) -> str:
     text = io.StringIO()
     csv.writer(text).writerow(cells)
     return text.getvalue()
