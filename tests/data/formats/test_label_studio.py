@@ -168,3 +168,11 @@ def test_two_exports_and_one_that_is_cut_short(tmp_path: Path) -> None:
     (source / "project-2.json").write_text((source / "project-1.json").read_text()[:-20])
     with pytest.raises(DataError, match=r"project-2.json is no JSON, or cut short"):
         run(source / "project-2.json", tmp_path / "out")
+
+
+@pytest.mark.parametrize("annotations", [3.5, {"a": 1}, [None], "x"])
+def test_annotations_that_are_none_are_a_fault_of_their_task(tmp_path: Path, annotations: object) -> None:
+    source = write(tmp_path / "in", task([brush()]), {"id": 2, "annotations": annotations, "data": {"image": "a.png"}})
+    with pytest.raises(DataError, match="task 2 has no list of annotations"):
+        run(source, tmp_path / "out")
+    np.testing.assert_array_equal(run(source, tmp_path / "out", faults="skip").masks["a"], BRUSH)

@@ -187,7 +187,6 @@ class _Tasks:
     found: list[tuple[str, Path | bytes, list[_Shape], list[Fault]]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     dropped: list[Fault] = field(default_factory=list)
-    empty: int = 0
     others: Counter[str] = field(default_factory=Counter)
 
     def add(self, entry: dict[str, Any]) -> None:
@@ -224,7 +223,6 @@ class _Tasks:
                 )
             else:
                 self.others[shape] += 1
-        self.empty += not groups
         self.found.append((name, image, shapes, faults))
 
     def _drop(self, id_: str, reason: str, regions: int = 1) -> None:
@@ -236,8 +234,6 @@ class _Tasks:
             f"Label Studio's JSON does not list the classes: {len(classes)} are used, sorted by name. A class of the "
             "project that nobody has used is missing."
         ]
-        if self.empty:
-            notes.append(f"{self.empty} tasks were submitted without any region: all of it is without label.")
         if self.others:
             kinds = ", ".join(f"{number} of kind {kind!r}" for kind, number in sorted(self.others.items()))
             notes.append(f"What says nothing of areas is left out: {kinds}.")
