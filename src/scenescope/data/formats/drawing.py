@@ -59,8 +59,15 @@ def coco_runs(counts: str | bytes | Sequence[int], size: Sequence[int], height: 
     total = sum(lengths)
     if total != height * width:
         raise DataError(f"runs of {total:,} pixels for {height} x {width} = {height * width:,}")
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(width, height).T
+    # Only the columns from the first to the last run that is on are unpacked: most regions are small.
+    ends = np.cumsum([0, *lengths])
+    drawn = np.zeros((height, width), dtype=bool)
+    on = np.flatnonzero(np.diff(ends)[1::2]) * 2 + 1
+    if len(on):
+        left, right = int(ends[on[0]]) // height, (int(ends[on[-1] + 1]) - 1) // height + 1
+        parts = np.diff(ends.clip(left * height, right * height))
+        drawn[:, left:right] = np.repeat(np.arange(len(parts)) % 2 == 1, parts).reshape(-1, height).T
+    return drawn
 
 
 def pillow_polygon(points: Points, height: int, width: int) -> np.ndarray:

@@ -51,10 +51,13 @@ def opencv_polygon(corners: Sequence[Point], height: int, width: int) -> np.ndar
         row, first, last = row[order][::2], -(-crossing[order][::2] // _ONE), crossing[order][1::2] // _ONE
         seen = (row >= 0) & (row < height) & (first < width) & (last >= 0) & (first <= last)
         row, first, last = row[seen], first[seen].clip(min=0), last[seen].clip(max=width - 1)
-        changes = np.zeros((height, width + 1), dtype=np.int32)
-        np.add.at(changes, (row, first), 1)
-        np.add.at(changes, (row, last + 1), -1)
-        drawn |= changes.cumsum(axis=1)[:, :-1] > 0
+        if len(row):
+            top, left = row.min(), first.min()
+            changes = np.zeros((row.max() - top + 1, last.max() - left + 2), dtype=np.int32)
+            np.add.at(changes, (row - top, first - left), 1)
+            np.add.at(changes, (row - top, last - left + 1), -1)
+            inside = changes.cumsum(axis=1)[:, :-1] > 0
+            drawn[top : top + inside.shape[0], left : left + inside.shape[1]] |= inside
     return drawn
 
 

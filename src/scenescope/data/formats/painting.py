@@ -71,16 +71,27 @@ def paint(labels: Labels, height: int, width: int, overlap: Overlap, file: str) 
             faults.append(Fault(file, region.id, str(error)))
             continue
         drawn.append(place)
+        window = _window(inside)
+        inside = inside[window]
         if area_of_owner is not None:
             area = int(inside.sum())
-            inside = inside & (area <= area_of_owner)
-            area_of_owner[inside] = area
-        owner[inside] = place
-    visible = set(np.unique(owner).tolist())
+            inside = inside & (area <= area_of_owner[window])
+            area_of_owner[window][inside] = area
+        owner[window][inside] = place
+    visible = set(np.flatnonzero(np.bincount(owner.ravel() + 1)[1:]).tolist())
     hidden = [labels.regions[place] for place in drawn if place not in visible]
     label_of = np.array([region.label for region in labels.regions] + [UNLABELED], dtype=np.int32)
     dropped = [Fault(file, region.id, COVERED) for region in hidden]
     return Painted(label_of[owner], [place for place in drawn if place in visible], faults, dropped)
+
+
+def _window(inside: np.ndarray) -> tuple[slice, slice]:
+    """Where the region lies: most are small, and only there something changes."""
+    rows = np.flatnonzero(inside.any(axis=1))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    columns = np.flatnonzero(inside[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def frame(image: AnnotatedImage, header: Header, orientation: int, mask: np.ndarray | None) -> tuple[int, int, int]:
