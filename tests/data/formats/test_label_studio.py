@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from scenescope.data.formats.catalog import recognize
-from scenescope.data.formats.label_studio import path_of
 from scenescope.errors import DataError
 from tests.data.formats.imported import run, write_image, write_json
 
@@ -141,23 +140,6 @@ def test_an_image_within_the_task(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.masks["task-1"], BRUSH)
     with pytest.raises(DataError, match="task 1: its image in base64 is damaged"):
         run(write(tmp_path / "bad", task([brush()], image=inline[:-3] + "!")), tmp_path / "out2")
-
-
-@pytest.mark.parametrize(
-    ("reference", "path"),
-    [
-        ("/data/upload/3/0123abcd-a%20b.jpg", "/data/upload/3/0123abcd-a b.jpg"),
-        ("/data/local-files/?d=set/a%20b.jpg", "set/a b.jpg"),
-        ("/storage-data/uploaded/?filepath=upload/3/a.jpg", "upload/3/a.jpg"),
-        ("s3://bucket/set/a.jpg", "/set/a.jpg"),
-        ("https://host/set/a%23.jpg?token=1#x", "/set/a#.jpg"),
-        ("set/100%.jpg", "set/100%.jpg"),
-        ("C:\\set\\a.jpg", "C:\\set\\a.jpg"),
-        ("http://[a.jpg", "http://[a.jpg"),
-    ],
-)
-def test_addresses_of_images(reference: str, path: str) -> None:
-    assert path_of(reference) == path
 
 
 def test_two_exports_and_one_that_is_cut_short(tmp_path: Path) -> None:
