@@ -60,7 +60,7 @@ def test_what_was_skipped_is_told_and_the_exit_code_says_so(
     ("arguments", "message"),
     [
         (["NONE", "OUT"], "does not exist"),
-        (["EMPTY", "OUT"], "is in no format that is known; docs/data.md lists them"),
+        (["EMPTY", "OUT"], "coco_panoptic, coco, labelme"),
         (["TOOL", "TOOL"], "is no folder that import has written"),
         (["TOOL", ""], "empty"),
         (["TOOL", "OUT", "--image-dir", "NONE"], "is not a directory"),

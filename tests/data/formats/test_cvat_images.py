@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco
 
 from scenescope.data.formats.catalog import recognize
@@ -79,7 +80,7 @@ def test_what_has_no_area_and_images_without_shapes_are_told(tmp_path: Path) -> 
     line, tag = shape("polyline", points="1,1;2,2"), '<tag label="cat" source="manual"></tag>'
     got = run(write(tmp_path / "in", shape("box", xtl=0, ytl=0, xbr=2, ybr=2), line, tag, more=empty), tmp_path / "out")
     assert [row[1:] for row in got.dropped] == [["image 0, polyline 2 'cat'", "a polyline has no area", "1"]]
-    assert "1 of 2 images have no area" in got.notes
+    assert "1 images have no label" in got.notes
     assert "1 tags" in got.notes
     assert not got.masks["b"].any()
 
@@ -150,3 +151,14 @@ def test_no_name_leaves_the_output(tmp_path: Path) -> None:
     run(source, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out" / "images").rglob("*.png")] == ["a.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_an_image_that_its_exif_turns_is_annotated_as_it_is_displayed(tmp_path: Path) -> None:
+    source = write(tmp_path / "in", shape("box", xtl=0, ytl=0, xbr=2, ybr=8), name="b.jpg", size='width="6" height="8"')
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 6)).save(source / "images" / "b.jpg", exif=exif)
+    got = run(source, tmp_path / "out")
+    assert got.masks["b"].shape == (8, 6)
+    assert (got.masks["b"][:, :2] == 1).all()
+    assert not got.masks["b"][:, 2:].any()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,11 @@ def test_a_file_that_is_cut_short_and_columns_that_are_not_clear(tmp_path: Path)
     extra = row("a.jpg") | {"depth_mask": cell(encoded(MASK))}
     with pytest.raises(DataError, match=r"has 3 columns of images \(image, label, depth_mask\); expected two"):
         run(write(tmp_path / "three.parquet", [extra]), tmp_path / "out")
+
+
+def test_without_pyarrow_one_line_tells_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "train.parquet", [row("a.jpg")])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert recognize(file) == ("hugging_face", "Hugging Face parquet")
+    with pytest.raises(DataError, match=r"pip install 'scenescope\[parquet\]'"):
+        open_annotations(file)

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from scenescope.data.formats.catalog import recognize
-from scenescope.data.formats.label_studio import path_of
 from scenescope.errors import DataError
 from tests.data.formats.imported import run, write_image, write_json
 
@@ -143,23 +142,6 @@ def test_an_image_within_the_task(tmp_path: Path) -> None:
         run(write(tmp_path / "bad", task([brush()], image=inline[:-3] + "!")), tmp_path / "out2")
 
 
-@pytest.mark.parametrize(
-    ("reference", "path"),
-    [
-        ("/data/upload/3/0123abcd-a%20b.jpg", "/data/upload/3/0123abcd-a b.jpg"),
-        ("/data/local-files/?d=set/a%20b.jpg", "set/a b.jpg"),
-        ("/storage-data/uploaded/?filepath=upload/3/a.jpg", "upload/3/a.jpg"),
-        ("s3://bucket/set/a.jpg", "/set/a.jpg"),
-        ("https://host/set/a%23.jpg?token=1#x", "/set/a#.jpg"),
-        ("set/100%.jpg", "set/100%.jpg"),
-        ("C:\\set\\a.jpg", "C:\\set\\a.jpg"),
-        ("http://[a.jpg", "http://[a.jpg"),
-    ],
-)
-def test_addresses_of_images(reference: str, path: str) -> None:
-    assert path_of(reference) == path
-
-
 def test_two_exports_and_one_that_is_cut_short(tmp_path: Path) -> None:
     source = write(tmp_path / "in", task([brush()]))
     (source / "project-2.json").write_text((source / "project-1.json").read_text())
@@ -168,3 +150,11 @@ def test_two_exports_and_one_that_is_cut_short(tmp_path: Path) -> None:
     (source / "project-2.json").write_text((source / "project-1.json").read_text()[:-20])
     with pytest.raises(DataError, match=r"project-2.json is no JSON, or cut short"):
         run(source / "project-2.json", tmp_path / "out")
+
+
+@pytest.mark.parametrize("annotations", [3.5, {"a": 1}, [None], "x"])
+def test_annotations_that_are_none_are_a_fault_of_their_task(tmp_path: Path, annotations: object) -> None:
+    source = write(tmp_path / "in", task([brush()]), {"id": 2, "annotations": annotations, "data": {"image": "a.png"}})
+    with pytest.raises(DataError, match="task 2 has no list of annotations"):
+        run(source, tmp_path / "out")
+    np.testing.assert_array_equal(run(source, tmp_path / "out", faults="skip").masks["a"], BRUSH)

@@ -127,6 +127,8 @@ def test_bombs_are_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
         (points("polygon", [[0, 0], [5, 5], [0, 5]], [[[1, 2]]]), "a polygon of 1 points"),
         (points("polygon", [[0, 0], [5, None], [0, 5]]), "points that are no pairs"),
         (points("rectangle", [[0, 0]]), "a rectangle of 1 corners"),
+        (points("polygon", [[0, 0], [5, 5], [0, 5]]) | {"points": 3}, "no points"),
+        (bitmap("\u00e9\ud800"), "a bitmap that is damaged"),
     ],
 )
 def test_a_faulty_object_is_named_and_can_be_left_out(tmp_path: Path, faulty: dict[str, Any], told: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,9 @@ def test_refuses_what_is_too_large_or_missing(tmp_path: Path, monkeypatch: pytes
         list(read_elements(path, "r"))
     with pytest.raises(DataError, match=r"Cannot read .*gone.xml"):
         list(read_elements(tmp_path / "gone.xml", "r"))
+
+
+def test_without_defusedxml_one_line_tells_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "defusedxml", None)
+    with pytest.raises(DataError, match=r"pip install 'scenescope\[formats\]'"):
+        list(read_elements(write(tmp_path, "<r></r>"), "r"))

@@ -61,9 +61,8 @@ def open_annotations(source: str | Path, image_dir: Path | None = None) -> Annot
         raise DataError(f"{path} does not exist; give the folder or the file that the tool has written.")
     found = recognize(path)
     if found is None:
-        raise DataError(
-            f"{path} is in no format that is known; docs/data.md lists them with the files they consist of."
-        )
+        known = ", ".join(FORMATS)
+        raise DataError(f"{path} is in no format that is known ({known}); docs/data.md says what each is known by.")
     root = path if path.is_dir() else path.parent
     return _reader(found[0]).open_(path, ImageFinder(root, image_dir))
 

@@ -82,7 +82,6 @@ class _Images:
     images: list[AnnotatedImage] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     dropped: list[Fault] = field(default_factory=list)
-    empty: int = 0
     tags: int = 0
 
     def read_labels(self, meta: Any) -> None:
@@ -118,7 +117,6 @@ class _Images:
         except DataError as error:
             self.faults.append(Fault(str(self.file), id_, str(error), len(regions) + len(faults)))
             return
-        self.empty += not regions and not faults
         labels = partial(Labels, [region for _, region in regions], faults=faults)
         sides = _whole(element.get("width")), _whole(element.get("height"))
         splits, size = (split,) if split else (), sides if min(sides) > 0 else None
@@ -129,11 +127,6 @@ class _Images:
         if not self.names:
             raise DataError(f"{self.file} lists no labels in <meta>; export it again.")
         notes = []
-        if self.empty:
-            notes.append(
-                f"{self.empty} of {len(self.images)} images have no area: CVAT does not say whether somebody "
-                "has looked at them. All of them is without label."
-            )
         if self.tags:
             notes.append(f"{self.tags} tags of whole images say nothing of areas and are left out.")
         return Annotations(FORMAT, tuple(self.names), self.images, tuple(self.colors), self.faults, self.dropped, notes)

@@ -10,7 +10,6 @@ as its export of masks leaves them out.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
@@ -27,23 +25,21 @@ from scenescope.data.formats.drawing import coco_polygons
 from scenescope.data.formats.image_finder import ImageFinder
 from scenescope.data.formats.json_reader import points, read_json
 from scenescope.data.formats.label_studio_runs import brush_mask
-from scenescope.data.images import SUFFIXES
+from scenescope.data.formats.label_studio_tasks import Task, find_image
 from scenescope.errors import DataError
 
 FORMAT = "Label Studio JSON"
 
 _START = re.compile(rb'^(\xef\xbb\xbf)?\s*\[\s*\{.*("annotations"|"completions"|"original_width")\s*:', re.DOTALL)
 _NO_AREA = ("rectangle", "ellipse", "keypoint", "vector")
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the names of files that are uploaded."""
 
 
 def recognize(path: Path) -> str | None:
     """Return the format's name for a file of tasks, or a folder that holds some."""
-    return FORMAT if find_exports(path) else None
+    return FORMAT if _exports(path) else None
 
 
-def find_exports(path: Path) -> list[Path]:
+def _exports(path: Path) -> list[Path]:
     """Return the files of tasks: the path itself, or those that lie in the folder."""
     try:
         files = sorted(path.glob("*.json")) if path.is_dir() else [path]
@@ -58,18 +54,18 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     Raises:
         DataError: several files of tasks, or one that cannot be read.
     """
-    file, *others = find_exports(path)
+    file, *others = _exports(path)
     if others:
         raise DataError(
             f"{path} holds {len(others) + 1} exports, such as {others[0].name}; give the file that is meant."
         )
     tasks = _Tasks(file, finder)
-    for entry in read_tasks(file):
+    for entry in _read_tasks(file):
         tasks.add(entry)
     return tasks.annotations()
 
 
-def read_tasks(file: Path) -> list[dict[str, Any]]:
+def _read_tasks(file: Path) -> list[dict[str, Any]]:
     """Return the tasks of an export.
 
     Raises:
@@ -81,103 +77,6 @@ def read_tasks(file: Path) -> list[dict[str, Any]]:
     return content
 
 
-@dataclass(frozen=True)
-class Task:
-    """One image and what was annotated on it.
-
-    Attributes:
-        id: its number in Label Studio.
-        data: what it was made of; one of the values names the image.
-        annotations: those of all annotators.
-        predictions: how many models have made.
-    """
-
-    id: str
-    data: dict[str, Any]
-    annotations: list[dict[str, Any]]
-    predictions: int = 0
-
-    @classmethod
-    def of(cls, entry: dict[str, Any]) -> Task:
-        """Take a task from an entry of JSON, or of JSON_MIN, which has one for each annotation.
-
-        Raises:
-            DataError: its annotations are no list of objects.
-        """
-        name, data = f"task {entry.get('id', '?')}", entry.get("data")
-        made = entry.get("annotations", entry.get("completions"))
-        if isinstance(data, dict) or made is not None:
-            if not isinstance(made or [], list) or not all(isinstance(each, dict) for each in made or []):
-                raise DataError(f"{name} has no list of annotations")
-            predicted = entry.get("predictions")
-            num_predictions = len(predicted) if isinstance(predicted, list) else 0
-            return cls(name, data if isinstance(data, dict) else {}, made or [], num_predictions)
-        drawn = [value for listed in entry.values() if isinstance(listed, list) for value in listed]
-        results = [dict(value, value=value) for value in drawn if isinstance(value, dict)]
-        return cls(name, entry, [{"id": entry.get("annotation_id"), "result": results}])
-
-    @property
-    def image(self) -> str:
-        """Return what names the image.
-
-        Raises:
-            DataError: nothing does, or several values may.
-        """
-        named = self.data.get("image")
-        if isinstance(named, str) and named:
-            return named
-        texts = [value for value in self.data.values() if isinstance(value, str)]
-        found = [text for text in texts if text.startswith("data:image/") or _ending(path_of(text)) in SUFFIXES]
-        if len(found) != 1:
-            raise DataError(f"its data name {len(found)} images; one is expected, best under the key 'image'")
-        return found[0]
-
-    def chosen(self) -> dict[str, Any] | None:
-        """Return the annotation that counts, or None if nobody has finished one."""
-        finished = [each for each in self.annotations if not (each.get("was_cancelled") or each.get("skipped"))]
-        ranked = sorted(finished, key=lambda each: (bool(each.get("ground_truth")), str(each.get("created_at", ""))))
-        return ranked[-1] if ranked else None
-
-
-def find_image(task: Task, finder: ImageFinder) -> tuple[str, Path | bytes]:
-    """Return the name and the file of a task's image, or its bytes where the task holds them.
-
-    Raises:
-        DataError: it is not there.
-    """
-    reference = task.image
-    if reference.startswith("data:image/"):
-        head, _, content = reference.partition(",")
-        try:
-            return f"{task.id.replace(' ', '-')}.{head[11:].partition(';')[0]}", base64.b64decode(
-                content, validate=True
-            )
-        except ValueError as error:
-            raise DataError("its image in base64 is damaged") from error
-    path = path_of(reference)
-    try:
-        found = finder.find(path)
-    except DataError:
-        folder, _, name = path.rpartition("/")
-        if not _UPLOADED.match(name):
-            raise
-        found = finder.find(f"{folder}/{_UPLOADED.sub('', name)}")
-    return finder.below(found), found
-
-
-def path_of(reference: str) -> str:
-    """Return the path in an address of Label Studio: ``/data/local-files/?d=a/b.jpg``, ``s3://bucket/a.jpg``, a URL."""
-    try:
-        address = urlsplit(reference)
-        inner = parse_qs(address.query)
-    except ValueError:
-        return reference
-    if not address.query and "://" not in reference:
-        return unquote(reference) if reference.startswith("/data/") else reference
-    named = inner.get("d") or inner.get("filepath")
-    return named[-1] if named else unquote(address.path)
-
-
 @dataclass
 class _Tasks:
     """Collects the tasks of a file."""
@@ -187,7 +86,6 @@ class _Tasks:
     found: list[tuple[str, Path | bytes, list[_Shape], list[Fault]]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     dropped: list[Fault] = field(default_factory=list)
-    empty: int = 0
     others: Counter[str] = field(default_factory=Counter)
 
     def add(self, entry: dict[str, Any]) -> None:
@@ -224,7 +122,6 @@ class _Tasks:
                 )
             else:
                 self.others[shape] += 1
-        self.empty += not groups
         self.found.append((name, image, shapes, faults))
 
     def _drop(self, id_: str, reason: str, regions: int = 1) -> None:
@@ -236,14 +133,12 @@ class _Tasks:
             f"Label Studio's JSON does not list the classes: {len(classes)} are used, sorted by name. A class of the "
             "project that nobody has used is missing."
         ]
-        if self.empty:
-            notes.append(f"{self.empty} tasks were submitted without any region: all of it is without label.")
         if self.others:
             kinds = ", ".join(f"{number} of kind {kind!r}" for kind, number in sorted(self.others.items()))
             notes.append(f"What says nothing of areas is left out: {kinds}.")
         images = [
             AnnotatedImage(
-                name, image, partial(_labels, shapes, faults, classes), str(self.file), (), size(shapes), True
+                name, image, partial(_labels, shapes, faults, classes), str(self.file), (), _size(shapes), True
             )
             for name, image, shapes, faults in self.found
         ]
@@ -289,7 +184,7 @@ class _Shape:
         )
 
 
-def size(shapes: list[_Shape]) -> tuple[int, int] | None:
+def _size(shapes: list[_Shape]) -> tuple[int, int] | None:
     """Return the (width, height) that the regions of an image say."""
     return next((shape.size for shape in shapes if shape.size), None)
 
@@ -319,10 +214,6 @@ def _kind(result: dict[str, Any]) -> str:
 def _label_names(value: dict[str, Any]) -> list[str]:
     lists = [value[key] for key in value if key.endswith("labels") and isinstance(value[key], list)]
     return [name for names in lists for name in names if isinstance(name, str)]
-
-
-def _ending(path: str) -> str:
-    return Path(path).suffix.lower()
 
 
 def _begins_with_tasks(file: Path) -> bool:

@@ -45,21 +45,15 @@ def color_labels(path: Path, meanings: Mapping[Color, int]) -> Labels:
 
 def _look_up(path: Path, codes: np.ndarray, meanings: Mapping[int, int], color: bool) -> Labels:
     kinds, places = np.unique(codes, return_inverse=True)
-    table = np.array([meanings.get(int(code), IGNORED) for code in kinds])
-    unknown = [int(code) for code in kinds if int(code) not in meanings]
+    table = np.array([meanings.get(code, IGNORED) for code in kinds.tolist()])
+    unknown = [code for code in kinds.tolist() if code not in meanings]
     counts = count_raw_values(codes) if unknown else {}
-    faults = [
-        Fault(
-            str(path),
-            f"color {shown_color(code)}" if color else f"value {code}",
-            f"has no class; {counts[code]:,} pixels, which are ignored"
-            + (
-                f", and {len(unknown) - MAX_FAULTS} more such values"
-                if place == MAX_FAULTS - 1 < len(unknown) - 1
-                else ""
-            ),
-            0,
-        )
-        for place, code in enumerate(unknown[:MAX_FAULTS])
-    ]
+    faults = []
+    for code in unknown[:MAX_FAULTS]:
+        name = f"color {shown_color(code)}" if color else f"value {code}"
+        faults.append(Fault(str(path), name, f"has no class; {counts[code]:,} pixels, which are ignored", 0))
+    if len(unknown) > MAX_FAULTS:
+        rest = unknown[MAX_FAULTS:]
+        pixels = sum(counts[code] for code in rest)
+        faults.append(Fault(str(path), "", f"{len(rest)} more values have no class; {pixels:,} pixels", 0))
     return Labels(pixels=table[places].reshape(codes.shape), faults=faults)

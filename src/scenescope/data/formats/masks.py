@@ -11,7 +11,7 @@ at: two values or colors are background and foreground, more are classes called 
 
 from __future__ import annotations
 
-import itertools
+import os
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -114,10 +114,7 @@ def _way(image: Path, mask: Path) -> tuple[str, str]:
     """The names of a pair with NAME for what they have in common, and SPLIT for the folder of one."""
     common = image.stem
     if common not in mask.name:
-        begin = len(
-            [1 for a, b in itertools.takewhile(lambda p: p[0] == p[1], zip(image.stem, mask.stem, strict=False))]
-        )
-        common = image.stem[:begin] or image.stem
+        common = os.path.commonprefix([image.stem, mask.stem]) or image.stem
 
     def shown(path: Path) -> str:
         folders = ["SPLIT" if part.lower() in SPLITS else part for part in path.parent.parts]
