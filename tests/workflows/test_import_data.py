@@ -344,3 +344,35 @@ def test_more_than_255_classes_are_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(workflow, "open_annotations", lambda source, image_dir: found)
     with pytest.raises(DataError, match="301 classes given"):
         run(tmp_path)
+
+
+def test_real_masks_as_runs_of_coco_come_back_equal(tmp_path: Path, real_data: Callable[[str], Path]) -> None:
+    runs = pytest.importorskip("pycocotools.mask")
+    real = open_dataset("camvid", str(real_data("camvid")), "val")
+    images, annotations = [], []
+    (tmp_path / "val").mkdir()
+    for number in range(3):
+        sample = real[number]
+        height, width = sample.labels.shape
+        Image.fromarray(sample.image).save(tmp_path / f"val/{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": width, "height": height})
+        for label in np.unique(sample.labels[sample.labels != 255]).tolist():
+            packed = runs.encode(np.asfortranarray(sample.labels == label).astype(np.uint8, order="F"))
+            annotations.append(
+                {
+                    "id": len(annotations),
+                    "image_id": number,
+                    "category_id": label + 1,
+                    "segmentation": {"size": packed["size"], "counts": packed["counts"].decode()},
+                    "iscrowd": 1,
+                }
+            )
+    categories = [{"id": label + 1, "name": name} for label, name in enumerate(real.classes.names)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (tmp_path / "val/_annotations.coco.json").write_text(json.dumps(content))
+    summary = import_data(str(tmp_path), tmp_path / "out", unlabeled="ignore")
+    assert (summary.images, summary.regions_of.total()) == (3, len(annotations))
+    found = open_dataset("folder", str(tmp_path / "out"), "val")
+    assert found.classes.names == real.classes.names
+    for number in range(3):
+        np.testing.assert_array_equal(found[number].labels, real[number].labels)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from scenescope.workflows.import_data import ImportSummary
 
 
+MAX_SHOWN = 30
+"""Classes that are printed."""
+
+
 def import_data(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Folder or file that the tool has written.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.", parser=output_path)],
@@ -72,8 +76,10 @@ def _print(console: Console, summary: ImportSummary, output: Path) -> None:
             f"where two overlap, {on_top}"
         )
     total = max(1, summary.pixels_of.total() + summary.unlabeled_pixels + summary.ignored_pixels)
-    for name, count in summary.pixels_of.items():
+    for name, count in list(summary.pixels_of.items())[:MAX_SHOWN]:
         say(f"  {name}: {count / total:.2%} of the pixels")
+    if len(summary.pixels_of) > MAX_SHOWN:
+        say(f"  and {len(summary.pixels_of) - MAX_SHOWN} more classes; see {output}/import.json")
     become = "the class background" if summary.unlabeled == "background" else "ignored"
     say(f"  without label, {become}: {summary.unlabeled_pixels / total:.2%}")
     if summary.ignored_pixels:

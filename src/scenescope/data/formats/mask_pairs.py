@@ -64,12 +64,12 @@ def partners(images: Collection[str], masks: Collection[str]) -> dict[str, str]:
 
 def _cores(stems: Collection[str]) -> dict[str, str]:
     """Each stem without what all of them begin and end with."""
-    begin = _shared(stems)
-    end = _shared([stem[begin:][::-1] for stem in stems])
+    begin = shared_beginning(stems)
+    end = shared_beginning([stem[begin:][::-1] for stem in stems])
     return {stem: stem[begin : len(stem) - end] for stem in stems}
 
 
-def _shared(texts: Collection[str]) -> int:
+def shared_beginning(texts: Collection[str]) -> int:
     """The number of characters that all texts begin with: as many as the first and the last in order."""
     both = zip(min(texts), max(texts), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))

@@ -11,7 +11,6 @@ at: two values or colors are background and foreground, more are classes called 
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fau
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.mask_classes import MaskClasses, classes_in, of_values
 from scenescope.data.formats.mask_labels import color_labels, value_labels
-from scenescope.data.formats.mask_pairs import find_pairs
+from scenescope.data.formats.mask_pairs import find_pairs, shared_beginning
 from scenescope.data.formats.splits import SPLITS, split_of_path
 from scenescope.data.masks import read_raw
 from scenescope.errors import DataError, ScenescopeError
@@ -114,7 +113,7 @@ def _way(image: Path, mask: Path) -> tuple[str, str]:
     """The names of a pair with NAME for what they have in common, and SPLIT for the folder of one."""
     common = image.stem
     if common not in mask.name:
-        common = os.path.commonprefix([image.stem, mask.stem]) or image.stem
+        common = image.stem[: shared_beginning([image.stem, mask.stem])] or image.stem
 
     def shown(path: Path) -> str:
         folders = ["SPLIT" if part.lower() in SPLITS else part for part in path.parent.parts]
