@@ -158,6 +158,8 @@ def test_many_images_in_one_file(kind):
         assert addresses[1] == "/data/local-files/?d=%3Cb%3E.jpg"
         labels = ElementTree.fromstring(texts["label-studio.xml"]).iter("Label")
         assert [label.get("value") for label in labels] == list(CLASSES.names)
+    elif kind == "labelme":
+        assert text.splitlines() == list(CLASSES.names)
     elif kind == "yolo":
         content = parse_yaml(text, "data.yaml", DataError)
         assert list(content["names"].values()) == list(CLASSES.names)
