@@ -155,6 +155,14 @@ def test_a_file_that_somebody_has_changed_is_left_out_of_that_of_all_images(stro
     assert [image["file_name"] for image in images] == ["b.png", "sub/c.png"]
 
 
+def test_nothing_to_predict_keeps_what_is_there(strongest, folder, tmp_path):
+    output = tmp_path / "out"
+    predict_files(strongest, find_images([str(folder)], output), output, results=Results(("coco",)))
+    before = {name: path.read_bytes() for name, path in files(output).items() if name != ".fingerprint"}
+    predict_files(strongest, [], output, results=Results(("coco",)))
+    assert before == {name: path.read_bytes() for name, path in files(output).items() if name != ".fingerprint"}
+
+
 def test_images_of_one_name_are_told_by_their_whole_path(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

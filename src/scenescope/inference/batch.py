@@ -133,14 +133,17 @@ def predict_files(
                 result.notes += [note] if note else []
                 rows[file.name] = [str(file.path), *entry.row[1:]]
 
+        def entries() -> list[Entry]:
+            failed = {file.name for file, _ in result.failed}
+            return [*work.older_entries({*rows, *failed}), *(record.entries[name] for name in rows)]
+
         try:
             work.predict(files, keep)
         finally:
             if result.done or result.failed or not (output / SUMMARY).exists():
-                failed = {file.name for file, _ in result.failed}
-                older = work.older_entries({*rows, *failed})
-                write_csv(output / SUMMARY, [header, *(entry.row for entry in older), *rows.values()])
-        result.notes += results.join(record, [*older, *(record.entries[name] for name in rows)], classes)
+                shown = [rows.get(entry.name, entry.row) for entry in entries()]
+                write_csv(output / SUMMARY, [header, *shown])
+        result.notes += results.join(record, entries(), classes)
     return result
 
 

@@ -25,8 +25,15 @@ from scenescope.data.loading import read_ahead
 from scenescope.data.video import Frame, VideoReader, VideoWriter, is_address
 from scenescope.drawing.overlay import blend, with_legend
 from scenescope.errors import ImageError, ScenescopeError, StorageError
-from scenescope.files import StagedFiles, held_directory, make_directory, remove_partial, sha256, staged_files
-from scenescope.files import csv_cell
+from scenescope.files import (
+    StagedFiles,
+    csv_cell,
+    held_directory,
+    make_directory,
+    remove_partial,
+    sha256,
+    staged_files,
+)
 from scenescope.inference.flicker import STILL, Flicker, still_pixels
 from scenescope.inference.guards import memory_errors
 from scenescope.inference.inputs import fitting_name
@@ -173,7 +180,7 @@ class _Work:
     def _write_shares(self, place: Path, files: StagedFiles, overlay: Path | None) -> None:
         with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             rows = csv.writer(file)
-            rows.writerow(["frame", "time", "flicker", *map(cell, self.segmenter.classes.names)])
+            rows.writerow(["frame", "time", "flicker", *map(csv_cell, self.segmenter.classes.names)])
             if overlay is None:
                 self._run(rows, None)
             else:

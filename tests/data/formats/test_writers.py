@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,8 @@ def test_many_images_in_one_file(kind):
         assert addresses[1] == "/data/local-files/?d=%3Cb%3E.jpg"
         labels = ElementTree.fromstring(texts["label-studio.xml"]).iter("Label")
         assert [label.get("value") for label in labels] == list(CLASSES.names)
+    elif kind == "labelme":
+        assert text.splitlines() == list(CLASSES.names)
     elif kind == "yolo":
         content = parse_yaml(text, "data.yaml", DataError)
         assert list(content["names"].values()) == list(CLASSES.names)
@@ -164,6 +167,29 @@ def test_many_images_in_one_file(kind):
         lines = list(csv.reader(io.StringIO(text)))
         assert lines[0][:3] == ["image", "class", "area"]
         assert [line[0] for line in lines[1:]] == ["a.jpg", "a.jpg", "<b>.jpg", "<b>.jpg", "c.jpg", "c.jpg"]
+
+
+class Part(str):
+    """A text that can be watched."""
+
+
+@pytest.mark.parametrize("kind", ["coco", "cvat", "label-studio", "regions"])
+def test_one_image_is_held_at_a_time(kind):
+    held = []
+
+    def parts():
+        for _ in range(5):
+            # The last may still have its name when the next is asked for.
+            assert sum(each() is not None for each in held) <= 1
+            part = Part(written(kind, np.array([[0, 1]], np.uint8)))
+            held.append(weakref.ref(part))
+            yield part
+            del part
+
+    join = next(iter(KINDS[kind].joined.values()))
+    for _ in join(parts(), CLASSES):
+        pass
+    assert len(held) == 5
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].joined])

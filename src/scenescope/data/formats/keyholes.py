@@ -43,10 +43,9 @@ def bridged(rings: Sequence[Ring]) -> Ring:
     following = np.concatenate((following, following[begins], following[meets]))
     following[meets], following[begins] = second_begins, second_meets
     points = np.concatenate((points, points[begins], points[meets]))
-    walk, at = np.empty(len(points), np.int64), 0
-    for step in range(len(walk)):
-        walk[step] = at
-        at = following[at]
+    successor, walk = following.tolist(), [0]
+    while successor[walk[-1]] != 0:
+        walk.append(successor[walk[-1]])
     return _turning_points(points[walk])
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scenescope.data.formats.keyholes import through_centers
 from scenescope.data.formats.labeled_image import LabeledImage
+from scenescope.errors import visible
+from scenescope.labels import Classes
 
 
 def shapes(image: LabeledImage, target: Path) -> Iterator[str]:
@@ -42,6 +44,11 @@ def shapes(image: LabeledImage, target: Path) -> Iterator[str]:
         "imageWidth": width,
     }
     yield f"],\n{json.dumps(told)[1:]}\n"
+
+
+def labels_txt(parts: Iterable[str], classes: Classes) -> Iterator[str]:
+    """Yield the text of ``labels.txt``, which gives the classes and their order."""
+    yield from (f"{' '.join(visible(name).split())}\n" for name in classes.names)
 
 
 def _seen_from(folder: Path, image: Path) -> str:

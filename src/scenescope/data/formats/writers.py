@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 KINDS = {
     "coco": Kind("coco/.json", write_coco.polygons, {"coco.json": write_coco.join}),
     "coco-rle": Kind("coco-rle/.json", write_coco.runs, {"coco-rle.json": write_coco.join}),
-    "labelme": Kind("labelme/.json", write_labelme.shapes),
+    "labelme": Kind("labelme/.json", write_labelme.shapes, {"labelme/labels.txt": write_labelme.labels_txt}),
     "cvat": Kind("cvat/.xml", write_cvat.polygons, {"cvat.xml": write_cvat.join}),
     "label-studio": Kind(
         "label-studio/.json",
