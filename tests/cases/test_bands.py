@@ -15,6 +15,7 @@ from PIL import Image
 
 from scenescope.bands import declared_rule
 from scenescope.checkpoints.model_directory import load_model, save_model
+from scenescope.checkpoints.start import init_from
 from scenescope.data.catalog import open_dataset
 from scenescope.errors import DataError, ImageError
 from scenescope.evaluation.evaluator import evaluate
@@ -223,3 +224,22 @@ def test_models_side_by_side_see_alike(folder: Path, model: Path, tmp_path: Path
                         "--output", tmp_path / "out")  # fmt: skip
     assert result.exit_code == 2
     assert "sees 8-bit RGB, and the first bands 0, 1, 2, 3" in result.errors
+
+
+def test_a_model_of_rgb_is_a_start_for_four_bands(folder: Path, tmp_path: Path, scenescope: Run) -> None:
+    rgb = create_model(
+        "fcn", num_classes=2, backbone="resnet10t", output_stride=32, refinement_channels=4, dropout=0.0
+    ).eval()
+    classes = Classes.named(["field", "water"])
+    save_model(rgb, classes, tmp_path / "rgb")
+    four = create_model(**(rgb.config | {"in_channels": 4})).eval()
+    assert init_from(four, tmp_path / "rgb", classes) == [
+        "Its layers that see the image, made for 3 bands, were repeated for 4."
+    ]
+    # Where the fourth band is as red is, after the mean is taken off, red counts twice and all by three quarters.
+    first = next(module for module in rgb.modules() if isinstance(module, torch.nn.Conv2d))
+    widened = next(module for module in four.modules() if isinstance(module, torch.nn.Conv2d))
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = 0.75 * first(images * torch.tensor([2.0, 1, 1]).view(1, 3, 1, 1))
+        torch.testing.assert_close(widened(torch.cat([images, images[:, :1]], dim=1)), expected)

@@ -69,9 +69,7 @@ def test_a_compression_of_pictures_is_named(tmp_path: Path, tiff: Tiff) -> None:
 def test_a_fourth_band_that_nothing_is_said_of_is_not_dropped(tmp_path: Path, tiff: Tiff) -> None:
     ramp = np.arange(64, dtype=np.uint8).reshape(4, 4, 4)
     (tmp_path / "a.tif").write_bytes(tiff(ramp, photometric=2))
-    with pytest.raises(
-        ImageError, match=r"band 4 of this TIFF is no color.*declare what is seen by bands: \[0, 1, 2, 3\]"
-    ):
+    with pytest.raises(ImageError, match=r"band 4 of this TIFF is .*declare what is seen by bands: \[0, 1, 2, 3\]"):
         read_image(tmp_path / "a.tif")
     rule = declared_rule([0, 1, 2, 3], None)
     assert rule is not None
