@@ -97,6 +97,7 @@ def test_all_that_is_wrong_is_named_and_nothing_scored_or_left(run, data, predic
         (["--flip"], "leave out the options of the test"),
         (["--protocol", "mmseg"], "leave out the options of the test"),
         (["--attention"], "leave out --attention"),
+        (["--batch-size", "2"], "leave out --batch-size"),
         (["--device", "cpu"], "leave out --device"),
         (["--precision", "bfloat16"], "leave out --precision"),
         (["--predictions", ""], "--predictions is empty"),

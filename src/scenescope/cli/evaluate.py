@@ -131,9 +131,11 @@ def evaluate(
             raise ScenescopeError("--predictions-as says what --predictions hold; give those as well.")
         scored = _loaded(dataset, model, device, precision, settings)
         dataset = seen_by(dataset, scored.band_rule, "the model")
+        count = partial(evaluate_model, scored, dataset, batch_size=batch_size, num_workers=num_workers)
     else:
-        _refuse_beside_predictions(model, settings, attention, device, precision)
+        _refuse_beside_predictions(model, settings, attention, batch_size, device, precision)
         scored = _found(dataset, predictions, predictions_as)
+        count = partial(evaluate_files, scored, dataset, num_workers=num_workers or 0)
     along = BoundaryCounts(len(names)) if boundary else None
     images = ImageCounts(len(dataset), len(names), "cpu" if isinstance(scored, LabelFiles) else scored.device)
     with contextlib.ExitStack() as places:
@@ -145,29 +147,7 @@ def evaluate(
             console = Console(quiet=rank != 0)
             with progress_bars(console) as show:
                 told = None if show is None else partial(show, "evaluating")
-                if isinstance(scored, LabelFiles):
-                    confusion = evaluate_files(
-                        scored,
-                        dataset,
-                        num_workers=num_workers or 0,
-                        progress=told,
-                        boundary=along,
-                        images=images,
-                        rank=rank,
-                        world_size=world_size,
-                    )
-                else:
-                    confusion = evaluate_model(
-                        scored,
-                        dataset,
-                        batch_size=batch_size,
-                        num_workers=num_workers,
-                        progress=told,
-                        boundary=along,
-                        images=images,
-                        rank=rank,
-                        world_size=world_size,
-                    )
+                confusion = count(progress=told, boundary=along, images=images, rank=rank, world_size=world_size)
         if rank != 0:
             return
         checked = None
@@ -227,12 +207,13 @@ def _found(dataset: SegmentationDataset, folder: Path, meaning: Literal["train-i
 
 
 def _refuse_beside_predictions(
-    model: str | None, settings: InferenceSettings, attention: bool, device: str, precision: str
+    model: str | None, settings: InferenceSettings, attention: bool, batch_size: int, device: str, precision: str
 ) -> None:
     given = {
         "--model": model is not None,
         "the options of the test": settings != InferenceSettings(),
         "--attention": attention,
+        "--batch-size": batch_size != 1,
         "--device": device != "auto",
         "--precision": precision != "float32",
     }
