@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from scenescope.errors import StorageError
 
 CHECKSUMS = "SHA256SUMS"
 """Name of the checksum file inside a written directory; the format of ``sha256sum``."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Cells that begin like this are run by spreadsheets."""
 
 
 @contextlib.contextmanager
@@ -104,6 +108,26 @@ def write_atomically(path: Path, write: Callable[[Path], object], num_bytes: int
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), len(text))
+
+
+def write_csv(path: Path, rows: Iterable[Iterable[str | float | None]]) -> None:
+    """Write a table atomically, header first, for spreadsheets too: text that they would run is marked as text.
+
+    Raises:
+        StorageError: the place cannot be written.
+    """
+
+    def write(place: Path) -> None:
+        # A file name that is no Unicode is written with its odd bytes as \\xNN.
+        with place.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file).writerows([[_cell(value) for value in row] for row in rows])
+
+    write_atomically(path, write)
+
+
+def _cell(value: str | float | None) -> str | float | None:
+    """Return what a cell holds as a spreadsheet shows it: names of strangers must not be formulas."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def write_directory(path: Path, write: Callable[[Path], None], num_bytes: int | None = None) -> None:
