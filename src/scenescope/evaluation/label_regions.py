@@ -148,10 +148,8 @@ class _Connected:
 
     def sums(self, numbers: npt.NDArray[np.floating] | npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return the sum of H x W numbers over each area."""
-        found: npt.NDArray[np.float64] = np.bincount(
-            self.ids.ravel(), weights=numbers.ravel(), minlength=len(self.values) + 1
-        )[1:]
-        return found
+        weights = numbers.ravel().astype(np.float64)
+        return np.bincount(self.ids.ravel(), weights, minlength=len(self.values) + 1)[1:].astype(np.float64)
 
     def _beside_another(self) -> npt.NDArray[np.bool_]:
         """Whether a pixel has a neighbor, up, down, left or right, of another area or of none."""

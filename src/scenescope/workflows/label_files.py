@@ -84,8 +84,8 @@ def _panel(
     inside[top : top + height, left : left + width] = pixels
     cut = slice(max(0, top - margin), top + height + margin), slice(max(0, left - margin), left + width + margin)
     labels, inside = labeled.labels[cut], inside[cut]
-    scale = _PANEL / max(inside.shape)
-    size = max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale))
+    scale = _PANEL / max(labels.shape)
+    size = max(1, round(labels.shape[1] * scale)), max(1, round(labels.shape[0] * scale))
     plain = np.array(Image.fromarray(labeled.image[cut]).resize(size, Image.Resampling.BICUBIC))
     drawn, within = (
         np.array(Image.fromarray(each).resize(size, Image.Resampling.NEAREST)) for each in (labels, inside)
