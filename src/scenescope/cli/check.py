@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from scenescope.cli.console import Console, progress_bars
-from scenescope.cli.inference_options import output_path
+from scenescope.cli.inference_options import DeviceOption, output_path
+from scenescope.cli.label_tables import print_labels
 from scenescope.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,11 +39,21 @@ def check(
         str | None,
         typer.Option(help="Where the kind leaves a choice, data.classes: 60, voc, ...", show_default="its first"),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also tell which labels this model disbelieves; may be repeated: each image is then judged by those "
+            "that were not trained on it.",
+            show_default="labels are not judged",
+        ),
+    ] = None,
+    device: DeviceOption = "auto",
     num_workers: Annotated[int | None, typer.Option(min=0, help="Threads that read.", show_default="all cores")] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for check.json and a sheet of overlays per split.",
+            help="Folder for check.json and a sheet of overlays per split; with --model for suspects.csv, "
+            "suspect_images.csv and suspects.png.",
             show_default="only print",
             parser=output_path,
         ),
@@ -74,6 +85,10 @@ def check(
             for found in findings.splits:
                 if found.thumbnails:
                     write_contact_sheet(found, output / f"{found.split}.png")
+        if model and findings.splits:
+            splits = [found.split for found in findings.splits]
+            options = {"val_fraction": val_fraction, "val_seed": val_seed, "classes": classes}
+            _judge(console, kind, root, splits, options, model, device, output)
     if not findings.fit:
         raise typer.Exit(2)
 
@@ -88,6 +103,33 @@ def _tell_format(source: str) -> None:
             f"{source} holds {found[1]}, which is not a data set yet: scenescope import {source} OUT makes one, "
             "then check folder:OUT."
         )
+
+
+def _judge(
+    console: Console,
+    kind: str,
+    root: str,
+    splits: list[str],
+    options: dict[str, Any],
+    names: list[str],
+    device: str,
+    output: Path | None,
+) -> None:
+    """Tell which labels the models disbelieve."""
+    from scenescope.data.catalog import open_dataset
+    from scenescope.inference.segmenter import Segmenter
+    from scenescope.training.memory import keep_freed_memory
+    from scenescope.workflows.label_check import check_labels
+    from scenescope.workflows.label_files import write_label_findings
+
+    keep_freed_memory()
+    models = [Segmenter.load(name, device, "float32") for name in names]
+    datasets = [open_dataset(kind, root, split, **options) for split in splits]
+    with progress_bars(console) as progress:
+        found = check_labels(models, datasets, kind, progress=progress)
+    print_labels(console, found)
+    if output is not None:
+        write_label_findings(found, models, output)
 
 
 def _print(console: Console, findings: Findings) -> None:

@@ -13,6 +13,7 @@ from scenescope.data.coco_stuff import CHOICES as COCO_STUFF_CHOICES
 from scenescope.data.coco_stuff import open_coco_stuff
 from scenescope.data.dataset import FileDataset, SegmentationDataset
 from scenescope.data.folder import open_folder
+from scenescope.data.folds import open_fold
 from scenescope.data.pascal_context import CHOICES as PASCAL_CONTEXT_CHOICES
 from scenescope.data.pascal_context import open_pascal_context
 from scenescope.data.raster_dataset import open_raster
@@ -78,7 +79,7 @@ def open_dataset(
     Args:
         kind: a key of ``DATASETS``.
         root: its folder; for ``scenes`` a seed or nothing.
-        split: such as ``train`` or ``val``.
+        split: such as ``train`` or ``val``, or a fold of one (see ``open_fold``).
         val_fraction: for ``folder`` only; see ``open_folder``.
         val_seed: the seed of that draw.
         classes: for the kinds in ``CLASS_CHOICES`` only; see ``open_pascal_context`` and ``open_coco_stuff``.
@@ -102,12 +103,16 @@ def open_dataset(
     if classes is not None and kind not in CLASS_CHOICES:
         choices = "; ".join(f"{other}: {', '.join(known)}" for other, known in CLASS_CHOICES.items())
         raise DataError(f"classes={classes} is given, but {kind}: leaves no choice ({choices}). Remove classes.")
-    if val_fraction is not None:
-        return open_folder(root, split, val_fraction=val_fraction, val_seed=val_seed)
-    if classes is None:
-        return DATASETS[kind](root, split)
-    open_with = open_pascal_context if kind == "pascal_context" else open_coco_stuff
-    return open_with(root, split, classes=str(classes))
+
+    def open_split(name: str) -> SegmentationDataset:
+        if val_fraction is not None:
+            return open_folder(root, name, val_fraction=val_fraction, val_seed=val_seed)
+        if classes is None:
+            return DATASETS[kind](root, name)
+        open_with = open_pascal_context if kind == "pascal_context" else open_coco_stuff
+        return open_with(root, name, classes=str(classes))
+
+    return open_fold(split, open_split)
 
 
 def _require_known(kind: str) -> None:
