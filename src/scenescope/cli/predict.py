@@ -67,8 +67,8 @@ def predict(
         bool | None,
         typer.Option(
             "--map/--no-map",
-            help="Read TIFFs through windows and write GeoTIFFs; each needs --window and the extra geo.",
-            show_default="TIFFs that say where they lie, or are beyond --max-pixels",
+            help="Read TIFFs through windows and write GeoTIFFs; needs --window and the extra geo.",
+            show_default="with --window those that say where they lie, and those beyond --max-pixels",
         ),
     ] = None,
     *,
@@ -78,7 +78,7 @@ def predict(
 ) -> None:
     """Segment images. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
     from scenescope.data.images import MAX_PIXELS
-    from scenescope.data.tiff import is_map
+    from scenescope.data.tiff import tiff_facts
     from scenescope.files import output_directory
     from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
     from scenescope.inference.inputs import find_images
@@ -92,8 +92,15 @@ def predict(
     extras = Results(kinds, min_area or 0, fill_holes or 0, read_names(rename) if rename is not None else {})
     found = find_images(images, output)
     limit = MAX_PIXELS if max_pixels is None else max_pixels
-    maps = [file for file in found if as_map is not False and is_map(file.path, -1 if as_map else limit)]
-    files = [file for file in found if file not in maps]
+    files, maps, placed = [], [], 0
+    for file in found:
+        pixels, is_placed = (0, False) if as_map is False else tiff_facts(file.path)
+        # A tile of a data set is an image as well; its place is kept where it is looked at through windows.
+        if pixels > limit or (pixels and as_map) or (is_placed and settings.window is not None):
+            maps.append(file)
+        else:
+            files.append(file)
+            placed += is_placed
     if maps and extras != Results():
         raise ScenescopeError(
             f"--write, --min-area, --fill-holes and --rename are for images, and {maps[0].path} is a map; outline its"
@@ -105,6 +112,8 @@ def predict(
     segmenter = Segmenter.load(model, device, precision, settings=settings)
     console = Console(soft_wrap=True, markup=False, highlight=False)
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
+    if placed:
+        errors.print(f"note: {placed} of the images say where they lie; --window 512 keeps that, in label maps as GeoTIFF.")
     shown = track(files, "predicting", console=console, transient=True) if console.is_terminal else files
     segmenter.max_pixels = limit
     results = []

@@ -144,17 +144,17 @@ def count_pages(file: IO[bytes]) -> int:
     return max(1, len(seen))
 
 
-def is_map(path: Path, max_pixels: int) -> bool:
-    """Tell whether a file is a map: a TIFF that says where it lies, or has more pixels than an image may have.
+def tiff_facts(path: Path) -> tuple[int, bool]:
+    """Return how many pixels a TIFF has, and whether it says where on earth they lie; (0, False) of other files.
 
-    Only the first directory is looked at, so that any kind of numbers will do; what is damaged there is no map.
+    Only the first directory is looked at, so that any kind of numbers will do.
     """
     try:
         with path.open("rb") as file:
             tags = _first_directory(file)
     except (struct.error, OSError, ValueError):
-        return False
-    return bool(_GEOREFERENCE & tags.keys()) or tags.get(IMAGEWIDTH, 0) * tags.get(IMAGELENGTH, 0) > max_pixels
+        return 0, False
+    return tags.get(IMAGEWIDTH, 0) * tags.get(IMAGELENGTH, 0), bool(_GEOREFERENCE & tags.keys())
 
 
 def _first_directory(file: IO[bytes]) -> dict[int, int]:
