@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
+from PIL.TiffImagePlugin import EXTRASAMPLES
 
 from scenescope.data import tiff
 from scenescope.data.depth import Stored, UnfitError
@@ -52,7 +53,7 @@ def stored(image: Image.Image) -> Stored:
         turn = orientation(image)
     flat = upright(image)
     if tags is not None:
-        _require_alpha(flat)
+        _require_alpha(flat, named=bool(tags.get(EXTRASAMPLES)))
     found = _join_bytes(flat, low) if wide else _numbers(flat, tags, image.format == "PPM")
     return replace(found, mode=mode, frames=frames, orientation=turn, transparent=is_transparent(flat))
 
@@ -187,11 +188,11 @@ def _low_bytes(image: Image.Image) -> Image.Image | None:
     return upright(twin)
 
 
-def _require_alpha(image: Image.Image) -> None:
+def _require_alpha(image: Image.Image, *, named: bool) -> None:
     """Refuse a band that is called alpha or nothing at all and holds something: near infrared, most often."""
     bands = image.getbands()
-    if "X" in bands:
-        low, high = image.getchannel("X").getextrema()
+    if len(bands) == 4 and ("X" in bands or ("A" in bands and not named)):
+        low, high = image.getchannel(3).getextrema()
         refused, what = low != high, "is no color, and nothing says what it is"
     else:
         counts = image.getchannel("A").histogram() if "A" in bands else [1]
