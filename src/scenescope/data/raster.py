@@ -113,7 +113,10 @@ class Raster:
             if numbers.dtype.kind == "f":
                 valid &= ~np.isnan(numbers).any(axis=0)
             if facts.nodata is not None and not math.isnan(facts.nodata):
-                valid &= (numbers != np.asarray(facts.nodata).astype(numbers.dtype)).any(axis=0)
+                nothing, any_band = np.asarray(facts.nodata).astype(numbers.dtype), np.zeros_like(valid)
+                for band in numbers:  # one at a time takes less memory
+                    any_band |= band != nothing
+                valid &= any_band
             if facts.alpha is not None and facts.alpha not in chosen:
                 valid &= self._file.read(facts.alpha + 1, window=window) > 0
             elif facts.nodata is None and facts.alpha is None and self._masked:
@@ -160,7 +163,7 @@ class RasterWriter:
         tags: dict[str, str] | None = None,
     ) -> None:
         rasterio = require_rasterio()
-        self.path = path
+        self.path, self.bands = path, bands
         self._next, self._waiting = 0, np.zeros((bands, 0, like.width), dtype)
         georeferenced: dict[str, Any] = {"crs": like.crs}
         if like.transform is not None:

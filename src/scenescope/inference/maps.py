@@ -25,6 +25,8 @@ from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.labels import IGNORE
 
+_COLUMNS = 4096
+"""Columns that are read at once: a map's rows are long, and reading takes several times what is read."""
 PROBABILITY_STEPS = 254
 """Probabilities are written as whole numbers, 0 for 0 and this for 1; 255 is nodata."""
 
@@ -58,21 +60,20 @@ class MapSource:
         Raises:
             ImageError: the file is damaged or cut short there.
         """
-        known = max(self._top + len(self._seen) - rows.start, 0)
-        fresh, valid = read_seen(
-            self._raster,
-            0,
-            rows.start + known,
-            self.facts.width,
-            rows.stop - rows.start - known,
-            self._bands,
-            self._rule,
-        )
-        first = len(self._seen) - known
-        self._seen = np.concatenate([self._seen[first:], fresh])
-        self.valid = np.concatenate([self.valid[first:], valid])
-        self._top = rows.start
-        return torch.from_numpy(self._seen.transpose(2, 0, 1)[None].copy()).to(self._device)
+        top, count, width = self._top, rows.stop - rows.start, self.facts.width
+        known = max(top + len(self._seen) - rows.start, 0)
+        seen, valid = self._seen, self.valid
+        if len(seen) != count:
+            seen, valid = np.empty((count, *seen.shape[1:]), seen.dtype), np.empty((count, width), np.bool_)
+        seen[:known], valid[:known] = (kept[len(kept) - known :] for kept in (self._seen, self.valid))
+        fresh = rows.start + known
+        for left in range(0, width, _COLUMNS):
+            right = min(left + _COLUMNS, width)
+            seen[known:, left:right], valid[known:, left:right] = read_seen(
+                self._raster, left, fresh, right - left, rows.stop - fresh, self._bands, self._rule
+            )
+        self._top, self._seen, self.valid = rows.start, seen, valid
+        return torch.from_numpy(self._seen).permute(2, 0, 1)[None].to(self._device)
 
     def holds_any(self, columns: slice) -> bool:
         """Tell whether there is anything in these columns of the rows read last."""
@@ -172,27 +173,29 @@ class _Pieces:
     ) -> None:
         self.source, self.writers, self.counts, self.progress = source, writers, counts, progress
         self.seen = [_times_seen(side, settings) for side in (source.facts.height, source.facts.width)]
-        self.rows: list[list[npt.NDArray[np.uint8]]] = [[] for _ in writers]
+        # In one piece: many small ones between the large ones of the network would tear the memory up.
+        self.rows: list[npt.NDArray[np.uint8]] = []
 
     def take(self, rows: slice, columns: slice, sums: Tensor) -> None:
         """Keep a piece, and write the rows when they are whole."""
-        facts = self.source.facts
-        empty = ~self.source.valid[: rows.stop - rows.start, columns]
+        facts, height = self.source.facts, rows.stop - rows.start
+        if columns.start == 0:
+            self.rows = [np.empty((writer.bands, height, facts.width), np.uint8) for writer in self.writers]
+        empty = ~self.source.valid[:height, columns]
         # How many windows see a pixel is the same for all its classes.
         labels = sums.max(dim=1).indices.to(torch.uint8).cpu().numpy()
         labels[:, empty] = IGNORE
         self.counts += np.bincount(labels.reshape(-1), minlength=256)
-        self.rows[0].append(labels)
+        self.rows[0][:, :, columns] = labels
         if len(self.writers) > 1:
             seen = np.outer(self.seen[0][rows], self.seen[1][columns])
             mean = sums[0] / torch.from_numpy(seen).to(sums)
             steps = (torch.softmax(mean, dim=0) * PROBABILITY_STEPS).round().to(torch.uint8).cpu().numpy()
             steps[:, empty] = IGNORE
-            self.rows[1].append(steps)
+            self.rows[1][:, :, columns] = steps
         if columns.stop == facts.width:
-            for writer, pieces in zip(self.writers, self.rows, strict=True):
-                writer.write_rows(np.concatenate(pieces, axis=2))
-                pieces.clear()
+            for writer, whole in zip(self.writers, self.rows, strict=True):
+                writer.write_rows(whole)
             self.progress(rows.stop / facts.height)
 
 

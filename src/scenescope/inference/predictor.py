@@ -229,8 +229,9 @@ def _sum_windows(
         answered = _in_row(network, band, settings, prepared_logits, wanted)
         for (left, next_left), (columns, answers) in zip(pairwise([*lefts, width]), answered, strict=True):
             before = total.shape[-1]
-            sums = total.new_zeros(*shape, rows, columns.stop - left)
+            sums = total.new_empty(*shape, rows, columns.stop - left)
             sums[..., :before] = total
+            sums[..., num_kept:, before:] = 0
             sums[..., :num_kept, before:] = kept[..., :num_kept, left + before : columns.stop]
             if answers is not None:
                 sums += answers
