@@ -198,6 +198,13 @@ def test_sound_alone_is_refused_and_beside_images_left_out(tmp_path):
     assert (len(frames), video.notes) == (6, ["The sound is left out."])
 
 
+def test_an_unknown_codec_is_refused(tmp_path):
+    path = write_video(tmp_path / "a.mp4", moving_rectangle())
+    path.write_bytes(path.read_bytes().replace(b"avc1\x00", b"none\x00").replace(b"avcC", b"none"))
+    with pytest.raises(ImageError, match="coded in a way that is not read"):
+        VideoReader(path)
+
+
 def test_too_large_frames_are_refused_before_one_is_decoded(tmp_path):
     path = write_video(tmp_path / "a.mp4", moving_rectangle())
     with pytest.raises(ImageError, match="64 x 48 pixels are more than the limit of 3,071"):

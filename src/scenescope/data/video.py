@@ -104,7 +104,9 @@ class VideoReader:
             self.notes.append(f"{self.name} holds {len(video)} videos; number {self._stream.index} is read.")
         if streams.audio:
             self.notes.append("The sound is left out.")
-        codec = self._stream.codec_context
+        codec: av.VideoCodecContext | None = self._stream.codec_context
+        if codec is None:
+            raise ImageError(f"{self.name} is coded in a way that is not read; export it as H.264.")
         if codec.width * codec.height > max_pixels:
             raise ImageError(
                 f"Cannot read {self.name}: {codec.width} x {codec.height} pixels are more than the limit of"
