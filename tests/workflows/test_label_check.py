@@ -189,3 +189,13 @@ def test_one_class_cannot_be_judged(data: Path) -> None:
     (data / "classes.yaml").write_text("names: [all]\nvalues: [[0, 1, 2]]\nignore: 255\n")
     with pytest.raises(ModelError, match="has one class, 'all'"):
         check_labels([segmenter()], [open_dataset("folder", str(data), "val")], "folder")
+
+
+def test_that_there_is_no_such_model_is_told_before_anything_is_read(
+    scenescope: Callable[..., Any],  # noqa: F811
+    data: Path,
+) -> None:
+    result = scenescope("check", f"folder:{data}", "--model", data / "none")
+    assert result.exit_code == 2
+    assert result.output == ""
+    assert "There is no model at" in result.errors

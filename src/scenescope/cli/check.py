@@ -19,6 +19,7 @@ from scenescope.errors import DataError
 if TYPE_CHECKING:
     from collections import Counter
 
+    from scenescope.inference.segmenter import Segmenter
     from scenescope.workflows.check import Findings, SplitFindings
 
 
@@ -66,6 +67,7 @@ def check(
 
     _tell_format(source)
     kind, root = parse_source(source)
+    models = _load(model or [], device)
     console = Console(highlight=False, soft_wrap=True)
     with output_directory(output) if output is not None else contextlib.nullcontext():
         with progress_bars(console) as progress:
@@ -85,10 +87,10 @@ def check(
             for found in findings.splits:
                 if found.thumbnails:
                     write_contact_sheet(found, output / f"{found.split}.png")
-        if model and findings.splits:
+        if models and findings.splits:
             splits = [found.split for found in findings.splits]
             options = {"val_fraction": val_fraction, "val_seed": val_seed, "classes": classes}
-            _judge(console, kind, root, splits, options, model, device, output)
+            _judge(console, kind, root, splits, options, models, output)
     if not findings.fit:
         raise typer.Exit(2)
 
@@ -105,25 +107,31 @@ def _tell_format(source: str) -> None:
         )
 
 
+def _load(names: list[str], device: str) -> list[Segmenter]:
+    """Load the models before anything is read: that there is no such model is to be known early."""
+    if not names:
+        return []
+    from scenescope.inference.segmenter import Segmenter
+    from scenescope.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    return [Segmenter.load(name, device, "float32") for name in names]
+
+
 def _judge(
     console: Console,
     kind: str,
     root: str,
     splits: list[str],
     options: dict[str, Any],
-    names: list[str],
-    device: str,
+    models: list[Segmenter],
     output: Path | None,
 ) -> None:
     """Tell which labels the models disbelieve."""
     from scenescope.data.catalog import open_dataset
-    from scenescope.inference.segmenter import Segmenter
-    from scenescope.training.memory import keep_freed_memory
     from scenescope.workflows.label_check import check_labels
     from scenescope.workflows.label_files import write_label_findings
 
-    keep_freed_memory()
-    models = [Segmenter.load(name, device, "float32") for name in names]
     datasets = [open_dataset(kind, root, split, **options) for split in splits]
     with progress_bars(console) as progress:
         found = check_labels(models, datasets, kind, progress=progress)

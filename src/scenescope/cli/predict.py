@@ -113,7 +113,9 @@ def predict(
     console = Console(soft_wrap=True, markup=False, highlight=False)
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     if placed:
-        errors.print(f"note: {placed} of the images say where they lie; --window 512 keeps that, in label maps as GeoTIFF.")
+        errors.print(
+            f"note: {placed} of the images say where they lie; --window 512 keeps that, in label maps as GeoTIFF."
+        )
     shown = track(files, "predicting", console=console, transient=True) if console.is_terminal else files
     segmenter.max_pixels = limit
     results = []
