@@ -347,6 +347,8 @@ def _lies(matrix: bytes) -> bool:
 
 
 def _reason(error: BaseException) -> str:
+    if type(error).__name__ == "ExitError":  # how PyAV says that its time was up
+        return f"no data for {_PATIENCE:.0f} seconds"
     return getattr(error, "strerror", None) or first_line(error)
 
 
