@@ -87,6 +87,17 @@ def test_no_directory_and_no_record_leave_it_open(data: Path, tmp_path: Path) ->
     assert seen(tmp_path / "model.onnx", data, "train") == [None, None]
 
 
+def test_records_of_older_versions_are_read_as_far_as_they_are_needed(data: Path, tmp_path: Path) -> None:
+    old = {
+        "data": {"kind": "folder", "root": str(data), "cache": True},
+        "model": {"remainder": None},
+        "train": {"start_from": None},
+    }
+    directory = model(tmp_path / "model", old)
+    assert seen(directory, data, "train") == [True, True]
+    assert seen(directory, data, "val") == [False, False]
+
+
 def test_nothing_is_downloaded_because_a_record_names_it(data: Path, tmp_path: Path) -> None:
     directory = model(tmp_path / "model", recipe(data, init_from="hub:strangers/model"))
     assert seen(directory, data, "val") == [None, None]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from scenescope.checkpoints.find import find_model
 from scenescope.checkpoints.model_directory import CONFIG
-from scenescope.config import Config, DataSettings
+from scenescope.config import DataSettings
 from scenescope.data.catalog import open_dataset
 from scenescope.data.dataset import SegmentationDataset
 from scenescope.errors import ScenescopeError
+from scenescope.old_names import renamed
+from scenescope.settings_reader import read_settings
 
 Key = tuple[str, int]
 
@@ -33,11 +35,11 @@ class SeenScenes:
         followed: set[Path] = set()
         while directory is not None and directory not in followed:
             followed.add(directory)
-            recipe = _recipe(directory)
-            if recipe is None:
+            record = _record(directory)
+            if record is None:
                 break
-            self._add(recipe.data, kind, root)
-            start = recipe.train.init_from
+            data, start = record
+            self._add(data, kind, root)
             if start is None:
                 return
             if start.startswith("hub:"):  # nothing is downloaded because a file of strangers names it
@@ -72,20 +74,25 @@ class SeenScenes:
         self.complete = False
 
 
-def _recipe(directory: Path) -> Config | None:
-    """The settings of the training that a model came from; None of one from elsewhere."""
+def _record(directory: Path) -> tuple[DataSettings, str | None] | None:
+    """What a model was trained on and from which it began; None of one from elsewhere.
+
+    Only these settings are read: others may be older than what is read today.
+    """
     try:
         recipe = json.loads((directory / CONFIG).read_text(encoding="utf-8"))["training"]["recipe"]
-        return Config.from_dict(recipe, str(directory / CONFIG)) if isinstance(recipe, dict) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, ScenescopeError):
+        data = read_settings(DataSettings, renamed(recipe["data"], "data."), str(directory / CONFIG))
+        start = recipe["train"].get("init_from", recipe["train"].get("start_from"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ScenescopeError):
         return None
+    return data, None if start is None else str(start)
 
 
 def _key(dataset: SegmentationDataset, index: int) -> Key:
     """What a scene is known by, also where it was moved or copied to: the name and the length of its image file."""
     files = dataset.files(index)
     if not files:
-        return f"{dataset.root} {dataset.name(index)}", 0
+        return f"{dataset.root.strip() or 0} {dataset.name(index)}", 0  # no seed is seed 0
     try:
         return files[0].name, files[0].stat().st_size
     except OSError:
