@@ -10,6 +10,7 @@ from PIL import Image
 
 from scenescope.data.formats.annotations import IGNORED
 from scenescope.data.formats.catalog import open_annotations, recognize
+from scenescope.data.formats.mask_pairs import find_pairs
 from scenescope.errors import DataError
 
 
@@ -49,6 +50,18 @@ def test_the_pattern_of_names_is_found_used_and_told(tmp_path: Path, names: Any,
     assert recognize(tmp_path) == ("masks", "images and masks")
     assert len(found.images) == len(names)
     assert found.notes[0] == told
+
+
+def test_a_mask_serves_one_image_and_none_of_another_split(tmp_path: Path) -> None:
+    def image(name: str) -> Path:
+        return tmp_path / name
+
+    files = [image(name) for name in ("images/train/a.jpg", "images/val/a.jpg", "masks/train/a.png")]
+    assert find_pairs(tmp_path, files) == {image("images/train/a.jpg"): image("masks/train/a.png")}
+    files = [image(name) for name in ("old/a.jpg", "new/a.jpg", "masks/new/a.png", "images/b.jpg")]
+    assert find_pairs(tmp_path, files) == {image("new/a.jpg"): image("masks/new/a.png")}
+    files = [image(name) for name in ("images/x/a.jpg", "images/y/b.jpg", "masks/a.png", "masks/b.png")]
+    assert find_pairs(tmp_path, files) == {files[0]: files[2], files[1]: files[3]}
 
 
 def test_masks_of_one_name_go_with_the_split_of_their_image(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from scenescope.data.formats.splits import split_of
 from scenescope.data.images import SUFFIXES
 
 MAX_TRIED = 20
@@ -31,15 +32,24 @@ def find_pairs(root: Path, files: Iterable[Path]) -> dict[Path, Path]:
         place = path.parent.relative_to(root)
         of_mask = _MASK_WORD.search(place.as_posix()) or _MASK_WORD.search(path.stem)
         (masks if of_mask else images).setdefault(place, {})[path.stem] = path
-    pairs: dict[Path, Path] = {}
+    chosen: list[tuple[int, dict[Path, Path]]] = []
     for place, some in images.items():
-        # Of folders whose names fit equally, the one that shares most of the path: masks/val for images/val.
+        split = split_of(*reversed(place.parts))
+        # Of folders whose names fit equally, the one that shares most of the path: masks/val for images/val. Never
+        # those of another split.
         found = [
             (partners(sorted(some), sorted(others)), len(set(place.parts) & set(other.parts)), others)
             for other, others in masks.items()
+            if not split or split_of(*reversed(other.parts)) in ("", split)
         ]
-        most, _, others = max(found, key=lambda each: (len(each[0]), each[1]), default=({}, 0, {}))
-        pairs |= {some[image]: others[mask] for image, mask in most.items()}
+        most, shared, others = max(found, key=lambda each: (len(each[0]), each[1]), default=({}, 0, {}))
+        chosen.append((shared, {some[image]: others[mask] for image, mask in most.items()}))
+    pairs: dict[Path, Path] = {}
+    used: set[Path] = set()
+    # A mask serves one image: the one whose path it shares most of.
+    for _, those in sorted(chosen, key=lambda each: -each[0]):
+        pairs |= {image: mask for image, mask in those.items() if mask not in used}
+        used.update(those.values())
     return pairs
 
 
