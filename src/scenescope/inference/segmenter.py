@@ -75,7 +75,7 @@ class Segmenter:
 
     Attributes:
         network: as it was given or loaded, in float32; an exported file has none and raises ModelError.
-        form: what answers, and what ``compile()`` is to be called on: the network, its fused copy, or the exported file.
+        form: what answers, and what to call ``compile()`` of: the network, its fused copy, or the exported file.
         source: where the model was loaded from; None for one that was given.
         max_pixels: larger files are refused before they are decoded; may be set.
 
