@@ -54,3 +54,10 @@ def test_what_is_cut_is_counted_by_band() -> None:
     image = np.array([[[0, 5], [1, 50], [2, 60], [3, 70]]], np.uint16)
     told = counted(image, ranges=[0, 10]).sentences("val", declared_rule([0, 1], [0, 10]))
     assert told[1:] == ["val: 75% of the numbers of band 1 lie outside 0 to 10."]
+
+
+def test_an_image_without_data_says_nothing_of_the_values() -> None:
+    told = counted(np.full((1, 3, 1), np.nan, np.float32), np.array([[[5.0], [7.0]]], np.float32)).sentences(
+        "val", None
+    )
+    assert told[0] == "val: images that are not plain 8-bit RGB: 2 of 1 band of float32 (band 0: 5 to 7)."

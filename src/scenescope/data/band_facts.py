@@ -122,8 +122,8 @@ class BandCounts:
                 "bands": count,
                 "type": type_,
                 "images": len(facts),
-                "low": [min(each.lows[band] for each in facts) for band in range(count)],
-                "high": [max(each.highs[band] for each in facts) for band in range(count)],
+                "low": [min(each.lows[band] for each in _with_data(facts)) for band in range(count)],
+                "high": [max(each.highs[band] for each in _with_data(facts)) for band in range(count)],
                 "outside_range": [sum(each) for each in zip(*(f.outside for f in facts if f.outside), strict=True)],
                 "pixels": sum(each.pixels for each in facts),
                 "pixels_without_data": sum(each.without_data for each in facts),
@@ -168,8 +168,13 @@ def propose_rule(splits: Iterable[BandCounts]) -> str | None:
 
 
 def _band(facts: Sequence[BandFacts], band: int) -> str:
+    facts = _with_data(facts)
     low, high = min(each.lows[band] for each in facts), max(each.highs[band] for each in facts)
     return f"band {band}: {low:.6g} to {high:.6g}"
+
+
+def _with_data(facts: Sequence[BandFacts]) -> Sequence[BandFacts]:
+    return [each for each in facts if len(each.samples)] or facts
 
 
 def _pair(percentiles: npt.NDArray[Any], limits: tuple[float, float]) -> str:

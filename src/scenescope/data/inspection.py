@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,8 @@ def inspect_scene(dataset: SegmentationDataset, index: int, *, thumbnail: bool =
         if image is not None and raw is not None and mask_path is not None and raw.shape[:2] != image.shape[:2]:
             faults.append(("mask of another size", str(size_error(dataset.pairs[index][0], mask_path, image, raw))))
         if raw is not None and mask_path is not None:
-            facts = mask_facts(mask_path, dataset.max_pixels)
+            with contextlib.suppress(ImageError):  # of 64 bit, which says nothing else
+                facts = mask_facts(mask_path, dataset.max_pixels)
     else:
         scene = dataset[index]
         image, raw = as_shown(scene.image), scene.labels

@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scenescope.attention.blockwise import OPERATOR
 from scenescope.backbones.build import count_parameters, norm_layers
-from scenescope.models.network import SegmentationNetwork
 
 Network = TypeVar("Network", bound=nn.Module)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -38,7 +37,7 @@ class Complexity:
     macs_as_published: int
 
 
-def complexity(create: Callable[[], SegmentationNetwork], height: int, width: int) -> Complexity:
+def complexity(create: Callable[[], nn.Module], height: int, width: int) -> Complexity:
     """Count what the network that ``create`` builds needs for one image; nothing is computed or held in memory.
 
     Zhong et al., "Squeeze-and-Attention Networks", CVPR 2020, Table 6, was counted at 480 x 480 with 21 classes.
@@ -51,7 +50,7 @@ def complexity(create: Callable[[], SegmentationNetwork], height: int, width: in
 
     with without_memory(create) as network, torch.no_grad():
         network.eval()
-        images = torch.empty(1, network.in_channels, height, width)
+        images = torch.empty(1, getattr(network, "in_channels", 3), height, width)
         with FlopCounterMode(display=False, custom_mapping={OPERATOR: _attention_flops}) as counter:
             network(images)
         network.train()
