@@ -1,11 +1,14 @@
 """Dilation of every block as the official code has it; pretrained weights or a clear error."""
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
 from torch import nn
 
 from scenescope.backbones.build import count_parameters, create_backbone
+from scenescope.backbones.lite import lite_weights_installed, load_lite_state
 from scenescope.errors import ModelError
 
 
@@ -96,3 +99,38 @@ def test_missing_download_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_network_without_published_weights_is_never_silently_random() -> None:
     with pytest.raises(ModelError, match="ImageNet weights of 'resnetblur18' could not be downloaded"):
         create_backbone("resnetblur18", pretrained=True)
+
+
+def lite0_of_timm(in_channels: int, folder: Path) -> torch.Tensor:
+    """The first layer as timm itself makes it of the ImageNet weights."""
+    torch.save(load_lite_state("tf_efficientnet_lite0"), folder / "weights.pth")
+    whole = timm.create_model(
+        "tf_efficientnet_lite0",
+        pretrained=True,
+        in_chans=in_channels,
+        pretrained_cfg_overlay={"file": str(folder / "weights.pth")},
+    )
+    weight: torch.Tensor = whole.conv_stem.weight
+    return weight
+
+
+@pytest.mark.skipif(not lite_weights_installed("tf_efficientnet_lite0"), reason="needs the extra lite")
+@pytest.mark.parametrize("in_channels", [1, 2, 3, 4, 7])
+def test_the_first_layer_for_any_bands_is_timms(in_channels: int, tmp_path: Path) -> None:
+    colors = create_backbone("tf_efficientnet_lite0", output_stride=32, pretrained=True)
+    backbone = create_backbone("tf_efficientnet_lite0", output_stride=32, pretrained=True, in_channels=in_channels)
+    ours, of_colors = backbone.stages.conv_stem.weight, colors.stages.conv_stem.weight
+    torch.testing.assert_close(ours, lite0_of_timm(in_channels, tmp_path), rtol=0, atol=0)
+    if in_channels == 1:
+        by_hand = of_colors.sum(dim=1, keepdim=True)
+    else:
+        by_hand = torch.stack([of_colors[:, band % 3] for band in range(in_channels)], dim=1) * 3 / in_channels
+    torch.testing.assert_close(ours, by_hand)
+    assert len(backbone.mean) == len(backbone.std) == in_channels
+    assert backbone(torch.randn(1, in_channels, 32, 64))[-1].shape == (1, 320, 1, 2)
+
+
+def test_mean_and_deviation_repeat_as_the_weights_do() -> None:
+    red, green, blue = create_backbone("resnet18").mean
+    assert create_backbone("resnet18", in_channels=5).mean == (red, green, blue, red, green)
+    assert create_backbone("resnet18", in_channels=1).mean == (pytest.approx((red + green + blue) / 3),)

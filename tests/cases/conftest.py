@@ -1,5 +1,6 @@
-"""The command line, called in this process as the tests of the command line call it."""
+"""The command line, called in this process as the tests of the command line call it, and TIFFs of any kind."""
 
 from tests.cli.conftest import scenescope
+from tests.data.conftest import tiff
 
-__all__ = ["scenescope"]
+__all__ = ["scenescope", "tiff"]

@@ -184,7 +184,7 @@ def test_depth_of_images_is_told_though_they_are_read(scenescope: Run, tmp_path:
     root = data_set(tmp_path / "data", {"v.png": photo(), "t.png": values})
     checked = scenescope("check", f"folder:{root}", "--num-workers", 0, "--output", tmp_path / "out")
     assert checked.exit_code == 0
-    assert "train: images that are not of 8 bit: 1 of 1 band of uint16, values 0 to 65535." in checked.output
+    assert "train: images that are not plain 8-bit RGB: 1 of 1 band of uint16 (band 0: 0 to 65535)." in checked.output
     splits = json.loads((tmp_path / "out/check.json").read_text())["splits"]
     told = {"bands": 1, "type": "uint16", "low": 0, "high": 65535, "images": 1}
     assert {split["split"]: split["not_8_bit"] for split in splits} == {"train": [told], "val": []}

@@ -55,7 +55,7 @@ def test_colors_are_also_the_palette(tmp_path: Path) -> None:
     [
         (
             "names: [a, b]\ncolor: []\n",
-            "unknown key 'color'; known are names, ignore, values, colors. Did you mean 'col",
+            "unknown key 'color'; known are names, ignore, values, colors, bands, range. Did you mean 'col",
         ),
         ("ignore: 255\n", "`names` must list the classes"),
         ("names: {a: 1}\n", "`names` must list the classes"),

@@ -46,7 +46,7 @@ def test_what_does_not_fill_16_bit_is_refused(array: np.ndarray, why: str) -> No
     with pytest.raises(UnfitError) as caught:
         sixteen(array)
     assert why in str(caught.value)
-    assert "convert all images to 8 bit with one range for the whole set, such as gdal_translate" in str(caught.value)
+    assert "or convert all images to 8 bit, such as gdal_translate" in str(caught.value)
 
 
 def test_a_hot_pixel_does_not_make_12_bit_16() -> None:

@@ -96,7 +96,10 @@ def test_16_bit_is_scaled_and_not_clipped(tmp_path: Path, png: Callable[..., byt
 def test_float_images_beyond_0_to_1_are_refused_with_their_range(tmp_path: Path, largest: float) -> None:
     values = np.array([[0.0, 0.5, largest]], dtype=np.float32)
     told = refusal(saved(Image.fromarray(values), tmp_path / "a.tif"))
-    assert f"1 band of float32, values 0 to {largest:.7g} (read are 0 to 1); convert all images to 8 bit" in told
+    assert (
+        f"1 band of float32, values 0 to {largest:.7g} (read are 0 to 1); declare one range for the whole data set"
+        in told
+    )
 
 
 def test_palette_with_transparency_reads_without_a_warning(tmp_path: Path) -> None:

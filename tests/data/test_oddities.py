@@ -61,10 +61,9 @@ def test_what_is_odd_is_counted_and_told() -> None:
         counts.add(f"s{number}", Oddities((("image turned", "orientation 3"),)))
     counts.add("dark", Oddities(numbers=Numbers(1, "uint16", 5, 4000), palette={0: (0, 0, 0), 1: (255, 0, 0)}))
     counts.add("light", Oddities(numbers=Numbers(1, "uint16", 0, 3000), palette={0: (0, 0, 0), 1: (0, 255, 0)}))
-    turned, depth, palettes = counts.sentences("train")
+    turned, palettes = counts.sentences("train")
     assert turned.startswith("train: an image is turned as its EXIF says and its mask is not")
     assert "in 5 of the scenes (s0, orientation 3; s1, orientation 3; s2, orientation 3; ...)." in turned
-    assert depth == "train: images that are not of 8 bit: 2 of 1 band of uint16, values 0 to 4000."
     assert "1 is (255, 0, 0) in dark, (0, 255, 0) in light; labels are the numbers" in palettes
     told = json.loads(json.dumps(counts.to_json()))
     assert told["oddities"] == [

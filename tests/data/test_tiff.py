@@ -80,7 +80,7 @@ def test_inverted_gray_is_shown_as_it_is_meant(tmp_path: Path, tiff: Tiff) -> No
     ("array", "options", "told"),
     [
         (np.zeros((4, 5), np.int64), {}, "this TIFF of 1 band of int64 (BlackIsZero) is not read; save it as uint8"),
-        (np.zeros((4, 5), np.float64), {}, "this TIFF of 1 band of float64 (BlackIsZero) is not read; save it as gray"),
+        (np.zeros((4, 5), np.float64), {}, "1 band of float64 (BlackIsZero) is not read; declare what is seen"),
         (np.zeros((4, 5, 3), np.float32), {"photometric": 2}, "this TIFF of 3 bands of float32 (RGB) is not read;"),
         (np.zeros((4, 5, 5), np.float32), {"extra": (0,) * 4}, "of 5 bands of float32 (BlackIsZero) is not read"),
         (np.zeros((4, 5, 8), np.uint16), {"extra": (0,) * 7}, "this TIFF of 8 bands of uint16 (BlackIsZero)"),

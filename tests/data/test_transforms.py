@@ -370,3 +370,50 @@ def test_slivers_are_scaled_without_failing(size: tuple[int, int]) -> None:
         image, labels = apply_parameters(scene, draw_parameters(np.random.default_rng(seed), *size, settings))
         assert image.shape == (3, 8, 8)
         assert (labels != IGNORE).any()
+
+
+def banded(height: int, width: int, bands: int = 5) -> LabeledImage:
+    generator = np.random.default_rng(1)
+    image = generator.random((height, width, bands), dtype=np.float32)
+    return LabeledImage(image, generator.integers(0, 9, (height, width), dtype=np.uint8), "banded")
+
+
+def test_bands_are_cropped_as_three_colors_are() -> None:
+    scene = banded(40, 50, 3)
+    bytes_ = replace(scene, image=np.rint(scene.image * 255).astype(np.uint8))
+    parameters = CropParameters(-3, 5, (30, 60), (24, 48), flip=True)
+    image, labels = apply_parameters(scene, parameters)
+    shown, same_labels = apply_parameters(bytes_, parameters)
+    assert image.dtype == torch.float32
+    assert torch.equal(labels, same_labels)
+    assert (image * 255 - shown).abs().max() < 1.6  # rounded at reading, by row and by column
+    many, _ = apply_parameters(banded(40, 50), parameters)
+    assert many.shape == (5, 24, 48)
+
+
+def test_brightness_contrast_and_saturation_of_bands_by_hand() -> None:
+    image = np.array([[[0.1, 0.2], [0.3, 0.4]]], np.float32)
+    scene = LabeledImage(image, np.zeros((1, 2), np.uint8), "s")
+    whole = CropParameters(0, 0, (1, 2), (1, 2))
+    varied = apply_parameters(scene, replace(whole, brightness=2.0))[0]
+    torch.testing.assert_close(varied, torch.tensor([[[0.2, 0.6]], [[0.4, 0.8]]]))
+    varied = apply_parameters(scene, replace(whole, contrast=0.5))[0]  # about 0.2 and 0.3
+    torch.testing.assert_close(varied, torch.tensor([[[0.15, 0.25]], [[0.25, 0.35]]]))
+    varied = apply_parameters(scene, replace(whole, saturation=0.0))[0]
+    torch.testing.assert_close(varied, torch.tensor([[[0.15, 0.35]], [[0.15, 0.35]]]))
+    assert apply_parameters(scene, replace(whole, brightness=9.0))[0].max() == 1
+    gray = replace(scene, image=np.array([[[10, 20, 30, 40], [50, 60, 70, 80]]], np.uint8))
+    varied = apply_parameters(gray, replace(whole, brightness=2.0))[0]
+    assert varied.dtype == torch.uint8
+    assert varied[:, 0, 0].tolist() == [20, 40, 60, 80]
+
+
+def test_what_is_mixed_with_pixels_without_data_is_ignored() -> None:
+    scene = banded(32, 32)
+    scene.image[8:12, 20:23] = np.nan
+    scene.labels[8:12, 20:23] = IGNORE
+    image, labels = apply_parameters(scene, CropParameters(0, 0, (32, 32), (20, 20), contrast=1.3, saturation=0.8))
+    missing = image.isnan().any(dim=0)
+    assert 4 <= missing.sum() < 40
+    assert (labels[missing] == IGNORE).all()
+    assert (labels[~missing] != IGNORE).all()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from timm.models import adapt_input_conv
 from torch import Tensor
 
 from scenescope.checkpoints.find import find_model
@@ -55,7 +56,7 @@ class Start:
         learnt: weights of the model by key.
         per_class: how many numbers of each dimension a class has, by key, where there are any.
         namesakes: the classes that both have.
-        notes: a line on what is taken and which classes are new; none if the model is for the same classes.
+        notes: a line on what is taken and which classes are new, one on bands; none if the model is for the same.
     """
 
     learnt: dict[str, Tensor]
@@ -94,10 +95,11 @@ def compare_start(network: SegmentationNetwork, name: str | Path, classes: Class
     directory = find_model(name)
     config, state = read_model_directory(directory)
     theirs = described_classes(config, directory)
+    state, notes = _for_bands(network, config["model"], state)
     namesakes = find_namesakes(classes.names, theirs.names)
     if take == "backbone":
         learnt = _backbone(network, config["model"], state, directory)
-        return Start(learnt, {}, namesakes, [f"Started from the backbone of {name} alone."])
+        return Start(learnt, {}, namesakes, [f"Started from the backbone of {name} alone.", *notes])
     as_theirs = _with_classes(network, len(theirs))
     differences = state_differences(as_theirs, state)
     if differences:
@@ -106,8 +108,26 @@ def compare_start(network: SegmentationNetwork, name: str | Path, classes: Class
             f" {'; '.join(differences)}. {_way_out(as_theirs, config['model'])}"
         )
     if classes.names == theirs.names:
-        return Start(state, {}, namesakes, [])
-    return Start(state, _per_class(network, as_theirs), namesakes, [_told(name, classes.names, namesakes)])
+        return Start(state, {}, namesakes, notes)
+    return Start(state, _per_class(network, as_theirs), namesakes, [_told(name, classes.names, namesakes), *notes])
+
+
+def _for_bands(
+    network: SegmentationNetwork, described: dict[str, Any], state: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the weights of a model for as many bands as the network sees: as ImageNet weights are made for them."""
+    ours, theirs = network.in_channels, described.get("in_channels", 3)
+    if ours == theirs:
+        return state, []
+    with torch.device("meta"):
+        other = create_model(**{**network.config, "in_channels": theirs}).state_dict()
+    fresh = network.state_dict()
+    learnt = {
+        key: adapt_input_conv(ours, state[key], theirs)
+        for key, value in other.items()
+        if value.shape != fresh[key].shape and key in state and state[key].shape == value.shape
+    }
+    return state | learnt, [f"Its layers that see the image, made for {theirs} bands, were repeated for {ours}."]
 
 
 def find_namesakes(ours: Sequence[str], theirs: Sequence[str]) -> Namesakes:

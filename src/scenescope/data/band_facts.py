@@ -112,9 +112,7 @@ class BandCounts:
                 share = sum(each.outside[seen] for each in fitting) / held
                 if share > MUCH:
                     band = rule.bands[seen] if rule.bands is not None else seen
-                    told.append(
-                        f"{split}: {share:.0%} of the numbers of band {band} lie outside its range, {low:g} to {high:g}."
-                    )
+                    told.append(f"{split}: {share:.0%} of the numbers of band {band} lie outside {low:g} to {high:g}.")
         return told
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -124,8 +122,8 @@ class BandCounts:
                 "bands": count,
                 "type": type_,
                 "images": len(facts),
-                "low": [min(each.lows[band] for each in facts) for band in range(count)],
-                "high": [max(each.highs[band] for each in facts) for band in range(count)],
+                "low": [min(each.lows[band] for each in _with_data(facts)) for band in range(count)],
+                "high": [max(each.highs[band] for each in _with_data(facts)) for band in range(count)],
                 "outside_range": [sum(each) for each in zip(*(f.outside for f in facts if f.outside), strict=True)],
                 "pixels": sum(each.pixels for each in facts),
                 "pixels_without_data": sum(each.without_data for each in facts),
@@ -170,11 +168,17 @@ def propose_rule(splits: Iterable[BandCounts]) -> str | None:
 
 
 def _band(facts: Sequence[BandFacts], band: int) -> str:
+    facts = _with_data(facts)
     low, high = min(each.lows[band] for each in facts), max(each.highs[band] for each in facts)
     return f"band {band}: {low:.6g} to {high:.6g}"
 
 
+def _with_data(facts: Sequence[BandFacts]) -> Sequence[BandFacts]:
+    return [each for each in facts if len(each.samples)] or facts
+
+
 def _pair(percentiles: npt.NDArray[Any], limits: tuple[float, float]) -> str:
     low, high = (min(max(float(f"{each:.{DIGITS}g}"), limits[0]), limits[1]) for each in percentiles)
-    high = high if high > low else low + 1
+    if high == low:
+        low, high = (low, low + 1) if low + 1 <= limits[1] else (low - 1, low)
     return f"[{low:.10g}, {high:.10g}]"

@@ -27,6 +27,7 @@ from scenescope.data.tiff_bands import (
     read_tiff_bands,
     upright_array,
 )
+from scenescope.errors import ImageError
 
 _ARRAY = b"\x93NUMPY"
 _ORIENTATION = 274
@@ -113,6 +114,26 @@ def read_stored_bands(path: Path, max_pixels: int = MAX_PIXELS, content: bytes |
         return StoredBands(all_bands(image))
 
 
+def read_wide_integers(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.int64] | None:
+    """Read the single band of a TIFF of 64-bit integers, which numpy's are and Pillow does not read; None of others.
+
+    Raises:
+        ImageError: as ``read_bands``.
+    """
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        with read_errors(path) as start, path.open("rb") as file:
+            if not start.startswith(tiff.STARTS):
+                return None
+            tags = read_tags(file)
+    except ImageError:  # whoever reads it otherwise tells more of it
+        return None
+    if number_type(tags) not in ("int64", "uint64") or tags.get(SAMPLESPERPIXEL, 1) != 1 or not is_read(tags):
+        return None
+    return read_stored_bands(path, max_pixels).array[:, :, 0].astype(np.int64)
+
+
 @contextlib.contextmanager
 def _opened(path: Path, content: bytes | None) -> Iterator[IO[bytes]]:
     with path.open("rb") if content is None else io.BytesIO(content) as file:
@@ -134,3 +155,4 @@ def _array_header(path: Path, file: IO[bytes], max_pixels: int) -> tuple[tuple[i
     if len(shape) not in (2, 3) or dtype.kind not in "buif":
         raise UnfitError(f"an array of shape {shape} and type {dtype}; an image is H x W or H x W x bands of numbers")
     refuse_size(path, shape[1], shape[0], max_pixels, dtype.itemsize * (shape[2] if len(shape) == 3 else 1))
+    return shape, dtype

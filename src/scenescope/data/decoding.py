@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
+from PIL.TiffImagePlugin import EXTRASAMPLES
 
 from scenescope.data import tiff
 from scenescope.data.depth import Stored, UnfitError
@@ -52,7 +53,7 @@ def stored(image: Image.Image) -> Stored:
         turn = orientation(image)
     flat = upright(image)
     if tags is not None:
-        _require_alpha(flat)
+        _require_alpha(flat, named=bool(tags.get(EXTRASAMPLES)))
     found = _join_bytes(flat, low) if wide else _numbers(flat, tags, image.format == "PPM")
     return replace(found, mode=mode, frames=frames, orientation=turn, transparent=is_transparent(flat))
 
@@ -187,14 +188,20 @@ def _low_bytes(image: Image.Image) -> Image.Image | None:
     return upright(twin)
 
 
-def _require_alpha(image: Image.Image) -> None:
-    """Refuse a band that is called alpha and is not: near infrared, most often, which its writer did not name."""
+def _require_alpha(image: Image.Image, *, named: bool) -> None:
+    """Refuse a band that is called alpha or nothing at all and holds something: near infrared, most often."""
     bands = image.getbands()
-    counts = image.getchannel("A").histogram() if "A" in bands else [1]
-    if counts[0] + counts[-1] < sum(counts) / 2:
+    if len(bands) == 4 and ("X" in bands or ("A" in bands and not named)):
+        low, high = image.getchannel(3).getextrema()
+        refused, what = low != high, "is no color, and nothing says what it is"
+    else:
+        counts = image.getchannel("A").histogram() if "A" in bands else [1]
+        refused = counts[0] + counts[-1] < sum(counts) / 2
+        what = "is marked as alpha, but most of its pixels are neither clear nor opaque"
+    if refused:
         colors = " ".join(f"-b {number}" for number in range(1, len(bands)))
         raise UnfitError(
-            f"band {len(bands)} of this TIFF is marked as alpha, but most of its pixels are neither clear nor opaque; "
+            f"band {len(bands)} of this TIFF {what}; "
             f"it would be dropped: declare what is seen by bands: {list(range(len(bands)))} in classes.yaml, or leave "
             f"it out, such as gdal_translate {colors} IN OUT"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scenescope.data.band_files import read_wide_integers
 from scenescope.data.decoding import is_wide, stored, upright
 from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.data.mat_files import read_matrix
@@ -156,6 +157,10 @@ def read_raw(path: Path, colors: bool, max_pixels: int = MAX_PIXELS, table: Labe
         if colors:
             raise _numbers_refused(path)
         return read_matrix(path, max_pixels)
+    if (whole := read_wide_integers(path, max_pixels)) is not None:
+        if colors:
+            raise _numbers_refused(path)
+        return whole
     with opened(path, max_pixels) as image:
         if is_lossy(image):
             raise DataError(

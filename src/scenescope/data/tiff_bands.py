@@ -27,6 +27,7 @@ from PIL.TiffImagePlugin import (
     PLANAR_CONFIGURATION,
     PREDICTOR,
     ROWSPERSTRIP,
+    SAMPLEFORMAT,
     SAMPLESPERPIXEL,
     STRIPBYTECOUNTS,
     STRIPOFFSETS,
@@ -40,11 +41,17 @@ from scenescope.bands import UnfitError
 from scenescope.data.tiff import Tags, number_type
 
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "Deflate", 32773: "PackBits", 32946: "Deflate", 34925: "LZMA", 50000: "ZSTD"}
-"""What is read here; the others are of pictures, and have 8 bit."""
+"""What is read here; others, such as JPEG, are for 8 bit."""
 PHOTOMETRICS = (1, 2)
 """BlackIsZero and RGB: numbers as they are."""
 TYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
+_NEEDED = {
+    *(IMAGEWIDTH, IMAGELENGTH, BITSPERSAMPLE, COMPRESSION, PHOTOMETRIC_INTERPRETATION, SAMPLESPERPIXEL, ROWSPERSTRIP),
+    *(PLANAR_CONFIGURATION, PREDICTOR, SAMPLEFORMAT, STRIPOFFSETS, STRIPBYTECOUNTS, TILEWIDTH, TILELENGTH, TILEOFFSETS),
+    TILEBYTECOUNTS,
+}
+_MAX_TAGS = 4096
 _GDAL_NODATA, _BAND_BY_BAND = 42113, 2
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3
 
@@ -69,9 +76,22 @@ def read_tags(file: IO[bytes]) -> Tags:
     if header[2:4] in (b"+\0", b"\0+"):  # BigTIFF
         header += file.read(8)
     tags: Tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-    file.seek(tags.next)
+    start = file.seek(tags.next)
     tags.load(file)
+    # Pillow leaves out what it cannot read, and the default of the type of the numbers would be another.
+    if lost := (_present(file, start, header) & _NEEDED) - tags.keys():
+        raise ValueError(f"its header lacks the values of tag {min(lost)}")
     return tags
+
+
+def _present(file: IO[bytes], start: int, header: bytes) -> set[int]:
+    """The numbers of the tags that a page has."""
+    order, big = "<" if header[:2] == b"II" else ">", len(header) > 8
+    file.seek(start)
+    count, entry = (f"{order}Q", 20) if big else (f"{order}H", 12)
+    (entries,) = struct.unpack(count, file.read(struct.calcsize(count)))
+    table = file.read(entry * min(entries, _MAX_TAGS))
+    return {struct.unpack_from(f"{order}H", table, place)[0] for place in range(0, len(table) - 1, entry)}
 
 
 def is_read(tags: Tags) -> bool:

@@ -166,7 +166,9 @@ def open_exported(content: bytes, path: str | Path) -> ExportedModel:
 def _num_bands(facts: Mapping[str, str]) -> int:
     """Return the bands that a file is to be tried with; what is wrong with its facts is told later."""
     with contextlib.suppress(Exception):
-        return min(max(len(json.loads(facts["mean"])), 1), MAX_BANDS)
+        mean, std = json.loads(facts["mean"]), json.loads(facts["std"])
+        if len(mean) == len(std):
+            return min(max(len(mean), 1), MAX_BANDS)
     return 3
 
 

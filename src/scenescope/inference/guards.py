@@ -41,7 +41,7 @@ def require_network(network: object) -> None:
     )
 
 
-def require_images(images: Tensor, network: object) -> None:
+def require_images(images: Tensor, network: object = None) -> None:
     """Refuse what is no batch of images for a network.
 
     Raises:
