@@ -198,3 +198,26 @@ def test_wrong_options_of_areas_are_told_in_a_line_and_leave_nothing(run, model,
     assert told in result.errors
     assert result.errors.count("\n") <= 1
     assert not (photos.parent / "out").exists()
+
+
+def test_what_lies_somewhere_is_a_map_through_windows_and_else_an_image(run, model, tmp_path, monkeypatch):
+    pytest.importorskip("rasterio")
+    from tests.geotiff import write_map
+
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3)).astype(np.uint8)
+    write_map(tmp_path / "placed.tif", pixels)
+    Image.fromarray(pixels).save(tmp_path / "nowhere.tif")
+    both = ("placed.tif", "nowhere.tif", "--model", model, "--no-overlay")
+    result = run(*both, "--output", "images")
+    assert result.exit_code == 0, result.output
+    assert "1 of the images say where they lie; --window 512 keeps that" in " ".join(result.errors.split())
+    assert written(tmp_path / "images") == ["nowhere_labels.png", "placed_labels.png", "summary.csv"]
+    result = run(*both, "--output", "maps", "--window", "32")
+    assert result.exit_code == 0, result.output
+    assert written(tmp_path / "maps") == ["nowhere_labels.png", "placed_labels.tif", "summary.csv"]
+    result = run(*both, "--output", "pngs", "--window", "32", "--no-map")
+    assert written(tmp_path / "pngs") == ["nowhere_labels.png", "placed_labels.png", "summary.csv"]
+    result = run(*both, "--output", "none", "--window", "32", "--write", "coco")
+    assert result.exit_code == 2
+    assert "--write, --min-area, --fill-holes and --rename are for images, and placed.tif is a map" in result.errors

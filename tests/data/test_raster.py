@@ -7,13 +7,20 @@ import pytest
 import rasterio
 
 from scenescope.data import raster
-from scenescope.data.raster import Raster, RasterFacts, RasterWriter, read_bands, read_facts
+from scenescope.data.raster import Raster, RasterFacts, RasterWriter, read_facts
 from scenescope.errors import ImageError, StorageError
 from tests.geotiff import UTM, write_map
 
 
 def numbers(height=300, width=520, bands=4, dtype="uint16", seed=0):
     return np.random.default_rng(seed).integers(1, 250, (height, width, bands)).astype(dtype)
+
+
+def whole(place):
+    """Return all numbers of a raster, and its nodata number."""
+    with Raster(place) as raster:
+        facts = raster.facts
+        return raster.read(0, 0, facts.width, facts.height)[0], facts.nodata
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
@@ -30,7 +37,7 @@ def test_every_layout_gives_the_numbers_that_were_written(tmp_path, dtype, profi
     if dtype.startswith("float"):
         profile = {key: value for key, value in profile.items() if key != "predictor"}
     written = numbers(bands=5, dtype=dtype)
-    found, nodata = read_bands(write_map(tmp_path / "a.tif", written, **profile, nodata=7))
+    found, nodata = whole(write_map(tmp_path / "a.tif", written, **profile, nodata=7))
     assert found.dtype == written.dtype
     assert np.array_equal(found, written)
     assert nodata == 7
@@ -89,14 +96,14 @@ def test_what_lies_nowhere_says_so(tmp_path, recwarn):
 
 
 def test_damage_is_told_in_one_line(tmp_path):
-    whole = write_map(tmp_path / "a.tif", numbers(), compress="deflate").read_bytes()
-    for end in (0, 8, 100, len(whole) // 2):
-        (tmp_path / "cut.tif").write_bytes(whole[:end])
+    content = write_map(tmp_path / "a.tif", numbers(), compress="deflate").read_bytes()
+    for end in (0, 8, 100, len(content) // 2):
+        (tmp_path / "cut.tif").write_bytes(content[:end])
         with pytest.raises(ImageError, match=r"cut\.tif: (no GeoTIFF, or damaged|the file is empty)") as told:
-            read_bands(tmp_path / "cut.tif")
+            whole(tmp_path / "cut.tif")
         assert "\n" not in str(told.value)
     with pytest.raises(ImageError, match="no such file"):
-        read_bands("/vsicurl/http://example.org/a.tif")
+        whole("/vsicurl/http://example.org/a.tif")
 
 
 def test_only_geotiffs_are_opened(tmp_path):
@@ -127,7 +134,7 @@ def test_rows_of_any_height_come_back(tmp_path):
     with RasterWriter(place, facts, 1, "uint8", 255, colors=[(1, 2, 3)], tags={"CLASS_0": "road"}) as writer:
         for top, end in ((0, 1), (1, 256), (256, 700)):
             writer.write_rows(written[top:end].transpose(2, 0, 1))
-    assert np.array_equal(read_bands(place)[0], written)
+    assert np.array_equal(whole(place)[0], written)
     with rasterio.open(place) as file:
         assert (file.transform, file.crs, file.nodata) == (UTM["transform"], rasterio.CRS.from_epsg(32633), 255)
         assert file.colormap(1)[0] == (1, 2, 3, 255)

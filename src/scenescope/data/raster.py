@@ -249,24 +249,6 @@ class RasterWriter:
             ) from error
 
 
-def read_bands(path: Path | str) -> tuple[npt.NDArray[Any], float | None]:
-    """Read a small TIFF of any number of bands, compression and tiling whole: H x W x B, and its nodata number.
-
-    All bands come, one that is marked as alpha as well. Whether it is small is for the caller to know.
-
-    Raises:
-        ImageError: see ``Raster``; or more memory than there is.
-    """
-    with Raster(path) as raster:
-        facts = raster.facts
-        everything = range(facts.bands + (facts.alpha is not None))
-        try:
-            numbers, _ = raster.read(0, 0, facts.width, facts.height, everything)
-        except MemoryError as error:
-            raise ImageError(f"Cannot read {path}: not enough memory for {facts.width} x {facts.height}.") from error
-    return numbers, facts.nodata
-
-
 def read_facts(path: Path | str) -> RasterFacts:
     """Return what the header of a raster says.
 
