@@ -3,8 +3,9 @@
 Each model is trained in stages, the first by its recipe, on train alone. What they end with is the twin, whose scores
 on val are those of the model's card, and every choice was made on it. From there the last training goes on for a few
 steps at a low rate that see val as well, with each of three seeds; the model is the mean of their weights, so that it
-does not hang on one of them. The weights are stored in float16, norm statistics in float32. Called again it goes on
-where it was cut.
+does not hang on one of them. Position attention has hardly any part in the answer by then; where a model is awakened,
+alpha begins again at 1 and the vote teaches attention where to look, on train and then on train and val. The weights
+are stored in float16, norm statistics in float32. Called again it goes on where it was cut.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,14 +23,17 @@ from scenescope.checkpoints.model_directory import LoadedModel, load_model, save
 from scenescope.data.catalog import open_dataset
 from scenescope.evaluation.evaluator import evaluate
 from scenescope.evaluation.scores import Scores
+from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
 from scenescope.training.log import read_log
+from scenescope.workflows.attention_check import check_attention
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from measure import machine, table
 
 PACKAGE = Path(__file__).resolve().parent / "src" / "scenescope_box"
 TRAINVAL = "data.train_split=trainval"
+VOTE = "loss.attention=0.3"
 UNWEIGHTED = "loss.class_weights=none"
 POLES = "loss.class_weights=[1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]"
 """With no weights at all, poles, the narrowest things, began to be given up again."""
@@ -49,11 +53,12 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Making:
-    """How a model is made: its recipe, and the settings of it that each stage and the last training replace."""
+    """How a model is made: its recipe, and the settings that each stage, the last training and awakening replace."""
 
     recipe: str
     stages: list[list[str]]
     last: list[str]
+    awakened: list[list[str]] = field(default_factory=list)
 
 
 MODELS = {
@@ -68,6 +73,10 @@ MODELS = {
             finer("2e-4", 150, POLES),
         ],
         last=finer("1e-4", 80, POLES, TRAINVAL),
+        awakened=[
+            finer("2e-4", 300, POLES, VOTE, lovasz=0.5),
+            finer("2e-4", 260, POLES, VOTE, TRAINVAL, lovasz=0.5),
+        ],
     ),
     "camvid-sanet-lite0": Making(
         "camvid/box-sanet",
@@ -99,7 +108,13 @@ def main() -> None:
         for run, seed in zip(lasts, SEEDS, strict=True):
             start = [f"train.seed={seed}", f"train.init_from={stages[-1] / 'last'}"]
             train(making.recipe, arguments.camvid, run, [*making.last, *start])
-        pack(name, making, stages, lasts, arguments.camvid)
+        awakened = [arguments.runs / f"{name}-awakened-{number}" for number, _ in enumerate(making.awakened, start=1)]
+        starts = [arguments.runs / f"{name}-begun", *(run / "last" for run in awakened)]
+        if awakened and not starts[0].exists():
+            begin_anew(averaged(lasts), starts[0])
+        for run, before, settings in zip(awakened, starts, making.awakened, strict=False):
+            train(making.recipe, arguments.camvid, run, [*settings, f"train.init_from={before}"])
+        pack(name, making, stages, lasts, awakened, arguments.camvid)
 
 
 def train(recipe: str, camvid: Path, run: Path, settings: list[str]) -> None:
@@ -121,14 +136,22 @@ def averaged(runs: list[Path]) -> LoadedModel:
     return model
 
 
-def pack(name: str, making: Making, stages: list[Path], lasts: list[Path], camvid: Path) -> None:
-    """Write the model directory of the package, and its card, from the runs."""
-    model = averaged(lasts)
+def begin_anew(model: LoadedModel, place: Path) -> None:
+    """Write a model, stored as the packed ones are, whose position attention has a full part in the answer, alpha 1."""
+    torch.nn.init.ones_(model.network.head.position.alpha)  # type: ignore[union-attr, arg-type]
     weights = {key: stored(key, value) for key, value in model.network.state_dict().items()}
-    training = {**asdict(making), "seeds": SEEDS, "steps": [steps(run) for run in [*stages, lasts[0]]]}
+    save_model(model.network, model.classes, place, training={}, weights=weights)
+
+
+def pack(name: str, making: Making, stages: list[Path], lasts: list[Path], awakened: list[Path], camvid: Path) -> None:
+    """Write the model directory of the package, and its card, from the runs."""
+    model = load_model(awakened[-1] / "last") if awakened else averaged(lasts)
+    weights = {key: stored(key, value) for key, value in model.network.state_dict().items()}
+    training = {**asdict(making), "seeds": SEEDS, "steps": [steps(run) for run in [*stages, lasts[0], *awakened]]}
     directory = PACKAGE / name
     save_model(model.network, model.classes, directory, training=training, weights=weights)
-    (directory / "README.md").write_text(card(name, making, stages, lasts, camvid), encoding="utf-8")
+    told = card(name, making, stages, lasts, camvid) + attention(name, making, camvid)
+    (directory / "README.md").write_text(told, encoding="utf-8")
 
 
 def stored(key: str, value: torch.Tensor) -> torch.Tensor:
@@ -185,6 +208,27 @@ seen val has no score there; the test split is scored by whoever has it:
   are outside what it has seen. A photograph of anything else still gets street classes.
 - val is one street, filmed again in train: the scores above are better than those on a street never seen.
 """
+
+
+def attention(name: str, making: Making, camvid: Path) -> str:
+    """Return the section of a card that says what the attention of a packed model is worth."""
+    check = check_attention(Segmenter.load(PACKAGE / name), open_dataset("camvid", str(camvid), "val"))
+    told = "".join(f"- {sentence}\n" for sentence in check.sentences())
+    how = "".join(
+        f"\n- Awakened, {number}: {' '.join(settings)}" for number, settings in enumerate(making.awakened, start=1)
+    )
+    begun = (
+        f"\nAfter what is told and scored above, alpha was set to 1, and the vote taught it where to look:\n{how}\n"
+        if how
+        else ""
+    )
+    return f"""
+## Attention
+{begun}
+On val, which the model has seen: these tell what attention does, and are no scores.
+`scenescope attend --check {name} camvid:ROOT`:
+
+{told}"""
 
 
 def scored(model: LoadedModel, camvid: Path, settings: InferenceSettings, split: str = "val") -> Scores:

@@ -29,6 +29,8 @@ def test_only_the_last_training_sees_val(scripts: dict[str, ModuleType]) -> None
     for making in scripts["make"].MODELS.values():
         assert {load_recipe(making.recipe, stage).data.train_split for stage in making.stages} == {"train"}
         assert load_recipe(making.recipe, making.last).data.train_split == "trainval"
+        splits = [load_recipe(making.recipe, settings).data.train_split for settings in making.awakened]
+        assert splits in ([], ["train", "trainval"])
 
 
 @pytest.mark.skipif(not models_in_box(), reason="the models in the box are not installed (pip install ./box)")
@@ -37,7 +39,8 @@ def test_the_models_in_the_box_are_those_that_the_script_makes(scripts: dict[str
         training = load_model(name).training
         assert (training["recipe"], training["stages"]) == (making.recipe, making.stages)
         assert (training["last"], training["seeds"]) == (making.last, list(scripts["make"].SEEDS))
-        made = [load_recipe(making.recipe, settings) for settings in [*making.stages, making.last]]
+        assert training.get("awakened", []) == making.awakened
+        made = [load_recipe(making.recipe, settings) for settings in [*making.stages, making.last, *making.awakened]]
         assert training["steps"] == [recipe.train.steps for recipe in made]
 
 
