@@ -32,7 +32,7 @@ def test_a_source_is_split_at_the_first_colon(source: str, expected: tuple[str, 
         ("camvid", "lacks its folder; write camvid:DIR."),
         ("scenes", "write scenes:."),
         ("camvis:DIR", "Did you mean 'camvid'?"),
-        ("kitti:DIR", "known are scenes:, folder:, camvid:, cityscapes:, voc2012:"),
+        ("kitti:DIR", "known are scenes:, folder:, raster:, camvid:, cityscapes:, voc2012:"),
     ],
 )
 def test_a_source_that_cannot_be_meant_says_what_to_write(source: str, words: str) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from scenescope.errors import ImageError, StorageError
 from scenescope.explore import share
-from scenescope.inference.segmenter import Segmenter
+from scenescope.inference.segmenter import SeenImage, Segmenter
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.workflows import shared_look
@@ -25,7 +25,7 @@ def segmenter():
 
 def subject(height, width, notes=(), files=()):
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
-    return AttentionInput("photo", "photo", list(files), lambda: (image, None, list(notes)))
+    return AttentionInput("photo", "photo", list(files), lambda: (SeenImage(image), None, list(notes)))
 
 
 def test_a_large_image_is_reduced_and_its_points_with_it(segmenter, tmp_path):

@@ -43,7 +43,7 @@ def page(
     from scenescope.checkpoints.find import HOW_TO_GET_THE_BOX, models_in_box
     from scenescope.data.band_files import read_bands
     from scenescope.data.catalog import open_dataset
-    from scenescope.data.images import read_image
+    from scenescope.data.images import read_image, require_file
     from scenescope.explore.page import PageServer
     from scenescope.explore.photographs import find_photographs
     from scenescope.explore.session import Session
@@ -57,6 +57,8 @@ def page(
                 f" --model DIR (RUN/best of a training), or {HOW_TO_GET_THE_BOX}."
             )
         names = [str(DEMO_MODEL)]
+    for path in image or []:
+        require_file(path)
     segmenters = {name: Segmenter.load(name, device, precision) for name in names}
     rule = next(iter(segmenters.values())).band_rule
     given = {path.name: read_image(path) if rule is None else read_bands(path, rule) for path in image or []}

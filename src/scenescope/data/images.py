@@ -182,8 +182,8 @@ def read_errors(path: Path, content: bytes | None = None) -> Iterator[bytes]:
     Raises:
         ImageError: see ``read_image``. A ScenescopeError raised by the caller's own block passes unchanged.
     """
-    if content is None and (problem := _not_a_file(path)):
-        raise ImageError(f"Cannot read {path}: {problem}.")
+    if content is None:
+        require_file(path)
     try:
         start = _start(path) if content is None else content[:12]
         with _without_pillow_limit():
@@ -206,6 +206,16 @@ def read_errors(path: Path, content: bytes | None = None) -> Iterator[bytes]:
 
 def _opened_as(source: Path | io.BytesIO, start: bytes) -> Image.Image:
     return tiff.TiffImage(source) if start.startswith(tiff.STARTS) else Image.open(source, formats=FORMATS)
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path that cannot be an image, before anything is read.
+
+    Raises:
+        ImageError: nothing is there, or no file, or it is empty.
+    """
+    if problem := _not_a_file(path):
+        raise ImageError(f"Cannot read {path}: {problem}.")
 
 
 def _not_a_file(path: Path) -> str:

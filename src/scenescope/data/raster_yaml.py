@@ -25,6 +25,7 @@ from pathlib import Path
 from scenescope.bands import BandRule, declared_rule
 from scenescope.data.classes_yaml import interpret_classes
 from scenescope.data.masks import LabelTable
+from scenescope.data.file_pairs import require_directory
 from scenescope.errors import DataError, nearest
 from scenescope.labels import Classes
 from scenescope.yaml_reader import read_yaml
@@ -74,7 +75,7 @@ def read_raster_yaml(root: str) -> RasterSettings:
         DataError: missing, not YAML, an unknown key, or a value of the wrong kind; names the file.
     """
     path = Path(root)
-    path = path / FILE if path.is_dir() else path
+    path = path if path.is_file() else require_directory(path) / FILE
     content = read_yaml(path, DataError)
     for key in content:
         if key not in _KEYS:
