@@ -24,8 +24,8 @@ from pathlib import Path
 
 from scenescope.bands import BandRule, declared_rule
 from scenescope.data.classes_yaml import interpret_classes
-from scenescope.data.masks import LabelTable
 from scenescope.data.file_pairs import require_directory
+from scenescope.data.masks import LabelTable
 from scenescope.errors import DataError, nearest
 from scenescope.labels import Classes
 from scenescope.yaml_reader import read_yaml
