@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from scenescope.bands import BandRule
 from scenescope.files import staged_files
-from scenescope.inference.maps import predict_map
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
+from scenescope.jobs.maps import predict_map
 from scenescope.labels import Classes
 from scenescope.outputs import SegmentationOutput
 

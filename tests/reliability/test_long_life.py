@@ -8,11 +8,11 @@ import torch
 from measure import peak_memory
 from PIL import Image
 
-from scenescope.inference.batch import predict_files
-from scenescope.inference.inputs import find_images
 from scenescope.inference.predictor import predict_labels, predict_logits
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
+from scenescope.jobs.batch import predict_files
+from scenescope.jobs.inputs import find_images
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from tests.inference.conftest import Answering

@@ -16,10 +16,10 @@ from PIL import Image
 from scenescope.errors import StorageError
 from scenescope.files import StagedFiles
 from scenescope.inference import batch
-from scenescope.inference.batch import predict_files
-from scenescope.inference.inputs import find_images
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.segmenter import Segmenter
+from scenescope.jobs.batch import predict_files
+from scenescope.jobs.inputs import find_images
 from scenescope.labels import Classes
 from tests.inference.conftest import Answering
 from tests.reliability.runs import run

@@ -24,10 +24,10 @@ from scenescope.checkpoints.model_directory import load_model, read_tensors, sav
 from scenescope.data.classes_yaml import read_class_file
 from scenescope.errors import CheckpointError, RecipeError, ScenescopeError
 from scenescope.files import CHECKSUMS, sha256
-from scenescope.inference.batch import predict_files
 from scenescope.inference.exported import load_exported
-from scenescope.inference.inputs import find_images
 from scenescope.inference.segmenter import Segmenter
+from scenescope.jobs.batch import predict_files
+from scenescope.jobs.inputs import find_images
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 from scenescope.recipes.reader import load_recipe

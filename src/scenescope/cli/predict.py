@@ -80,12 +80,12 @@ def predict(
     from scenescope.data.images import MAX_PIXELS
     from scenescope.data.tiff import tiff_facts
     from scenescope.files import output_directory
-    from scenescope.inference.batch import SUMMARY, predict_files, require_free, wanted_endings
-    from scenescope.inference.inputs import find_images
-    from scenescope.inference.map_batch import map_endings, predict_maps, require_free_maps
     from scenescope.inference.renaming import read_names
-    from scenescope.inference.results import Results
     from scenescope.inference.segmenter import Segmenter
+    from scenescope.jobs.batch import SUMMARY, predict_files, require_free, wanted_endings
+    from scenescope.jobs.inputs import find_images
+    from scenescope.jobs.map_batch import map_endings, predict_maps, require_free_maps
+    from scenescope.jobs.results import Results
     from scenescope.training.memory import keep_freed_memory
 
     kinds = tuple(kind.strip() for kind in write.split(",")) if write is not None else ()

@@ -66,9 +66,9 @@ def video(
     from scenescope.data.video import VideoReader, is_address, shown_name
     from scenescope.errors import ImageError
     from scenescope.files import output_directory
-    from scenescope.inference.flicker import STILL
     from scenescope.inference.segmenter import Segmenter
-    from scenescope.inference.video import check_options, places, predict_video
+    from scenescope.jobs.flicker import STILL
+    from scenescope.jobs.video import check_options, places, predict_video
     from scenescope.training.memory import keep_freed_memory
 
     check_options(every, smooth)

@@ -24,7 +24,7 @@ from scenescope.evaluation.distributed import add_up
 from scenescope.evaluation.evaluator import Share, count_predictions
 from scenescope.evaluation.image_counts import ImageCounts
 from scenescope.evaluation.scores import Scores
-from scenescope.inference.inputs import LABELS, OVERLAY
+from scenescope.inference.prediction import LABELS, OVERLAY
 from scenescope.labels import IGNORE
 
 Meaning = Literal["train-ids", "masks"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -128,3 +129,13 @@ def lacks_memory(error: Exception) -> bool:
     """Tell whether an error is a lack of memory; torch's allocator for the CPU and runtimes say it in words only."""
     words = ("allocate memory", "bad_alloc", "bad allocation")
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error) for word in words)
+
+
+def refuse_address(text: str) -> None:
+    """Refuse the address of an image elsewhere in the place of a path.
+
+    Raises:
+        ImageError: it is one.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+        raise ImageError(f"{text} is an address, and only files are read; download it and give the file's path.")

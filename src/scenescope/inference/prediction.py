@@ -17,11 +17,14 @@ from scenescope.drawing.overlay import bands, label_image, overlaid
 from scenescope.errors import ImageError
 from scenescope.files import staged_files
 from scenescope.inference.guards import memory_errors
-from scenescope.inference.inputs import LABELS, OVERLAY, PROBABILITIES
 from scenescope.inference.renaming import Names, renamed
 from scenescope.labels import Classes
 
 _WITHOUT_OVERLAY = "the labels are written; leave the overlay out (--no-overlay, in Python overlay=False)"
+
+
+ENDINGS = LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
+"""What is written about an image: its name with these."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,7 @@ from scenescope.device import exact_float32, resolve_device, resolve_precision, 
 from scenescope.errors import ImageError, ModelError
 from scenescope.inference.exported import SUFFIX, ExportedModel, load_exported
 from scenescope.inference.fuse import optimize_for_inference
-from scenescope.inference.guards import memory_errors, require_network
-from scenescope.inference.inputs import refuse_address
+from scenescope.inference.guards import memory_errors, refuse_address, require_network
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.predictor import predict_labels, predict_logits, predict_windows
 from scenescope.inference.settings import InferenceSettings

@@ -29,8 +29,8 @@ from scenescope.errors import DataError, ModelError, nearest
 from scenescope.explore.attention_figure import HEADS, FigureRequest, build_figure, describe
 from scenescope.explore.points import Point, chosen_points, require_inside
 from scenescope.explore.trace import attend
-from scenescope.inference.inputs import find_images
 from scenescope.inference.segmenter import SeenImage, Segmenter
+from scenescope.jobs.inputs import find_images
 from scenescope.labels import IGNORE
 from scenescope.own_files import OwnFiles
 

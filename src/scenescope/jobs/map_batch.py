@@ -8,12 +8,12 @@ from pathlib import Path
 
 from scenescope.errors import ImageError
 from scenescope.files import held_directory, make_directory, remove_partial, sha256, staged_files
-from scenescope.inference.batch import BatchResult
 from scenescope.inference.guards import memory_errors
-from scenescope.inference.inputs import ImageFile
-from scenescope.inference.maps import MapResult, predict_map
-from scenescope.inference.record import Entry, Record, content_of, fingerprint
 from scenescope.inference.segmenter import Segmenter
+from scenescope.jobs.batch import BatchResult
+from scenescope.jobs.inputs import ImageFile
+from scenescope.jobs.maps import MapResult, predict_map
+from scenescope.jobs.record import Entry, Record, content_of, fingerprint
 
 MAP_LABELS, MAP_PROBABILITIES = "_labels.tif", "_probabilities.tif"
 """What is written about a map: its name with these."""

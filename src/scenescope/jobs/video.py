@@ -34,11 +34,11 @@ from scenescope.files import (
     sha256,
     staged_files,
 )
-from scenescope.inference.flicker import STILL, Flicker, still_pixels
 from scenescope.inference.guards import memory_errors
-from scenescope.inference.inputs import fitting_name
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.segmenter import Segmenter
+from scenescope.jobs.flicker import STILL, Flicker, still_pixels
+from scenescope.jobs.inputs import fitting_name
 from scenescope.own_files import OwnFiles
 
 OVERLAY, SHARES, SUMMARY = "_overlay.mp4", "_shares.csv", "_summary.json"

@@ -32,11 +32,11 @@ from scenescope.files import (
     write_csv,
 )
 from scenescope.inference.guards import memory_errors
-from scenescope.inference.inputs import ALL_ENDINGS, ENDINGS, LABELS, OVERLAY, PROBABILITIES, ImageFile
-from scenescope.inference.prediction import Prediction
-from scenescope.inference.record import Entry, Record, content_of, fingerprint
-from scenescope.inference.results import NOTHING_MORE, Results
+from scenescope.inference.prediction import ENDINGS, LABELS, OVERLAY, PROBABILITIES, Prediction
 from scenescope.inference.segmenter import SeenImage, Segmenter, image_array
+from scenescope.jobs.inputs import ALL_ENDINGS, ImageFile
+from scenescope.jobs.record import Entry, Record, content_of, fingerprint
+from scenescope.jobs.results import NOTHING_MORE, Results
 from scenescope.own_files import file_name
 
 SUMMARY = "summary.csv"

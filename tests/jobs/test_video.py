@@ -13,7 +13,7 @@ from scenescope.data.video import VideoReader
 from scenescope.errors import ImageError, ScenescopeError, StorageError
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
-from scenescope.inference.video import predict_video
+from scenescope.jobs.video import predict_video
 from scenescope.labels import Classes
 from tests.videos import moving_rectangle, read_video, write_video
 
@@ -229,7 +229,7 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(strongest, film, tmp_pa
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("scenescope.inference.video.VideoWriter.write", full)
+    monkeypatch.setattr("scenescope.jobs.video.VideoWriter.write", full)
     with pytest.raises(StorageError, match="No space left"):
         run(strongest, film, tmp_path / "out")
     assert names_in(tmp_path / "out") == []

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scenescope.inference.flicker import STILL, Flicker, still_pixels
+from scenescope.jobs.flicker import STILL, Flicker, still_pixels
 
 
 def test_flicker_by_hand():

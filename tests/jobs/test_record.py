@@ -6,10 +6,11 @@ from torch import nn
 
 from scenescope.errors import StorageError
 from scenescope.files import sha256
-from scenescope.inference.inputs import ENDINGS, LABELS, ImageFile
-from scenescope.inference.record import Entry, Record, content_of, fingerprint
+from scenescope.inference.prediction import ENDINGS, LABELS
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
+from scenescope.jobs.inputs import ImageFile
+from scenescope.jobs.record import Entry, Record, content_of, fingerprint
 from scenescope.labels import Classes
 from scenescope.models.catalog import create_model
 

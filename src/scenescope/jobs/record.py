@@ -17,8 +17,8 @@ from scenescope.files import sha256, storage_errors
 from scenescope.own_files import OwnFiles, file_name
 
 if TYPE_CHECKING:
-    from scenescope.inference.inputs import ImageFile
     from scenescope.inference.segmenter import Segmenter
+    from scenescope.jobs.inputs import ImageFile
 
 RECORD = ".fingerprint"
 

@@ -12,10 +12,10 @@ from scenescope.data.formats.labeled_image import LabeledImage
 from scenescope.data.formats.writers import KINDS
 from scenescope.errors import ImageError, nearest
 from scenescope.files import storage_errors
-from scenescope.inference.inputs import ImageFile
 from scenescope.inference.prediction import Prediction
-from scenescope.inference.record import Entry, Record
 from scenescope.inference.renaming import Names, renamed
+from scenescope.jobs.inputs import ImageFile
+from scenescope.jobs.record import Entry, Record
 from scenescope.labels import Classes
 from scenescope.own_files import file_name
 

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from scenescope.errors import ImageError, StorageError
-from scenescope.inference.inputs import find_images
+from scenescope.jobs.inputs import find_images
 
 
 @pytest.fixture

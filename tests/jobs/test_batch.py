@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from scenescope.errors import StorageError
-from scenescope.inference.batch import predict_files
-from scenescope.inference.inputs import ImageFile, find_images
 from scenescope.inference.segmenter import Segmenter
+from scenescope.jobs.batch import predict_files
+from scenescope.jobs.inputs import ImageFile, find_images
 from scenescope.labels import Classes
 
 

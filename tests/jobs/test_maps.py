@@ -7,11 +7,11 @@ from torch import nn
 from scenescope.bands import BandRule
 from scenescope.errors import ImageError, ModelError, StorageError
 from scenescope.files import staged_files
-from scenescope.inference.inputs import ImageFile
-from scenescope.inference.map_batch import predict_maps
-from scenescope.inference.maps import predict_map
 from scenescope.inference.segmenter import Segmenter
 from scenescope.inference.settings import InferenceSettings
+from scenescope.jobs.inputs import ImageFile
+from scenescope.jobs.map_batch import predict_maps
+from scenescope.jobs.maps import predict_map
 from scenescope.labels import Classes
 from tests.geotiff import UTM, write_map
 

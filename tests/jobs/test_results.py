@@ -8,10 +8,10 @@ from PIL import Image
 
 from scenescope.data.formats.writers import KINDS
 from scenescope.errors import ImageError, StorageError
-from scenescope.inference.batch import predict_files
-from scenescope.inference.inputs import ImageFile, find_images
-from scenescope.inference.results import Results
 from scenescope.inference.segmenter import Segmenter
+from scenescope.jobs.batch import predict_files
+from scenescope.jobs.inputs import ImageFile, find_images
+from scenescope.jobs.results import Results
 from scenescope.labels import Classes
 from scenescope.workflows.import_data import import_data
 from scenescope.yaml_reader import read_yaml

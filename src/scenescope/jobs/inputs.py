@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +14,10 @@ from scenescope.data.file_pairs import is_hidden
 from scenescope.data.formats.writers import KINDS
 from scenescope.data.images import SUFFIXES, UNREAD_SUFFIXES
 from scenescope.errors import ImageError, StorageError
-from scenescope.inference.record import Record
+from scenescope.inference.guards import refuse_address
+from scenescope.inference.prediction import ENDINGS
+from scenescope.jobs.record import Record
 from scenescope.own_files import file_name
-
-ENDINGS = LABELS, OVERLAY, PROBABILITIES = "_labels.png", "_overlay.png", "_probabilities.npz"
-"""What is written about an image: its name with these."""
 
 ALL_ENDINGS = (*ENDINGS, *(kind.ending for kind in KINDS.values()))
 """Those, and of what is written about its areas."""
@@ -68,16 +66,6 @@ def find_images(inputs: Sequence[str], output: Path) -> list[ImageFile]:
     images = _with_unique_names(list(found.values()))
     _refuse_overwriting(images, Path(output))
     return images
-
-
-def refuse_address(text: str) -> None:
-    """Refuse the address of an image elsewhere in the place of a path.
-
-    Raises:
-        ImageError: it is one.
-    """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
-        raise ImageError(f"{text} is an address, and only files are read; download it and give the file's path.")
 
 
 def _images_of(text: str, output: Path) -> list[ImageFile]:
