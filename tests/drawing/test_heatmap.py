@@ -40,6 +40,13 @@ def test_over_by_hand() -> None:
     assert np.array_equal(over(image, values, opacity=0.0), image)
 
 
+def test_a_map_that_ends_within_the_last_pixel_reaches_the_border() -> None:
+    values = np.array([[0.0], [1.0]])
+    short = heat(values, (1, 22), (0, 0, 1, 2 * 16 / 1.5))
+    assert short.shape == (22, 1, 3)
+    assert short[-1, 0].tolist() == BRIGHT
+
+
 def test_peak_lies_over_its_own_place() -> None:
     values = np.zeros((4, 6))
     values[1, 4] = 1.0

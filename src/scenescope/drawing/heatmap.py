@@ -19,7 +19,8 @@ def heat(values: np.ndarray, size: tuple[int, int], extent: Extent | None = None
     Args:
         values: h x w of any finite numbers.
         size: width and height of the result in pixels; values between the cells are interpolated.
-        extent: left, upper, right and lower edge of the map in pixels of the result, at or past its edges; None: these.
+        extent: left, upper, right and lower edge of the map in pixels of the result, at or past its edges, but for less
+            than a pixel where an image was enlarged to whole pixels; None: these.
 
     Returns:
         height x width x 3 uint8 RGB.
@@ -28,7 +29,8 @@ def heat(values: np.ndarray, size: tuple[int, int], extent: Extent | None = None
     level = (values.astype(np.float32) - low) / ((high - low) or 1.0)
     left, top, right, bottom = extent or (0, 0, *size)
     across, down = values.shape[1] / (right - left), values.shape[0] / (bottom - top)  # cells in a pixel
-    seen = (-left * across, -top * down, (size[0] - left) * across, (size[1] - top) * down)
+    columns, rows = ((size[0] - left) * across, values.shape[1]), ((size[1] - top) * down, values.shape[0])
+    seen = (max(-left * across, 0), max(-top * down, 0), min(columns), min(rows))
     smooth = np.asarray(Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, box=seen))
     painted: np.ndarray = color_table()[(np.clip(smooth, 0, 1) * 255).round().astype(np.uint8)]
     return painted
