@@ -147,3 +147,11 @@ def test_what_has_no_partner_is_told(tmp_path: Path) -> None:
     found = open_annotations(tmp_path)
     assert [image.name for image in found.images] == ["a.jpg"]
     assert sorted(Path(fault.file).name for fault in found.dropped) == ["b.jpg", "c_mask.png"]
+
+
+def test_numbers_are_not_cut(tmp_path: Path) -> None:
+    images = [f"images/img_{number}.jpg" for number in range(10, 14)]
+    names = [(image, f"masks/m_{number}.png") for number, image in enumerate([*images * 3, images[0], images[0]])]
+    write(tmp_path, [[0, 1]], *names)
+    pairs = find_pairs(tmp_path, sorted(tmp_path.rglob("*.*")))
+    assert {image.stem: mask.stem for image, mask in pairs.items()} == {f"img_{n}": f"m_{n}" for n in range(10, 14)}

@@ -14,6 +14,7 @@ from scenescope.data.images import SUFFIXES
 MAX_TRIED = 20
 """Images whose names are compared with those of all masks."""
 
+_DIGITS = "0123456789"
 _MASK_WORD = re.compile(
     r"(?:^|[/_. -])(masks?|labels?|labelids|gt\w*|seg\w*|ann\w*|targets?|(?:ground_?)?truth|l)(?=$|[/_. -])", re.I
 )
@@ -73,9 +74,11 @@ def partners(images: Collection[str], masks: Collection[str]) -> dict[str, str]:
 
 
 def _cores(stems: Collection[str]) -> dict[str, str]:
-    """Each stem without what all of them begin and end with."""
-    begin = shared_beginning(stems)
-    end = shared_beginning([stem[begin:][::-1] for stem in stems])
+    """Each stem without what all of them begin and end with; numbers stay whole, or 10 ... 19 would be 0 ... 9."""
+    first = min(stems)
+    begin = len(first[: shared_beginning(stems)].rstrip(_DIGITS))
+    ends = [stem[begin:][::-1] for stem in stems]
+    end = len(ends[0][: shared_beginning(ends)].rstrip(_DIGITS))
     return {stem: stem[begin : len(stem) - end] for stem in stems}
 
 
