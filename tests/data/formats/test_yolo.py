@@ -130,5 +130,5 @@ def test_classes_txt_with_an_empty_line_is_refused_and_its_mark_is_no_name(tmp_p
     (tmp_path / "classes.txt").write_text("\ufeffcat\ndog\n\n", encoding="utf-8")
     assert open_annotations(tmp_path).classes == ("cat", "dog")
     (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
-    with pytest.raises(DataError, match="classes.txt, line 2 is empty"):
+    with pytest.raises(DataError, match=r"classes\.txt, line 2 is empty"):
         open_annotations(tmp_path)
