@@ -71,7 +71,8 @@ class Raster:
     """An open GeoTIFF; close it, or use it in a ``with`` block.
 
     Raises:
-        ImageError: missing, no GeoTIFF, damaged, of complex numbers or several palettes, or in blocks too large to decode.
+        ImageError: missing, no GeoTIFF, damaged, of complex numbers, of several bands with a palette, or in blocks too
+            large to decode.
     """
 
     def __init__(self, path: Path | str) -> None:

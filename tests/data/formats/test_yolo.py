@@ -132,3 +132,8 @@ def test_classes_txt_with_an_empty_line_is_refused_and_its_mark_is_no_name(tmp_p
     (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
     with pytest.raises(DataError, match=r"classes\.txt, line 2 is empty"):
         open_annotations(tmp_path)
+
+
+def test_a_list_whose_name_no_file_can_have_is_passed_over(tmp_path: Path) -> None:
+    found = open_annotations(write(tmp_path, yaml='train: "a\\0.txt"\nnames: [cat]\n'))
+    assert [each.splits for each in found.images] == [("train",)]

@@ -182,5 +182,5 @@ def _lines(file: Path, num_bytes: int = 2**28) -> list[str]:
     try:
         with file.open("rb") as opened:
             return opened.read(num_bytes).decode("utf-8-sig", "replace").splitlines()
-    except OSError:
+    except (OSError, ValueError):  # a name with a zero
         return []
