@@ -111,8 +111,9 @@ def write_atomically(path: Path, write: Callable[[Path], object], num_bytes: int
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), len(text))
+    r"""Write a UTF-8 text file atomically; what is no Unicode, as in names of strangers, as \xNN or \uNNNN."""
+    content = text.encode(errors="backslashreplace")
+    write_atomically(path, lambda temporary: temporary.write_bytes(content), len(content))
 
 
 def write_csv(path: Path, rows: Iterable[Iterable[str | float | None]]) -> None:

@@ -133,3 +133,14 @@ def test_a_file_in_the_folders_place_is_named(prediction, tmp_path):
     with pytest.raises(StorageError, match=r"out.*in the way"):
         prediction.save(tmp_path / "out", "a")
     assert (tmp_path / "out").read_text() == "in the way"
+
+
+def test_pixels_without_data_are_of_no_share_and_no_hole(prediction):
+    labels = np.array([[0, 0, 0, 0], [0, 255, 2, 0], [0, 0, 0, 0]], np.uint8)
+    there = dataclasses.replace(
+        prediction, labels=labels, image=np.zeros((3, 4, 3), np.uint8), probabilities=None, without_data=labels == 255
+    )
+    # The hole is filled but for its pixel without data: 11 of 11 pixels with data are road.
+    filled = there.tidied(fill_holes=3)
+    assert filled.labels.tolist() == [[0, 0, 0, 0], [0, 255, 0, 0], [0, 0, 0, 0]]
+    assert filled.shares()["road"] == 1.0

@@ -171,3 +171,26 @@ def test_a_map_that_does_not_fit_the_declared_bands_is_told(answering, image, tm
     for numbers, told in ((image, "3 bands"), (image.repeat(2, 2).astype("uint16"), "uint16")):
         with pytest.raises(ImageError, match=told):
             predicted(segmenter, write_map(tmp_path / "a.tif", numbers), tmp_path)
+
+
+def test_a_map_that_the_network_has_no_answer_for_costs_no_other(answering, tmp_path):
+    files = []
+    for name, value in (("a", 200), ("b", 9)):
+        place = write_map(tmp_path / f"{name}.tif", np.full((30, 40, 3), value, np.uint8))
+        files.append(ImageFile(place, name))
+    segmenter = Segmenter(
+        answering(lambda images: torch.where(images > 100, torch.nan, images)),
+        NAMES,
+        settings=InferenceSettings(window=20),
+    )
+    result = predict_maps(segmenter, files, tmp_path / "out")
+    assert [file.name for file in result.done] == ["b"]
+    assert "not a number" in result.failed[0][1]
+
+
+def test_a_map_of_a_palette_is_no_gray_one(identity, tmp_path):
+    place = write_map(tmp_path / "a.tif", np.zeros((30, 40, 1), np.uint8))
+    with rasterio.open(place, "r+") as file:
+        file.write_colormap(1, {0: (255, 0, 0)})
+    with pytest.raises(ImageError, match="palette"):
+        predicted(Segmenter(identity, NAMES, settings=InferenceSettings(window=20)), place, tmp_path)

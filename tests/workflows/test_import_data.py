@@ -376,3 +376,24 @@ def test_real_masks_as_runs_of_coco_come_back_equal(tmp_path: Path, real_data: C
     assert found.classes.names == real.classes.names
     for number in range(3):
         np.testing.assert_array_equal(found[number].labels, real[number].labels)
+
+
+def test_names_that_are_no_unicode_are_written_out(tmp_path: Path, source: Source) -> None:
+    source({"a.png": Labels([box(0, 0, 0, 1, 1)])}, dropped=[Fault("b\udcff.json", "\ud800", "no image")])
+    run(tmp_path)
+    assert dropped(tmp_path) == [["b\\udcff.json", "\\ud800", "no image", "1"]]
+
+
+def test_links_whose_images_were_moved_are_no_hindrance(tmp_path: Path, source: Source) -> None:
+    source({"a.png": Labels([box(0, 0, 0, 1, 1)])})
+    run(tmp_path, link="symlink")
+    (tmp_path / "source/0.png").unlink()
+    source({"b.png": Labels([box(0, 0, 0, 1, 1)])})
+    run(tmp_path, link="symlink")
+    assert [path.name for path in (tmp_path / "out/images").iterdir()] == ["b.png"]
+
+
+def test_a_time_is_no_drive(tmp_path: Path, source: Source) -> None:
+    source({"12:30.png": Labels([box(0, 0, 0, 1, 1)])})
+    run(tmp_path)
+    assert mask(tmp_path, "12:30")[0][0] == 1

@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import COMPRESSION, SAMPLESPERPIXEL
 from scenescope.bands import BandRule, UnfitError
 from scenescope.data import tiff
 from scenescope.data.decoding import all_bands
-from scenescope.data.images import MAX_PIXELS, opened, read_errors, refuse_size
+from scenescope.data.images import MAX_PIXELS, Header, opened, read_errors, refuse_size
 from scenescope.data.tiff import number_type
 from scenescope.data.tiff_bands import (
     COMPRESSIONS,
@@ -69,6 +69,25 @@ def measure_bands(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     with opened(path, max_pixels) as image:
         several = getattr(image, "is_animated", False) and image.format != "MPO"
         return image.width * image.height, 2 if several else 1
+
+
+def measure_tiff(path: Path, max_pixels: int = MAX_PIXELS, content: bytes | None = None) -> tuple[Header, int] | None:
+    """Return the sizes and the orientation of a TIFF whose bands a rule reads, read to its end; None of all else.
+
+    Raises:
+        ImageError: as ``read_stored_bands``.
+    """
+    with read_errors(path, content) as start:
+        if not start.startswith(tiff.STARTS):
+            return None
+        with _opened(path, content) as file:
+            tags = read_tags(file)
+    if not is_read(tags):
+        return None
+    height, width = read_stored_bands(path, max_pixels, content).array.shape[:2]
+    turned = int(tags.get(_ORIENTATION, 1))
+    stored = (height, width) if turned in (5, 6, 7, 8) else (width, height)
+    return Header((width, height), stored), turned
 
 
 def apply_rule(stored: StoredBands, rule: BandRule, path: Path) -> npt.NDArray[Any]:

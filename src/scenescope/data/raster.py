@@ -45,6 +45,7 @@ class RasterFacts:
         nodata: the number that stands for nothing, NaN among them; None where there is none.
         alpha: the index of the band that is marked as alpha, from 0; None without.
         classes: the names of the classes 0..K-1, where it is a label map that scenescope has written.
+        palette: whether its numbers are places in a palette, as of label maps.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class RasterFacts:
     nodata: float | None
     alpha: int | None
     classes: tuple[str, ...] = ()
+    palette: bool = False
 
     @property
     def pixel_area(self) -> float:
@@ -69,7 +71,8 @@ class Raster:
     """An open GeoTIFF; close it, or use it in a ``with`` block.
 
     Raises:
-        ImageError: missing, no GeoTIFF, damaged, of complex numbers or a palette, or in blocks too large to decode.
+        ImageError: missing, no GeoTIFF, damaged, of complex numbers, of several bands with a palette, or in blocks too
+            large to decode.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -321,6 +324,7 @@ def _facts(path: Path, file: Any) -> RasterFacts:
         nodata=file.nodata,
         alpha=alpha,
         classes=tuple(names),
+        palette=ColorInterp.palette in file.colorinterp,
     )
 
 

@@ -23,8 +23,13 @@ def chosen_bands(facts: RasterFacts, rule: BandRule | None) -> list[int]:
     """Return the bands that a rule names; without one red, green and blue, or gray three times.
 
     Raises:
-        ImageError: the map has not these bands, or numbers of a type that does not fit.
+        ImageError: the map has not these bands, numbers of a type that does not fit, or a palette instead of colors.
     """
+    if facts.palette:
+        raise ImageError(
+            f"Cannot read {facts.path}: its numbers are places in a palette, no colors; expand it, such as"
+            " gdal_translate -expand rgb IN OUT."
+        )
     if rule is None or rule.bands is None:
         colors = color_bands(facts)
         if len(colors) not in (1, 3):

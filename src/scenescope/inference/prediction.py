@@ -18,7 +18,7 @@ from scenescope.errors import ImageError
 from scenescope.files import staged_files
 from scenescope.inference.guards import memory_errors
 from scenescope.inference.renaming import Names, renamed
-from scenescope.labels import Classes
+from scenescope.labels import IGNORE, Classes
 
 _WITHOUT_OVERLAY = "the labels are written; leave the overlay out (--no-overlay, in Python overlay=False)"
 
@@ -38,21 +38,23 @@ class Prediction:
         classes: names and colors of the K classes.
         probabilities: K x H x W float32 that sum to 1 over the classes, where they were asked for; to less where
             ``renamed`` has left classes out; NaN without data.
-        without_data: pixels of the image that hold no data, whose label is 255 for that.
+        without_data: H x W bool, the pixels of the image that hold no data, whose label is and stays 255 for that;
+            None if all hold some.
     """
 
     labels: npt.NDArray[np.uint8]
     image: npt.NDArray[np.uint8]
     classes: Classes
     probabilities: npt.NDArray[np.float32] | None = None
-    without_data: int = 0
+    without_data: npt.NDArray[np.bool_] | None = None
 
     def shares(self) -> dict[str, float]:
         """Return the share of all pixels with data, 0 to 1, of every class by name; ignored pixels are of none."""
         counts = np.zeros(256, np.int64)
         for band in bands(*self.labels.shape):
             counts += np.bincount(self.labels[band].reshape(-1), minlength=256)
-        pixels = max(self.labels.size - self.without_data, 1)
+        lacking = 0 if self.without_data is None else int(self.without_data.sum())
+        pixels = max(self.labels.size - lacking, 1)
         return {name: int(count) / pixels for name, count in zip(self.classes.names, counts, strict=False)}
 
     def regions(self) -> Regions:
@@ -70,9 +72,12 @@ class Prediction:
 
         Args:
             min_area: connected areas of fewer pixels lose their class (255).
-            fill_holes: holes of fewer pixels get the class of the connected area around them.
+            fill_holes: holes of fewer pixels get the class of the connected area around them, where there is data.
         """
-        return replace(self, labels=tidied(self.labels, min_area, fill_holes))
+        labels = tidied(self.labels, min_area, fill_holes)
+        if self.without_data is not None:
+            labels = np.where(self.without_data, np.uint8(IGNORE), labels)
+        return replace(self, labels=labels)
 
     def renamed(self, names: Names) -> Prediction:
         """Return the prediction with other names of classes.

@@ -245,11 +245,12 @@ class Segmenter:
             else:
                 labels = self.labels(batch)[0].cpu().numpy()
             missing = np.isnan(pixels).any(axis=2) if pixels.dtype != np.uint8 else np.zeros((0, 0), np.bool_)
-            if missing.any():
+            without_data = missing if missing.any() else None
+            if without_data is not None:
                 labels[missing] = IGNORE
                 if shares is not None:
                     shares[:, missing] = np.nan
-            return Prediction(labels, as_shown(pixels), self.classes, shares, int(missing.sum()))
+            return Prediction(labels, as_shown(pixels), self.classes, shares, without_data)
 
 
 def _digest(network: nn.Module) -> str:

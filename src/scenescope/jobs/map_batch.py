@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scenescope.errors import ImageError
+from scenescope.errors import ImageError, ScenescopeError, StorageError
 from scenescope.files import held_directory, make_directory, remove_partial, sha256, staged_files
 from scenescope.inference.guards import memory_errors
 from scenescope.inference.segmenter import Segmenter
 from scenescope.jobs.batch import BatchResult
 from scenescope.jobs.inputs import ImageFile
-from scenescope.jobs.maps import MapResult, predict_map
+from scenescope.jobs.maps import MapResult, predict_map, require_map_settings
 from scenescope.jobs.record import Entry, Record, content_of, fingerprint
 
 MAP_LABELS, MAP_PROBABILITIES = "_labels.tif", "_probabilities.tif"
@@ -44,6 +44,7 @@ def predict_maps(
         ModelError: settings that do not fit maps.
         StorageError: the output cannot be written, is in use, or holds what was not written about these maps.
     """
+    require_map_settings(segmenter)
     endings, result = map_endings(probabilities), BatchResult()
     make_directory(output)
     with held_directory(output):
@@ -54,7 +55,9 @@ def predict_maps(
                     record.require_ours(file, endings)
                     result.notes += _predict(segmenter, file, record, endings, made_by, progress).notes
                 result.done.append(file)
-            except ImageError as error:
+            except StorageError:
+                raise
+            except ScenescopeError as error:
                 result.failed.append((file, str(error) if str(file.path) in str(error) else f"{file.path}: {error}"))
     return result
 

@@ -122,9 +122,7 @@ def predict_map(
         ModelError: the settings do not fit, or the network's answer is no number everywhere.
         StorageError: the place cannot be written.
     """
-    require_windows(segmenter.settings)
-    if segmenter.settings.border == "pad" and segmenter.band_rule is not None:
-        raise ModelError("A map of declared bands is not filled up with black; leave border='pad' out.")
+    require_map_settings(segmenter)
     with Raster(path) as raster:
         source = MapSource(raster, segmenter.device, segmenter.band_rule)
         facts, classes, settings = source.facts, segmenter.classes, segmenter.settings
@@ -158,6 +156,17 @@ def predict_map(
     if counts[IGNORE] == facts.width * facts.height:
         raise ImageError(f"{path} holds nothing: every pixel is nodata ({facts.nodata}); give another map.")
     return MapResult(facts, counts[: len(classes)], int(counts[IGNORE]), source.notes)
+
+
+def require_map_settings(segmenter: Segmenter) -> None:
+    """Refuse settings with which no map can be predicted.
+
+    Raises:
+        ModelError: no window, several looks, or a border that declared bands do not have.
+    """
+    require_windows(segmenter.settings)
+    if segmenter.settings.border == "pad" and segmenter.band_rule is not None:
+        raise ModelError("A map of declared bands is not filled up with black; leave border='pad' out.")
 
 
 class _Pieces:

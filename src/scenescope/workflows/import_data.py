@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from scenescope.data.band_files import measure_tiff
 from scenescope.data.decoding import orientation
 from scenescope.data.formats.annotations import (
     UNLABELED,
@@ -292,6 +293,8 @@ def _measure(image: AnnotatedImage) -> tuple[Header, int]:
     """Read an image to its end, and return its sizes and its EXIF orientation."""
     given = image.image
     path, content = (given, None) if isinstance(given, Path) else (Path(image.name), given)
+    if (found := measure_tiff(path, content=content)) is not None:
+        return found
     with opened(path, MAX_PIXELS, content) as file:
         is_tiff, size = file.format == "TIFF", file.size
         if not is_tiff:
@@ -347,13 +350,21 @@ def _require_own(output: Path) -> None:
     mark = output / IMPORT_MARK
     if not mark.is_file():
         raise StorageError(f"{output} is in the way: it is no folder that import has written; choose another OUT.")
-    lines = (line.partition("  ") for line in mark.read_text(encoding="utf-8").splitlines())
-    known = {name: digest for digest, _, name in lines}
-    for directory, _, names in os.walk(output):
-        for path in (Path(directory, name) for name in sorted(names)):
-            name = path.relative_to(output).as_posix()
-            digest = f"{path.stat().st_size:x}" if name.startswith("images/") else None
-            if name not in (IMPORT_MARK, ".lock") and known.get(name) != (digest or sha256(path)):
-                raise StorageError(
-                    f"{path} is not, or no longer, what import has written; move {output} or choose another OUT."
-                )
+    with storage_errors(output):
+        lines = (line.partition("  ") for line in mark.read_text(encoding="utf-8", errors="replace").splitlines())
+        known = {name: digest for digest, _, name in lines}
+        for directory, _, names in os.walk(output):
+            for path in (Path(directory, name) for name in sorted(names)):
+                name = path.relative_to(output).as_posix()
+                if name not in (IMPORT_MARK, ".lock") and not _is_written(path, name, known.get(name)):
+                    raise StorageError(
+                        f"{path} is not, or no longer, what import has written; move {output} or choose another OUT."
+                    )
+
+
+def _is_written(path: Path, name: str, known: str | None) -> bool:
+    """Whether a file is as the list of an import knows it: None for one that it does not."""
+    if known is None or not name.startswith("images/"):
+        return known is not None and known == sha256(path)
+    # With a link nothing is lost, wherever it leads by now.
+    return path.is_symlink() or known == f"{path.stat().st_size:x}"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from scenescope.data.formats.catalog import open_annotations, recognize
 from scenescope.data.formats.drawing import coco_polygons, coco_runs
 from scenescope.data.formats.painting import paint
 from scenescope.errors import DataError
+from tests.data.formats.imported import run
 
 mask = pytest.importorskip("pycocotools.mask")
 SQUARE = [2, 2, 6, 2, 6, 6, 2, 6]
@@ -184,3 +187,26 @@ def test_a_large_file_is_known_by_its_ends(tmp_path: Path, order: tuple[str, ...
     parts = {"images": images, "annotations": annotations, "categories": [{"id": 3, "name": "cat"}]}
     (tmp_path / "x.json").write_text(json.dumps({key: parts[key] for key in order}))
     assert recognize(tmp_path) == ("coco", "COCO JSON")
+
+
+@pytest.mark.parametrize(("orientation", "width", "height"), [(1, 4, 3), (6, 3, 4)])
+def test_images_of_many_bands_are_imported_and_read_to_their_end(
+    tmp_path: Path, tiff: Callable[..., bytes], orientation: int, width: int, height: int
+) -> None:
+    content = tiff(np.arange(4 * 3 * 5, dtype=np.uint16).reshape(3, 4, 5))
+    # In place of the rows of a strip, of which there is one.
+    content = content.replace(struct.pack("<HHII", 278, 4, 1, 3), struct.pack("<HHII", 274, 4, 1, orientation))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.tif").write_bytes(content)
+    told = {
+        "images": [{"id": 1, "file_name": "a.tif", "width": width, "height": height}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2, 0, 2]]}],
+    }
+    (tmp_path / "in/a.json").write_text(json.dumps(told))
+    assert run(tmp_path / "in", tmp_path / "out").summary.regions_of == {"cat": 1}
+    (tmp_path / "in/a.tif").write_bytes(
+        content.replace(struct.pack("<HHII", 273, 4, 1, 8), struct.pack("<HHII", 273, 4, 1, 10**6))
+    )
+    with pytest.raises(DataError, match=r"a\.tif"):
+        run(tmp_path / "in", tmp_path / "other")

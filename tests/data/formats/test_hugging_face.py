@@ -117,3 +117,16 @@ def test_without_pyarrow_one_line_tells_what_to_install(tmp_path: Path, monkeypa
     assert recognize(file) == ("hugging_face", "Hugging Face parquet")
     with pytest.raises(DataError, match=r"pip install 'scenescope\[parquet\]'"):
         open_annotations(file)
+
+
+def test_rows_that_are_damaged_in_the_middle_cost_no_other_file(tmp_path: Path) -> None:
+    broken = write(tmp_path / "in/train-0.parquet", [row("a.jpg"), row("b.jpg")])
+    write(tmp_path / "in/train-1.parquet", [row("c.jpg"), row("x" * 300 + ".jpg"), row("d.jpg")])
+    content = bytearray(broken.read_bytes())
+    content[4:60] = b"\xff" * 56
+    broken.write_bytes(content)
+    got = run(tmp_path / "in", tmp_path / "out", faults="skip")
+    assert sorted(got.masks) == ["train/c", "train/d"]
+    assert [rest[1][:7] for rest in got.dropped] == ["rows fr", "train/x"]
+    assert "is damaged" in got.dropped[0][2]
+    assert "longer than" in got.dropped[1][2]

@@ -66,3 +66,8 @@ def test_imports_and_links_in_a_circle_are_passed_over(root: Path, monkeypatch: 
     monkeypatch.setattr(image_finder, "MAX_FILES", 3)
     with pytest.raises(DataError, match="more than 3 files"):
         list(walk(root))
+
+
+def test_letters_with_accents_are_found_however_they_are_stored(tmp_path: Path) -> None:
+    (tmp_path / "u\u0308ber.jpg").touch()
+    assert ImageFinder(tmp_path).find("x/\u00fcber.jpg") == tmp_path / "u\u0308ber.jpg"

@@ -190,3 +190,13 @@ def test_a_file_cut_short_and_an_image_that_is_not_there(tmp_path: Path) -> None
     assert [(Path(fault.file).parent.name, fault.regions) for fault in found.faults] == [("three", 0), ("two", 2)]
     assert "cut short" in found.faults[0].reason
     assert "the image 'none.jpg' is not there" in found.faults[1].reason
+
+
+def test_a_shape_without_a_label_is_a_fault_not_a_class(tmp_path: Path) -> None:
+    Image.new("RGB", (10, 8)).save(tmp_path / "a.png")
+    shapes = [{"label": label, "points": [[1, 1], [8, 1], [8, 6]]} for label in (None, "", "cat")]
+    (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.png", "shapes": shapes}))
+    found = open_annotations(tmp_path)
+    labels = found.images[0].labels()
+    assert found.classes == ("cat",)
+    assert [fault.reason for fault in labels.faults] == ["it has no label"] * 2

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scenescope.data.formats import mask_pairs
 from scenescope.data.formats.annotations import IGNORED
 from scenescope.data.formats.catalog import open_annotations, recognize
-from scenescope.data.formats.mask_pairs import find_pairs
+from scenescope.data.formats.mask_pairs import find_pairs, partners
 from scenescope.errors import DataError
 
 
@@ -147,3 +148,23 @@ def test_what_has_no_partner_is_told(tmp_path: Path) -> None:
     found = open_annotations(tmp_path)
     assert [image.name for image in found.images] == ["a.jpg"]
     assert sorted(Path(fault.file).name for fault in found.dropped) == ["b.jpg", "c_mask.png"]
+
+
+def test_numbers_are_not_cut(tmp_path: Path) -> None:
+    images = [f"images/img_{number}.jpg" for number in range(10, 14)]
+    names = [(image, f"masks/m_{number}.png") for number, image in enumerate([*images * 3, images[0], images[0]])]
+    write(tmp_path, [[0, 1]], *names)
+    pairs = find_pairs(tmp_path, sorted(tmp_path.rglob("*.*")))
+    assert {image.stem: mask.stem for image, mask in pairs.items()} == {f"img_{n}": f"m_{n}" for n in range(10, 14)}
+
+
+def test_folders_of_their_own_masks_are_compared_with_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [(f"images/clip{number}/0.jpg", f"masks/clip{number}/0.png") for number in range(9)]
+    write(tmp_path, [[0, 1]], *names)
+    tried: list[object] = []
+    monkeypatch.setattr(mask_pairs, "partners", lambda *both: tried.append(both) or partners(*both))
+    pairs = find_pairs(tmp_path, sorted(tmp_path.rglob("*.*")))
+    assert all(image.parent.name == mask.parent.name for image, mask in pairs.items())
+    assert len(tried) == len(pairs) == 9

@@ -144,3 +144,9 @@ def test_a_color_that_labelmap_lacks_and_one_that_means_two_things(tmp_path: Pat
     double = write_cvat(tmp_path / "double", "a", labelmap=CVAT_LABELMAP + "cow:0,0,255::\n")
     with pytest.raises(DataError, match=r"has 3 colors for 4 classes"):
         run(double, tmp_path / "out")
+
+
+def test_a_mark_of_utf8_shifts_no_class(tmp_path: Path) -> None:
+    mask = Image.fromarray(np.array([[0, 1]], np.uint8))
+    found = open_annotations(write(tmp_path, mask, class_names="\ufeff__ignore__\n_background_\ncat\n"))
+    assert found.classes == ("_background_", "cat")

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageDraw
 from pycocotools import mask as coco
 
-from scenescope.data.formats.labeled_image import LabeledImage
+from scenescope.data.formats.labeled_image import LabeledImage, color_of, hexadecimal
 from scenescope.data.formats.opencv_polygon import opencv_polygon
 from scenescope.data.formats.regions import Regions
 from scenescope.data.formats.writers import KINDS
@@ -228,3 +228,10 @@ def test_labelme_finds_the_image_from_where_its_file_lies():
     told = json.loads(written("labelme", np.zeros((1, 1), np.uint8)))
     assert told["imagePath"] == "../../photos/sub/a.jpg"
     assert told["imageData"] is None
+
+
+def test_colors_as_text_are_those_written_and_no_others():
+    assert color_of(hexadecimal((255, 0, 10))) == (255, 0, 10)
+    assert [color_of(text) for text in ("#-1-1-1", "#+1+1+1", "#fff", "ff000a", "#ff000g", "#ff000a\n", None, 7)] == [
+        None
+    ] * 8

@@ -117,3 +117,23 @@ def test_names_that_are_none_are_refused(tmp_path: Path, names: str) -> None:
 def test_detection_boxes_alone_are_no_segmentation(tmp_path: Path) -> None:
     write(tmp_path, "0 0.5 0.5 0.1 0.1\n")
     assert recognize(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["train_1", "test07", "valley", "labels_2"])
+def test_texts_of_images_that_begin_as_lists_do_are_read(tmp_path: Path, name: str) -> None:
+    found = open_annotations(write(tmp_path, image=f"images/train/{name}.jpg"))
+    assert [len(image.labels().regions) for image in found.images] == [1]
+
+
+def test_classes_txt_with_an_empty_line_is_refused_and_its_mark_is_no_name(tmp_path: Path) -> None:
+    write(tmp_path, yaml="")
+    (tmp_path / "classes.txt").write_text("\ufeffcat\ndog\n\n", encoding="utf-8")
+    assert open_annotations(tmp_path).classes == ("cat", "dog")
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
+    with pytest.raises(DataError, match=r"classes\.txt, line 2 is empty"):
+        open_annotations(tmp_path)
+
+
+def test_a_list_whose_name_no_file_can_have_is_passed_over(tmp_path: Path) -> None:
+    found = open_annotations(write(tmp_path, yaml='train: "a\\0.txt"\nnames: [cat]\n'))
+    assert [each.splits for each in found.images] == [("train",)]

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
+from scenescope.data.formats.labeled_image import color_of
 from scenescope.errors import DataError
 from scenescope.labels import Color, voc_color
 
@@ -75,9 +76,4 @@ def _color(value: Any) -> Color | None:
     if isinstance(value, list) and len(value) == 3 and all(isinstance(part, int) for part in value):
         red, green, blue = (min(max(part, 0), 255) for part in value)
         return red, green, blue
-    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
-        try:
-            return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
-        except ValueError:
-            return None
-    return None
+    return color_of(value)

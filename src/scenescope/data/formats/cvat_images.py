@@ -24,6 +24,7 @@ import numpy as np
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
 from scenescope.data.formats.drawing import coco_polygons
 from scenescope.data.formats.image_finder import ImageFinder
+from scenescope.data.formats.labeled_image import color_of
 from scenescope.data.formats.splits import split_of
 from scenescope.data.formats.xml_reader import read_elements
 from scenescope.errors import DataError
@@ -90,7 +91,7 @@ class _Images:
             name = (label.findtext("name") or "").strip()
             if name and name not in self.names and not label.findtext("parent"):
                 self.names.append(name)
-                self.colors.append(_color(label.findtext("color") or "") or voc_color(len(self.names)))
+                self.colors.append(color_of(label.findtext("color")) or voc_color(len(self.names)))
 
     def add(self, element: Any) -> None:
         """Add an image with its shapes."""
@@ -194,11 +195,3 @@ def _number(text: str | None) -> float:
 def _whole(text: str | None, default: int = 0) -> int:
     found = re.fullmatch(r"\s*(-?[0-9]{1,11})\s*", text or "")
     return int(found[1]) if found else default
-
-
-def _color(text: str) -> Color | None:
-    """A color written as #rrggbb."""
-    try:
-        return (int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)) if len(text) == 7 else None
-    except ValueError:
-        return None

@@ -9,6 +9,7 @@ are read when it is their turn, a few at a time.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +76,7 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
 
 
 class _DamagedError(DataError):
-    """A file that is left out where faults are."""
+    """A file, or the rest of it, that is left out where faults are."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class _Table:
             for batch in _parquet().ParquetFile(self.file).iter_batches(batch_size=_ROWS, columns=list(columns)):
                 yield from batch.to_pylist()
         except (OSError, ValueError) as error:  # those of pyarrow are ValueErrors
-            raise DataError(f"{self.file} is damaged ({first_line(error)}); download it again.") from error
+            raise _DamagedError(f"{self.file} is damaged ({first_line(error)}); download it again.") from error
 
 
 class _Rows(Sequence[AnnotatedImage]):
@@ -108,8 +109,13 @@ class _Rows(Sequence[AnnotatedImage]):
 
     def __iter__(self) -> Iterator[AnnotatedImage]:
         for table in self.tables:
-            for number, row in enumerate(table.rows(table.image, table.mask)):
-                yield self._image(table, number, row)
+            number = 0
+            try:
+                for row in table.rows(table.image, table.mask):
+                    yield self._image(table, number, row)
+                    number += 1
+            except _DamagedError as error:
+                yield AnnotatedImage(f"rows from {number} on", b"", partial(_refuse, error), str(table.file))
 
     @overload
     def __getitem__(self, index: int) -> AnnotatedImage: ...
@@ -132,6 +138,10 @@ class _Rows(Sequence[AnnotatedImage]):
         return AnnotatedImage(
             where, image, labels, f"{table.file}, row {number}", (table.split,) if table.split else ()
         )
+
+
+def _refuse(error: DataError) -> Labels:
+    raise error
 
 
 def _labels(name: str, image: bytes, mask: bytes, classes: MaskClasses) -> Labels:
@@ -173,17 +183,25 @@ def _bytes_of(cell: Any) -> tuple[bytes, str]:
 def _values(tables: Sequence[_Table]) -> set[int]:
     """The values of all masks."""
     values: set[int] = set()
-    for table in tables:
-        for number, row in enumerate(table.rows(table.mask)):
-            content, _ = _bytes_of(row[table.mask])
-            try:
-                raw = read_raw(Path(f"{table.file}, row {number}"), colors=False, content=content)
-            except ScenescopeError:
-                continue  # it is told when it is its turn
-            values.update(np.unique(raw).tolist())
-            if len(values) > 256:
-                raise DataError(f"{table.file} and those before have masks of more than 256 values, as no labels have.")
+    for table, number, cell in _masks(tables):
+        content, _ = _bytes_of(cell)
+        try:
+            raw = read_raw(Path(f"{table.file}, row {number}"), colors=False, content=content)
+        except ScenescopeError:
+            continue  # it is told when it is its turn
+        values.update(np.unique(raw).tolist())
+        if len(values) > 256:
+            raise DataError(f"{table.file} and those before have masks of more than 256 values, as no labels have.")
     return values
+
+
+def _masks(tables: Sequence[_Table]) -> Iterator[tuple[_Table, int, Any]]:
+    """The mask of each row that can be read, with its table and its number there."""
+    for table in tables:
+        # What is damaged is told when it is its turn.
+        with contextlib.suppress(_DamagedError):
+            for number, row in enumerate(table.rows(table.mask)):
+                yield table, number, row[table.mask]
 
 
 def _parquet() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -55,7 +56,7 @@ class ImageFinder:
         parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".", "..")]
         if not parts:
             raise DataError(f"{name!r} names no image")
-        found = self._by_name.get(parts[-1]) or self._by_stem.get(_stem(parts[-1]), [])
+        found = self._by_name.get(_composed(parts[-1])) or self._by_stem.get(_composed(_stem(parts[-1])), [])
         if not found:
             raise DataError(f"the image {name!r} is not there; --image-dir says where images are")
 
@@ -105,14 +106,14 @@ class ImageFinder:
     def _by_name(self) -> dict[str, list[Path]]:
         named: dict[str, list[Path]] = {}
         for path in self.images:
-            named.setdefault(path.name, []).append(path)
+            named.setdefault(_composed(path.name), []).append(path)
         return named
 
     @cached_property
     def _by_stem(self) -> dict[str, list[Path]]:
         named: dict[str, list[Path]] = {}
         for path in self.images:
-            named.setdefault(path.stem, []).append(path)
+            named.setdefault(_composed(path.stem), []).append(path)
         return named
 
 
@@ -137,6 +138,11 @@ def walk(root: Path, glance: int | None = None) -> Iterator[Path]:
         yield from (Path(directory, name) for name in sorted(names) if not is_hidden(name))
         if glance is not None and searched > glance:
             return
+
+
+def _composed(name: str) -> str:
+    """A name with letters and their accents as one: archives of macOS hold them as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _stem(name: str) -> str:

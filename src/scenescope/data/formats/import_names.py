@@ -9,7 +9,11 @@ from scenescope.data.file_pairs import is_hidden
 from scenescope.data.images import SUFFIXES
 from scenescope.errors import DataError
 
-_ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff:]")
+# A colon may be of a time, but that of a drive leads elsewhere, and on Windows others as well.
+_ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|" + (":" if os.name == "nt" else "^[A-Za-z]:$"))
+
+MAX_BYTES = 240
+"""Of the 255 that file systems take, some are for a number and another ending."""
 
 
 class ImportNames:
@@ -30,6 +34,8 @@ class ImportNames:
         parts = parts[1:] if parts[0] == "images" and len(parts) > 1 else parts
         if any(part in ("", ".", "..") or is_hidden(part) or _ODD.search(part) for part in parts):
             raise DataError(f"{name!r} is no name of an image within a folder")
+        if max(len(part.encode()) for part in parts) > MAX_BYTES:
+            raise DataError(f"the name {name[:40]!r}... is longer than that of a file may be")
         stem, ending = os.path.splitext("/".join(parts))
         if ending.lower() not in SUFFIXES:
             raise DataError(f"{name!r} has no ending of an image that is read")

@@ -1,13 +1,14 @@
-"""What the writers of all formats are given about an image."""
+"""What the writers of all formats are given about an image, and colors as text."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from scenescope.data.formats.regions import Regions
-from scenescope.labels import Classes
+from scenescope.labels import Classes, Color
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,3 +37,11 @@ class LabeledImage:
 def hexadecimal(color: tuple[int, int, int]) -> str:
     """Return a color as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def color_of(text: object) -> Color | None:
+    """Return the color of a text such as #ff0000; None of all else."""
+    if not isinstance(text, str) or not re.fullmatch("#[0-9A-Fa-f]{6}", text):
+        return None
+    red, green, blue = bytes.fromhex(text[1:])
+    return red, green, blue

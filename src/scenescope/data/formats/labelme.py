@@ -23,6 +23,7 @@ from scenescope.data.formats.coco import image_size
 from scenescope.data.formats.drawing import Points, pillow_polygon, require_inside
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.json_reader import entries, glimpse, points, read_json
+from scenescope.data.formats.name_files import names_listed
 from scenescope.data.formats.splits import split_of_path
 from scenescope.data.images import MAX_PIXELS, opened
 from scenescope.errors import DataError, ScenescopeError
@@ -45,7 +46,7 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     for file in _files(path):
         try:
             content = read_json(file)
-            used |= {str(shape.get("label")) for shape in entries(content, "shapes", file)}
+            used |= {name for shape in entries(content, "shapes", file) if (name := _name(shape))}
             # Images are read again when it is their turn: all together they may be more than the memory.
             contents[file] = {key: value for key, value in content.items() if key not in ("shapes", "imageData")}
         except DataError as error:
@@ -87,8 +88,8 @@ def _is_labelme(file: Path) -> bool:
 def _class_names(root: Path, used: set[str]) -> tuple[tuple[str, ...], list[str]]:
     """The classes in order, and what is to be told of them."""
     listed = root / "labels.txt"
-    named = [line.strip() for line in listed.read_text("utf-8", "replace").splitlines()] if listed.is_file() else []
-    names = [name for name in dict.fromkeys(named) if name and name != IGNORE_NAME]
+    named = names_listed(listed) if listed.is_file() else []
+    names = [name for name in dict.fromkeys(named) if name != IGNORE_NAME]
     rest = sorted(used - {*names, IGNORE_NAME})
     if names and rest:
         return (*names, *rest), [f"labels.txt does not list {', '.join(rest)}: these follow as further classes."]
@@ -116,15 +117,23 @@ def _own_name(content: dict[str, Any], image: bytes) -> str:
 def _labels(file: Path, names: tuple[str, ...]) -> Labels:
     regions, faults = [], []
     for number, shape in enumerate(entries(read_json(file), "shapes", file), start=1):
-        name = str(shape.get("label"))
+        name = _name(shape)
         place = f"shape {number} {name!r}"
         try:
+            if not name:
+                raise DataError("it has no label")
             draw = _drawing(shape)
         except DataError as error:
             faults.append(Fault(str(file), place, str(error)))
             continue
         regions.append(Region(IGNORED if name == IGNORE_NAME else names.index(name), place, draw))
     return Labels(regions, faults=faults)
+
+
+def _name(shape: dict[str, Any]) -> str:
+    """The class of a shape; nothing if it has none."""
+    label = shape.get("label")
+    return str(label) if isinstance(label, (str, int)) else ""
 
 
 def _drawing(shape: dict[str, Any]) -> Callable[[int, int], np.ndarray]:

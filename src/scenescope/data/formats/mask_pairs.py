@@ -14,6 +14,7 @@ from scenescope.data.images import SUFFIXES
 MAX_TRIED = 20
 """Images whose names are compared with those of all masks."""
 
+_DIGITS = "0123456789"
 _MASK_WORD = re.compile(
     r"(?:^|[/_. -])(masks?|labels?|labelids|gt\w*|seg\w*|ann\w*|targets?|(?:ground_?)?truth|l)(?=$|[/_. -])", re.I
 )
@@ -37,13 +38,19 @@ def find_pairs(root: Path, files: Iterable[Path]) -> dict[Path, Path]:
         split = split_of(*reversed(place.parts))
         # Of folders whose names fit equally, the one that shares most of the path: masks/val for images/val. Never
         # those of another split.
-        found = [
-            (partners(sorted(some), sorted(others)), len(set(place.parts) & set(other.parts)), others)
+        near = [
+            (len(set(place.parts) & set(other.parts)), others)
             for other, others in masks.items()
             if not split or split_of(*reversed(other.parts)) in ("", split)
         ]
-        most, shared, others = max(found, key=lambda each: (len(each[0]), each[1]), default=({}, 0, {}))
-        chosen.append((shared, {some[image]: others[mask] for image, mask in most.items()}))
+        best: tuple[int, dict[Path, Path]] = (0, {})
+        for shared, others in sorted(near, key=lambda each: -each[0]):
+            found = partners(sorted(some), sorted(others))
+            if len(found) > len(best[1]):
+                best = shared, {some[image]: others[mask] for image, mask in found.items()}
+            if len(found) == len(some):
+                break  # of thousands of folders each has one of its own
+        chosen.append(best)
     pairs: dict[Path, Path] = {}
     used: set[Path] = set()
     # A mask serves one image: the one whose path it shares most of.
@@ -73,9 +80,11 @@ def partners(images: Collection[str], masks: Collection[str]) -> dict[str, str]:
 
 
 def _cores(stems: Collection[str]) -> dict[str, str]:
-    """Each stem without what all of them begin and end with."""
-    begin = shared_beginning(stems)
-    end = shared_beginning([stem[begin:][::-1] for stem in stems])
+    """Each stem without what all of them begin and end with; numbers stay whole, or 10 ... 19 would be 0 ... 9."""
+    first = min(stems)
+    begin = len(first[: shared_beginning(stems)].rstrip(_DIGITS))
+    ends = [stem[begin:][::-1] for stem in stems]
+    end = len(ends[0][: shared_beginning(ends)].rstrip(_DIGITS))
     return {stem: stem[begin : len(stem) - end] for stem in stems}
 
 

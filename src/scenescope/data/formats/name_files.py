@@ -1,10 +1,28 @@
-"""The names of classes in the YAML and JSON files of other tools."""
+"""The names of classes in the YAML, JSON and text files of other tools."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from scenescope.errors import DataError
+
+
+def names_listed(file: Path) -> list[str]:
+    """Return the names of a text file, one a line: the number of a class is that of its line.
+
+    Raises:
+        DataError: it cannot be read, or a line before the last name is empty, so that it is not clear what the others'
+            numbers are; names the file.
+    """
+    try:
+        # With a mark of UTF-8 at its start, as Windows writes it, the first name would be another.
+        text = file.read_text("utf-8-sig", "replace")
+    except OSError as error:
+        raise DataError(f"Cannot read {file}: {error.strerror or error}; check its permissions.") from error
+    names = [line.strip() for line in text.rstrip().splitlines()]
+    if "" in names:
+        raise DataError(f"{file}, line {names.index('') + 1} is empty; give that class a name, or remove the line.")
+    return names
 
 
 def names_in(content: dict[str, object], file: Path) -> tuple[str, ...] | None:

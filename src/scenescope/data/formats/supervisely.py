@@ -25,6 +25,7 @@ from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fau
 from scenescope.data.formats.coco import image_size
 from scenescope.data.formats.image_finder import ImageFinder
 from scenescope.data.formats.json_reader import entries, numbers, points, read_json
+from scenescope.data.formats.labeled_image import color_of
 from scenescope.data.formats.opencv_polygon import Point, opencv_polygon
 from scenescope.data.formats.splits import split_of
 from scenescope.data.images import MAX_PIXELS, opened
@@ -54,7 +55,7 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
         name = entry.get("title")
         if isinstance(name, str) and name and name not in project.names:
             project.names.append(name)
-            project.colors.append(_color(entry.get("color")) or voc_color(len(project.names)))
+            project.colors.append(color_of(entry.get("color")) or voc_color(len(project.names)))
     if not project.names:
         raise DataError(f"{meta} names no class; export the project again.")
     for folder in _data_sets(path):
@@ -190,11 +191,3 @@ _DRAWINGS: dict[str, Callable[[dict[str, Any], int, int], np.ndarray]] = {
     "polygon": _polygon,
     "rectangle": _rectangle,
 }
-
-
-def _color(value: Any) -> Color | None:
-    """A color written as #rrggbb."""
-    try:
-        return int(value[1:3], 16), int(value[3:5], 16), int(value[5:7], 16)
-    except (TypeError, ValueError, IndexError):
-        return None

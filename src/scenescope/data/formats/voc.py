@@ -26,6 +26,7 @@ from scenescope.data.formats.annotations import (
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
 from scenescope.data.formats.labelme import IGNORE_NAME
 from scenescope.data.formats.mask_labels import color_labels, value_labels
+from scenescope.data.formats.name_files import names_listed
 from scenescope.data.formats.splits import SPLITS
 from scenescope.data.images import SUFFIXES
 from scenescope.data.voc2012 import CLASSES
@@ -118,8 +119,7 @@ def _classes(root: Path) -> tuple[tuple[str, ...], tuple[Color, ...], list[str]]
             raise DataError(f"{labelmap} has {len(set(colors.values()))} colors for {len(colors)} classes.")
         return tuple(colors), tuple(colors.values()), []
     if listed.is_file():
-        lines = [line.strip() for line in listed.read_text("utf-8", "replace").splitlines()]
-        return tuple(name for name in lines if name and name != IGNORE_NAME), (), []
+        return tuple(name for name in names_listed(listed) if name != IGNORE_NAME), (), []
     told = "No labelmap.txt or class_names.txt names the classes: they are taken for the 21 of PASCAL VOC."
     return CLASSES.names, (), [told]
 

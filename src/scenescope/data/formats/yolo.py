@@ -18,7 +18,7 @@ import numpy as np
 
 from scenescope.data.formats.annotations import AnnotatedImage, Annotations, Fault, Labels, Region
 from scenescope.data.formats.image_finder import MAX_GLANCED, ImageFinder, walk
-from scenescope.data.formats.name_files import names_in
+from scenescope.data.formats.name_files import names_in, names_listed
 from scenescope.data.formats.opencv_polygon import opencv_polygon
 from scenescope.data.formats.splits import SPLITS, split_of_path
 from scenescope.errors import DataError
@@ -68,8 +68,7 @@ def _names(finder: ImageFinder, content: dict[str, object], yaml: Path | None) -
         return names, []
     listed = finder.root / "classes.txt"
     if listed.is_file():
-        lines = listed.read_text("utf-8", "replace").splitlines()
-        return tuple(line.strip() for line in lines if line.strip()), []
+        return tuple(names_listed(listed)), []
     largest = max((number for file in finder.files(".txt") for number in _numbers_of_classes(file)), default=0)
     told = f"No data.yaml names the classes: they are called by their numbers, 0 to {largest}."
     return tuple(str(number) for number in range(largest + 1)), [told]
@@ -129,7 +128,9 @@ def _holds(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
 
 
 def _may_hold_labels(file: Path) -> bool:
-    return not file.name.lower().startswith(("classes", "labels", "train", "val", "test", "readme", "requirements"))
+    """Whether a text is none of those that lie beside: lists of classes or images, and what is there to be read."""
+    stem = file.stem.lower()
+    return stem not in {"classes", "labels", *SPLITS} and not stem.startswith(("readme", "requirements"))
 
 
 def _has_outlines(file: Path) -> bool:
@@ -181,5 +182,5 @@ def _lines(file: Path, num_bytes: int = 2**28) -> list[str]:
     try:
         with file.open("rb") as opened:
             return opened.read(num_bytes).decode("utf-8-sig", "replace").splitlines()
-    except OSError:
+    except (OSError, ValueError):  # a name with a zero
         return []
