@@ -114,6 +114,13 @@ def test_outside_of_polygons_is_ignored_or_background(maps):
     assert len(filled) > len(ignored)
 
 
+def test_a_class_that_is_called_nodata_is_refused(maps):
+    write_map(maps / "west_labels.tif", np.zeros((150, 170, 1), "uint8"), nodata=0)
+    root = write_settings(maps, images="west.tif", labels="west_labels.tif", margin=0)
+    with pytest.raises(DataError, match=r"west_labels\.tif says that 0 is nodata, but it is the class 'field'"):
+        open_dataset("raster", root, "train")
+
+
 def test_nodata_of_map_and_labels_is_ignored(maps):
     numbers = np.full((150, 170, 3), 9, "uint8")
     numbers[:75] = 0

@@ -151,7 +151,9 @@ def open_raster(root: str, split: str) -> RasterDataset:
     for facts in maps:
         _require_fit(facts, settings)
     for facts, path in zip(maps, settings.labels, strict=False):
-        _require_upon(read_facts(path), facts)
+        labels = read_facts(path)
+        _require_upon(labels, facts)
+        _require_no_class(labels, settings)
     files = [*settings.images, *settings.labels, *settings.polygons]
     content = hashlib.sha256(b"".join([settings.text.encode(), *map(ends_of, files)])).hexdigest()
     names = unique_names(settings.images)
@@ -230,6 +232,16 @@ def _require_upon(labels: RasterFacts, image: RasterFacts) -> None:
         raise DataError(
             f"{labels.path} ({labels.width} x {labels.height} pixels) does not lie pixel on pixel upon {image.path}"
             f" ({image.width} x {image.height}); cut it to the same grid, with gdalwarp -r near -te ... -ts ..."
+        )
+
+
+def _require_no_class(labels: RasterFacts, settings: RasterSettings) -> None:
+    """Refuse a label raster that calls the number of a class nodata, as GIS programs do with 0 by default."""
+    label = settings.table.train_ids.get(labels.nodata, IGNORE)  # type: ignore[call-overload]
+    if label != IGNORE:
+        raise DataError(
+            f"{labels.path} says that {labels.nodata:g} is nodata, but it is the class {settings.classes.names[label]!r};"
+            f" say which, with gdal_edit -unsetnodata, or with `ignore: [{labels.nodata:g}]` and `values` for the classes."
         )
 
 
