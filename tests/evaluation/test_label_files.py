@@ -240,4 +240,4 @@ def test_images_that_only_a_rule_reads_have_predictions_too(tmp_path: Path) -> N
     (tmp_path / "data/classes.yaml").write_text("names: [x, y]\nbands: [0, 1, 2, 3]\nrange: [0, 9]\n")
     dataset = open_dataset("folder", str(tmp_path / "data"), "val")
     files = find_label_files(dataset, tmp_path / "predicted")
-    assert evaluate_files(files, dataset).counts.tolist() == [[3, 0], [1, 2]]
+    assert evaluate_files(files, dataset).counts().tolist() == [[3, 0], [1, 2]]
