@@ -51,7 +51,7 @@ def test_what_was_skipped_is_told_and_the_exit_code_says_so(
         "without label, the class background",
         f"fault: {source / 'a.json'}, shape 2 'cat': a polygon of 2 points",
         "left out: 1, of which 1 at fault",
-        f"scenescope check folder:{tmp_path / 'out'}",
+        f"scenescope check folder:{tmp_path / 'out'} --val-fraction 0.2)",  # there are no splits
     ):
         assert told in result.output
 

@@ -41,6 +41,12 @@ def test_a_source_that_cannot_be_meant_says_what_to_write(source: str, words: st
     assert words in str(caught.value)
 
 
+def test_a_folder_of_maps_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "raster.yaml").write_text("")
+    with pytest.raises(DataError, match=f"write raster:{tmp_path} "):
+        parse_source(str(tmp_path))
+
+
 def test_every_kind_opens_or_says_what_it_lacks(tmp_path: Path) -> None:
     for kind in DATASETS:
         if kind == "scenes":

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -226,3 +227,17 @@ def test_files_that_make_more_sense_as_values_of_the_masks_are_noticed(tmp_path)
     # A value of no meaning: they cannot be that.
     other = FileDataset(data.classes, "val", "", data.pairs, LabelTable.of_values([[5], [6], [7]]))
     assert score_as_masks(truth, other) is None
+
+
+def test_images_that_only_a_rule_reads_have_predictions_too(tmp_path: Path) -> None:
+    for kind, split in (("images", "val"), ("masks", "val")):
+        (tmp_path / "data" / kind / split).mkdir(parents=True)
+    (tmp_path / "predicted").mkdir()
+    np.save(tmp_path / "data/images/val/a.npy", np.zeros((2, 3, 4), np.uint16))
+    Image.fromarray(np.array([[0, 1, 1], [0, 0, 1]], np.uint8)).save(tmp_path / "data/masks/val/a.png")
+    Image.fromarray(np.array([[0, 1, 1], [0, 0, 0]], np.uint8)).save(tmp_path / "predicted/a_labels.png")
+    (tmp_path / "data/val.txt").write_text("images/val/a.npy masks/val/a.png\n")
+    (tmp_path / "data/classes.yaml").write_text("names: [x, y]\nbands: [0, 1, 2, 3]\nrange: [0, 9]\n")
+    dataset = open_dataset("folder", str(tmp_path / "data"), "val")
+    files = find_label_files(dataset, tmp_path / "predicted")
+    assert evaluate_files(files, dataset).counts().tolist() == [[3, 0], [1, 2]]

@@ -90,4 +90,5 @@ def _print(console: Console, summary: ImportSummary, output: Path) -> None:
         say(f"fault: {fault}")
     if summary.dropped:
         say(f"left out: {len(summary.dropped):,}, of which {summary.num_faults:,} at fault; see {output}/dropped.csv")
-    say(f"{output}  (try: scenescope check folder:{output})")
+    drawn = "" if summary.splits else " --val-fraction 0.2"
+    say(f"{output}  (try: scenescope check folder:{output}{drawn})")

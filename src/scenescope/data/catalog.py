@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from scenescope.bands import BandRule
 from scenescope.data.ade20k import open_ade20k
@@ -17,6 +18,7 @@ from scenescope.data.folds import open_fold
 from scenescope.data.pascal_context import CHOICES as PASCAL_CONTEXT_CHOICES
 from scenescope.data.pascal_context import open_pascal_context
 from scenescope.data.raster_dataset import open_raster
+from scenescope.data.raster_yaml import FILE as RASTER_YAML
 from scenescope.data.voc2012 import open_voc2012
 from scenescope.errors import DataError, nearest
 from scenescope.lab_names import from_lab
@@ -57,7 +59,8 @@ def parse_source(source: str) -> tuple[str, str]:
     if not colon:
         if kind in DATASETS:
             raise DataError(f"{source!r} lacks its folder; write {kind}:{'' if kind == 'scenes' else 'DIR'}.")
-        raise DataError(f"{source!r} does not say what kind of data set it is; write folder:{source} ({_known()}).")
+        meant = "raster" if (Path(source) / RASTER_YAML).is_file() else "folder"
+        raise DataError(f"{source!r} does not say what kind of data set it is; write {meant}:{source} ({_known()}).")
     if len(kind) == 1:
         raise DataError(f"{source!r} is a Windows path without a kind of data set; write folder:{source} ({_known()}).")
     _require_known(kind)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scenescope.data.dataset import FileDataset, SegmentationDataset, read_labels
+from scenescope.data.dataset import FileDataset, SegmentationDataset, read_labels, rule_of_images
 from scenescope.data.file_pairs import format_names, images_in, require_directory
 from scenescope.data.images import MAX_PIXELS, read_header
 from scenescope.data.loading import Sample
@@ -245,8 +245,8 @@ def _tails(name: str) -> list[str]:
 def _other_size(dataset: SegmentationDataset, index: int, path: Path) -> str | None:
     """Say what is wrong with the size of a prediction, as far as headers show it."""
     files, max_pixels = dataset.files(index), getattr(dataset, "max_pixels", MAX_PIXELS)
-    if not files:
-        return None
+    if not files or rule_of_images(dataset) is not None:
+        return None  # images that only a rule reads show no header here; ``LabelFiles.read`` compares with the mask
     try:
         size = read_header(path, max_pixels).size
     except ImageError as error:

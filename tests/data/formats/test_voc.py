@@ -131,7 +131,9 @@ def test_lists_are_splits_and_images_without_mask_are_listed(tmp_path: Path) -> 
 def test_an_image_in_another_folder_and_one_that_is_missing(tmp_path: Path) -> None:
     source = write_cvat(tmp_path / "in", "a")
     (source / "JPEGImages").rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"SegmentationClass/a.png: the image 'a' is not there; --image-dir"):
+    with pytest.raises(
+        DataError, match=rf"SegmentationClass/a.png: the image 'a' is not there, below {source}; --image-dir"
+    ):
         run(source, tmp_path / "out")
     got = run(source, tmp_path / "out", image_dir=tmp_path / "elsewhere")
     np.testing.assert_array_equal(got.masks["a"], CVAT_MASK)

@@ -95,9 +95,22 @@ def test_a_text_whose_image_is_not_there_is_a_fault(tmp_path: Path) -> None:
     (fault,) = open_annotations(tmp_path).faults
     assert (fault.file, fault.reason, fault.regions) == (
         str(tmp_path / "labels/train/b.txt"),
-        "its image is not there",
+        "its image is not there; --image-dir says where images are",
         3,
     )
+
+
+@pytest.mark.parametrize("name", ["a.txt", "train/a.txt", "labels/a.txt", "labels/train/a.txt"])
+def test_images_may_lie_elsewhere(tmp_path: Path, name: str) -> None:
+    image = tmp_path / "photos" / name.removeprefix("labels/").replace(".txt", ".jpg")
+    text = tmp_path / "mine" / name
+    for folder in (image.parent, text.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (10, 8)).save(image)
+    text.write_text(SQUARE)
+    found = open_annotations(tmp_path / "mine", image_dir=tmp_path / "photos")
+    assert not found.faults
+    assert [(each.image, len(each.labels().regions)) for each in found.images] == [(image, 1)]
 
 
 def test_without_names_classes_are_called_by_their_numbers(tmp_path: Path) -> None:

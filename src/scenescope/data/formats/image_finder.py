@@ -58,7 +58,8 @@ class ImageFinder:
             raise DataError(f"{name!r} names no image")
         found = self._by_name.get(_composed(parts[-1])) or self._by_stem.get(_composed(_stem(parts[-1])), [])
         if not found:
-            raise DataError(f"the image {name!r} is not there; --image-dir says where images are")
+            searched = " or ".join(map(str, self.roots))
+            raise DataError(f"the image {name!r} is not there, below {searched}; --image-dir says where images are")
 
         def rank(path: Path) -> tuple[int, bool, bool]:
             return (

@@ -2,7 +2,8 @@
 
     0 0.10 0.20 0.35 0.20 0.30 0.45        class, then x y of each point as a share of width and height
 
-A text has the name of its image and lies in ``labels`` where the image lies in ``images``, or beside it. Points are cut
+A text has the name of its image and lies in ``labels`` where the image lies in ``images``, or beside it; of an image
+below ``--image-dir`` it lies below ``labels`` as the image lies there. Points are cut
 down to whole pixels and filled with their outline, as ultralytics' ``polygon2mask`` does (``opencv_polygon.py``); the
 smaller region is on top, as there. Outlines count on the image as displayed. An image without a text shows no object.
 """
@@ -51,14 +52,22 @@ def open_(path: Path, finder: ImageFinder) -> Annotations:
     split_of = _listed_splits(content, finder)
     images, used = [], set()
     for image in finder.images:
-        text = next((place for place in _places(image) if place in texts), None)
+        text = next((place for place in _places(image, finder) if place in texts), None)
         used |= {text} if text else set()
         name = finder.below(image)
         split = split_of(image) or split_of_path(Path(name))
         labels = partial(_labels, text, names) if text else Labels
         images.append(AnnotatedImage(name, image, labels, str(text or image), (split,) if split else (), turned=True))
     lost = [text for text in sorted(texts - used) if _has_outlines(text)]
-    faults = [Fault(str(text), "", "its image is not there", len(_labels(text, names).regions)) for text in lost]
+    faults = [
+        Fault(
+            str(text),
+            "",
+            "its image is not there; --image-dir says where images are",
+            len(_labels(text, names).regions),
+        )
+        for text in lost
+    ]
     return Annotations("YOLO segmentation", names, images, faults=faults, notes=notes, overlap="area")
 
 
@@ -81,7 +90,7 @@ def _numbers_of_classes(file: Path) -> list[int]:
     return [int(word) for word in words if word.isdecimal() and len(word) < 6]
 
 
-def _places(image: Path) -> list[Path]:
+def _places(image: Path, finder: ImageFinder) -> list[Path]:
     """Where the text of an image may be."""
     places = [image.with_suffix(".txt")]
     parts = list(image.parts)
@@ -91,7 +100,8 @@ def _places(image: Path) -> list[Path]:
     if "images" not in parts:
         places.append(image.parent / "labels" / f"{image.stem}.txt")
         places.append(image.parent.parent / "labels" / f"{image.stem}.txt")
-    return places
+    text = Path(finder.below(image)).with_suffix(".txt")
+    return [*places, finder.root / "labels" / text, finder.root / text]
 
 
 def _listed_splits(content: dict[str, object], finder: ImageFinder) -> Any:
