@@ -211,7 +211,7 @@ def test_what_lies_somewhere_is_a_map_through_windows_and_else_an_image(run, mod
     both = ("placed.tif", "nowhere.tif", "--model", model, "--no-overlay")
     result = run(*both, "--output", "images")
     assert result.exit_code == 0, result.output
-    assert "1 of the images say where they lie; --window 512 keeps that" in " ".join(result.errors.split())
+    assert "images that say where they lie: 1; --window 512 keeps that" in " ".join(result.errors.split())
     assert written(tmp_path / "images") == ["nowhere_labels.png", "placed_labels.png", "summary.csv"]
     result = run(*both, "--output", "maps", "--window", "32")
     assert result.exit_code == 0, result.output

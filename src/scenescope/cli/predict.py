@@ -114,7 +114,7 @@ def predict(
     errors = Console(soft_wrap=True, markup=False, highlight=False, stderr=True)
     if placed:
         errors.print(
-            f"note: {placed} of the images say where they lie; --window 512 keeps that, in label maps as GeoTIFF."
+            f"note: images that say where they lie: {placed}; --window 512 keeps that, in label maps as GeoTIFF."
         )
     shown = track(files, "predicting", console=console, transient=True) if console.is_terminal else files
     segmenter.max_pixels = limit

@@ -239,9 +239,10 @@ def _require_no_class(labels: RasterFacts, settings: RasterSettings) -> None:
     """Refuse a label raster that calls the number of a class nodata, as GIS programs do with 0 by default."""
     label = settings.table.train_ids.get(labels.nodata, IGNORE)  # type: ignore[call-overload]
     if label != IGNORE:
+        name, number = settings.classes.names[label], f"{labels.nodata:g}"
         raise DataError(
-            f"{labels.path} says that {labels.nodata:g} is nodata, but it is the class {settings.classes.names[label]!r};"
-            f" say which, with gdal_edit -unsetnodata, or with `ignore: [{labels.nodata:g}]` and `values` for the classes."
+            f"{labels.path} says that {number} is nodata, but it is the class {name!r}; say which, with gdal_edit"
+            f" -unsetnodata, or with `ignore: [{number}]` and `values` for the classes."
         )
 
 
