@@ -125,7 +125,7 @@ def test_a_model_directory_with_old_names_answers_as_it_did(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "described"),
     [
-        ("camvid-danet-lite0", {"skip": 24, "magnify": 1.5, "refine": 32, "remainder": [8, 0]}),
+        ("camvid-danet-lite0", {"skip": 24, "magnify": 1.5, "refine": 32}),
         ("camvid-sanet-lite0", {"magnify": 2.0, "refine": 32, "upsampling": "stretched", "prediction": "mask"}),
     ],
 )

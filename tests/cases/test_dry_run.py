@@ -108,7 +108,7 @@ def test_copies_of_frames_in_both_splits_are_told(data: Path, scenescope: Scenes
     assert "2 of 2 scenes of val are copies of frames of train by their names" in result.output
 
 
-@pytest.mark.parametrize("key", ["patience", "epochs", "wandb", "freeze_backbone", "in_channels", "mask_suffix"])
+@pytest.mark.parametrize("key", ["patience", "epochs", "wandb", "freeze_backbone", "mask_suffix"])
 def test_what_other_tools_have_is_no_misspelling(key: str, scenescope: Scenescope) -> None:
     """geoai#322, mmsegmentation#3422: ``patience`` was taken for ``optimizer``, ``wandb`` for ``seed``."""
     for section in ("train.", "model.", "data.", ""):

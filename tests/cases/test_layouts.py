@@ -57,7 +57,6 @@ NAMED = {
     "a prefix": ("images/{split}/{name}.jpg", "masks/{split}/mask_{name}.png"),
     "two suffixes": ("images/{split}/{name}_sat.jpg", "masks/{split}/{name}_mask.png"),
     "leftImg8bit and gtFine": ("images/{split}/{name}_leftImg8bit.png", "masks/{split}/{name}_gtFine_labelIds.png"),
-    "VOC's folders": ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png"),
     "masks beside images in images": ("images/{split}/{name}.jpg", "images/{split}/{name}_L.png"),
     "Mask_RCNN#2784": ("Object_Images/{name}.png", "Object_Segmented_Masks/{name}_seg_mask.png"),
     "Image_Segmentation#67": ("{split}/{name}.jpg", "{split}_GT/{name}.png"),
@@ -88,10 +87,7 @@ def test_layouts_that_are_told_with_the_list_that_reads_them(case: str, tmp_path
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize(
-    "mask",
-    ["task-{number}-annotation-1-by-1-tag-{kind}-0.png", "{split}{number}_{kind}.png", "{kind}/{split}{number}.png"],
-)
+@pytest.mark.parametrize("mask", ["{split}{number}_{kind}.png", "{kind}/{split}{number}.png"])
 def test_one_png_for_each_class_is_told(mask: str, tmp_path: Path, scenescope: Scenescope) -> None:
     """label-studio#8561, cvat#7058: a mask for each brush or class."""
     write_pairs(tmp_path, "images/{split}/{name}.jpg", "images/{split}/{name}.jpg", scenes=12)
@@ -109,10 +105,10 @@ def test_one_png_for_each_class_is_told(mask: str, tmp_path: Path, scenescope: S
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("labels/{split}/{name}.txt", "YOLO keeps outlines or boxes, which are not read"),
-        ("labels/{split}/{name}.json", "labelme or COCO keeps outlines or boxes, which are not read"),
-        ("images/{split}/{name}.json", "is text, in which tools keep outlines or boxes, which are not read"),
-        ("annotations/instances_{split}.json", "is text, in which tools keep outlines or boxes, which are not read"),
+        ("labels/{split}/{name}.txt", "holds YOLO segmentation: scenescope import"),
+        ("labels/{split}/{name}.json", "scenescope import FOLDER OUT makes masks of what most tools write"),
+        ("images/{split}/{name}.json", "scenescope import FOLDER OUT makes masks of what most tools write"),
+        ("annotations/instances_{split}.json", "scenescope import FOLDER OUT makes masks of what most tools write"),
     ],
 )
 def test_outlines_are_told_to_be_none_of_masks(place: str, words: str, tmp_path: Path, scenescope: Scenescope) -> None:
@@ -126,7 +122,29 @@ def test_outlines_are_told_to_be_none_of_masks(place: str, words: str, tmp_path:
     result = scenescope("train", "folder/danet-lite0", f"data.root={tmp_path}", "--dry-run")
     assert result.exit_code == 2
     assert words in result.errors
-    assert "draw the outlines into one PNG" in result.errors
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "told"),
+    [
+        ("JPEGImages/{name}.jpg", "SegmentationClass/{name}.png", "holds Pascal VOC masks: scenescope import"),
+        (
+            "images/{split}/{name}.jpg",
+            "masks/{split}/task-{name}-annotation-1-by-1-tag-car-0.png",
+            "holds Label Studio masks by class: scenescope import",
+        ),
+    ],
+)
+def test_the_format_of_a_tool_is_told(image: str, mask: str, told: str, tmp_path: Path, scenescope: Scenescope) -> None:
+    for split in ("train", "val"):
+        for number in range(3):
+            write(tmp_path / image.format(split=split, name=f"{split}{number}"), number)
+            name = number + 1 if "task" in mask else f"{split}{number}"
+            write(tmp_path / mask.format(split=split, name=name), mask=True)
+    (tmp_path / "classes.yaml").write_text("names: [left, right]\n")
+    result = scenescope("check", f"folder:{tmp_path}")
+    assert result.exit_code == 2
+    assert told in result.output
 
 
 @pytest.mark.parametrize("separator", ["\t", ",", ", ", ";", " ", "  "])

@@ -148,17 +148,18 @@ def test_labels_through_windows_are_those_of_the_averaged_logits(answering, data
 
 def test_a_window_larger_than_the_image_takes_no_more_memory_than_the_image(identity, monkeypatch):
     made = []
-    new_zeros = torch.Tensor.new_zeros
+    new_empty = torch.Tensor.new_empty
 
     def watched(tensor, *size, **options):
         made.append(size)
-        return new_zeros(tensor, *size, **options)
+        return new_empty(tensor, *size, **options)
 
-    monkeypatch.setattr(torch.Tensor, "new_zeros", watched)
+    monkeypatch.setattr(torch.Tensor, "new_empty", watched)
     images = torch.arange(3 * 6 * 8, dtype=torch.uint8).view(1, 3, 6, 8)
     labels = predict_labels(identity, images, InferenceSettings(window=4000))
     assert torch.equal(labels, images.argmax(dim=1).to(torch.uint8))
-    assert made == [(1, 3, 6, 8)]
+    assert made.count((1, 3, 6, 8)) == 1
+    assert all(size == (1, 3, 6, 8) or len(size) != 4 for size in made)
 
 
 @pytest.mark.parametrize("settings", [InferenceSettings(), InferenceSettings(window=3), InferenceSettings(flip=True)])

@@ -15,9 +15,9 @@ from PIL import Image
 
 from scenescope.errors import StorageError
 from scenescope.files import StagedFiles
-from scenescope.inference import batch
 from scenescope.inference.prediction import Prediction
 from scenescope.inference.segmenter import Segmenter
+from scenescope.jobs import batch
 from scenescope.jobs.batch import predict_files
 from scenescope.jobs.inputs import find_images
 from scenescope.labels import Classes
