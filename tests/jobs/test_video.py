@@ -186,7 +186,7 @@ def test_a_file_cut_short_leaves_what_was_done(strongest, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, None])
-def test_what_ends_it_leaves_what_was_done(answering, film, tmp_path, number):
+def test_what_ends_it_leaves_what_was_done(answering, film, tmp_path, number, request):
     """Ctrl-C, and a network that at the fourth frame answers what is no number."""
     count = iter(range(6))
 
@@ -198,6 +198,8 @@ def test_what_ends_it_leaves_what_was_done(answering, film, tmp_path, number):
         return images
 
     segmenter = Segmenter(answering(answer), CLASSES)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background has it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     if number is None:
         assert "ended after 3 frames: The network's answer" in run(segmenter, film, tmp_path / "out").problem
     else:
