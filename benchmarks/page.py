@@ -4,7 +4,7 @@
 
 The image is scaled to 480 x 360; its forward pass is done once, when it is opened. Cuts are strokes of the brush here
 and there, classes, and both scales. Needs Chromium and its driver (Debian: chromium and chromium-driver). Writes
-benchmarks/page.md beside this file. Beside it stands what the session needs for a click where there are many classes
+benchmarks/page.md beside this file. Below stands what a click needs without the browser where there are many classes
 and positions, in DANets of random weights on noise.
 """
 
@@ -89,7 +89,7 @@ def main() -> None:
         " and those of them that a CPU computed for the server; the forward pass was done when the image was opened."
         f" Targets: 300 for a click, 150 for 95 % of the cuts.\n\n{name}, image of {SIZE[0]} x {SIZE[1]}:\n\n"
         "| what | times | median | 95 % within | median, CPU | 95 % within, CPU |\n|---|---|---|---|---|---|\n"
-        f"{rows}\n\nThe session alone, {MANY_CLASSES} classes, {LARGE} x {LARGE}; target: 50.\n\n"
+        f"{rows}\n\nWithout the browser, {MANY_CLASSES} classes, {LARGE} x {LARGE}; target: 50.\n\n"
         "| output stride | positions | times | median | 95 % within |\n|---|---|---|---|---|\n"
         + "".join(many_classes(stride, arguments.times) for stride in (16, 8))
     )

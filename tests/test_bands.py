@@ -119,13 +119,16 @@ def test_networks_without_a_rule_see_8_bit() -> None:
 def test_what_is_told_of_an_image_that_hardly_fits() -> None:
     rule = declared_rule([0], [0, 100])
     assert rule is not None
-    assert rule.remark(np.array([[0, 50], [70, 100]], np.float32)) == ""
-    assert "75% of the numbers" in rule.remark(np.array([[0, 500], [700, 101]], np.float32))
-    assert "its numbers use 1.0% of the range 0 to 100" in rule.remark(np.array([[0, 1]], np.float32))
-    assert "25.0% of its pixels have no data" in rule.remark(np.array([[0, 50], [70, np.nan]], np.float32))
-    assert (
-        rule.remark(np.full((2, 2), np.nan, np.float32)) == "100.0% of its pixels have no data and get no class (255)"
-    )
+
+    def remark(*rows: list[float]) -> str:
+        stored = np.array(rows, np.float32)
+        return rule.remark(stored, rule.apply(stored))
+
+    assert remark([0, 50], [70, 100]) == ""
+    assert "75% of the numbers" in remark([0, 500], [700, 101])
+    assert "its numbers use 1.0% of the range 0 to 100" in remark([0, 1])
+    assert "25.0% of its pixels have no data" in remark([0, 50], [70, np.nan])
+    assert remark([np.nan, np.nan]) == "100.0% of its pixels have no data and get no class (255)"
 
 
 def test_three_bands_are_shown_as_colors_and_one_as_gray() -> None:

@@ -163,8 +163,11 @@ class BandRule:
             for band, (low, high) in enumerate(self.ranges)
         ], len(held)
 
-    def remark(self, stored: npt.NDArray[Any], nodata: float | None = None) -> str:
+    def remark(self, stored: npt.NDArray[Any], seen: npt.NDArray[Any], nodata: float | None = None) -> str:
         """Say that an image hardly fits the ranges, or that pixels of it have no data; empty where all is well.
+
+        Args:
+            seen: what ``apply`` has made of it.
 
         Raises:
             UnfitError: as ``apply``.
@@ -172,7 +175,6 @@ class BandRule:
         if self.ranges is None:
             return ""
         counts, held = self.outside(stored, nodata)
-        seen = self.apply(stored, nodata)
         told = []
         if held < (pixels := seen.shape[0] * seen.shape[1]):
             told.append(f"{1 - held / pixels:.1%} of its pixels have no data and get no class (255)")

@@ -9,21 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scenescope.checkpoints.model_directory import save_model
 from scenescope.data.video import VideoReader
 from scenescope.inference.segmenter import Segmenter
-from scenescope.labels import Classes
-from scenescope.models.catalog import create_model
 from tests.videos import moving_rectangle, write_video
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    torch.manual_seed(0)
-    directory = tmp_path_factory.mktemp("model")
-    network = create_model("danet", backbone="test_resnet", num_classes=3, output_stride=16)
-    save_model(network, Classes.named(["road", "sky", "car"]), directory)
-    return directory
 
 
 @pytest.fixture

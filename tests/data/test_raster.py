@@ -8,6 +8,7 @@ import rasterio
 
 from scenescope.data import raster
 from scenescope.data.raster import Raster, RasterFacts, RasterWriter, read_facts
+from scenescope.data.tiff_bands import tiff_facts
 from scenescope.errors import ImageError, StorageError
 from tests.geotiff import UTM, write_map
 
@@ -163,3 +164,13 @@ def test_a_disk_that_is_full_at_any_moment_is_told(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("bigtiff", ["yes", "no"])
+def test_what_lies_somewhere_is_told_from_the_tags(tmp_path, bigtiff):
+    placed = write_map(tmp_path / "a.tif", numbers(), bigtiff=bigtiff)
+    assert tiff_facts(placed) == (520 * 300, True)
+    nowhere = write_map(tmp_path / "b.tif", numbers(), bigtiff=bigtiff, crs=None, transform=None)
+    assert tiff_facts(nowhere) == (520 * 300, False)
+    placed.write_bytes(placed.read_bytes()[:12])
+    assert tiff_facts(placed) == tiff_facts(tmp_path / "none.tif") == (0, False)

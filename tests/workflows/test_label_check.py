@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from scenescope.bands import declared_rule
 from scenescope.data.catalog import open_dataset
 from scenescope.errors import ModelError
 from scenescope.inference.segmenter import Segmenter
@@ -32,6 +33,15 @@ class Soft(Strongest):
 
     def forward(self, images: torch.Tensor, stretch: bool = False) -> SegmentationOutput:
         return SegmentationOutput(images / 50, {})
+
+
+class Ranged(Soft):
+    """Sees numbers of 0..255 by a rule, as 0..1."""
+
+    band_rule = declared_rule(None, [0, 255])
+
+    def prepare(self, images: torch.Tensor) -> torch.Tensor:
+        return images * 255
 
 
 class Wrong(Strongest):
@@ -103,6 +113,19 @@ def test_a_forgotten_object_is_told_written_and_drawn(run: Callable[..., Any], d
     assert float(image["agreement"]) == pytest.approx(1 - 240 / (38 * 60), abs=1e-4)
     sheet = np.asarray(Image.open(tmp_path / "out" / "suspects.png"))
     assert (sheet == (255, 0, 255)).all(axis=2).sum() > 100  # the outline of the object
+
+
+def test_images_are_seen_by_the_rule_of_the_model(run: Callable[..., Any], data: Path, tmp_path: Path) -> None:
+    result = run({"m": segmenter(Ranged())}, f"folder:{data}", "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.errors
+    (suspect,) = rows(tmp_path / "out" / "suspects.csv")
+    assert (suspect["image"], suspect["mask_class"], suspect["model_class"]) == ("val1", "red", "blue")
+    assert (tmp_path / "out" / "suspects.png").is_file()
+    with (data / "classes.yaml").open("a") as file:
+        file.write("range: [0, 100]\n")
+    result = run({"m": segmenter(Ranged())}, f"folder:{data}")
+    assert result.exit_code == 2
+    assert "but the model sees gray or RGB with the range 0 to 255" in result.errors
 
 
 def test_classes_are_matched_by_name_and_not_by_number(data: Path) -> None:

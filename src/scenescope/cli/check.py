@@ -130,7 +130,7 @@ def _judge(
     """Tell which labels the models disbelieve."""
     from scenescope.data.catalog import open_dataset
     from scenescope.workflows.label_check import check_labels
-    from scenescope.workflows.label_files import write_label_findings
+    from scenescope.workflows.label_findings import write_label_findings
 
     datasets = [open_dataset(kind, root, split, **options) for split in splits]
     with progress_bars(console) as progress:

@@ -78,7 +78,7 @@ def predict(
 ) -> None:
     """Segment images. Goes on past those that cannot be read and lists them at the end (exit code 1)."""
     from scenescope.data.images import MAX_PIXELS
-    from scenescope.data.tiff import tiff_facts
+    from scenescope.data.tiff_bands import tiff_facts
     from scenescope.files import output_directory
     from scenescope.inference.renaming import read_names
     from scenescope.inference.segmenter import Segmenter

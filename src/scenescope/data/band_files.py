@@ -50,7 +50,8 @@ def read_noted_bands(path: Path, rule: BandRule, max_pixels: int = MAX_PIXELS) -
         ImageError: as ``read_bands``.
     """
     stored = read_stored_bands(path, max_pixels)
-    return apply_rule(stored, rule, path), rule.remark(stored.array, stored.nodata)
+    seen = apply_rule(stored, rule, path)
+    return seen, rule.remark(stored.array, seen, stored.nodata)
 
 
 def measure_bands(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:

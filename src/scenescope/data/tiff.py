@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import io
 import struct
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -16,8 +15,6 @@ from PIL.TiffImagePlugin import (
     COMPRESSION,
     COMPRESSION_INFO,
     EXTRASAMPLES,
-    IMAGELENGTH,
-    IMAGEWIDTH,
     PHOTOMETRIC_INTERPRETATION,
     PLANAR_CONFIGURATION,
     SAMPLEFORMAT,
@@ -42,9 +39,6 @@ _TYPES = {1: "uint", 2: "int", 3: "float", 5: "complex int", 6: "complex"}
 _COMPRESSIONS = COMPRESSION_INFO | {34712: "JPEG 2000", 34887: "LERC", 50002: "JPEG XL", 52546: "JPEG XL"}
 
 _NEW_SUBFILE_TYPE, _MAX_BANDS = 254, 2000
-_MAX_TAGS = 1000
-_GEOREFERENCE = {33550, 34264, 34735}
-"""The tags of GeoTIFF: scale of a pixel, transform, keys of the coordinate reference system."""
 _IN_NATIVE_ORDER = {"I;16BS": "I;16NS", "I;32BS": "I;32NS", "F;32BF": "F;32NF"}
 
 Tags = TiffImagePlugin.ImageFileDirectory_v2
@@ -142,37 +136,6 @@ def count_pages(file: IO[bytes]) -> int:
         pass
     file.seek(back)
     return max(1, len(seen))
-
-
-def tiff_facts(path: Path) -> tuple[int, bool]:
-    """Return how many pixels a TIFF has, and whether it says where on earth they lie; (0, False) of other files.
-
-    Only the first directory is looked at, so that any kind of numbers will do.
-    """
-    try:
-        with path.open("rb") as file:
-            tags = _first_directory(file)
-    except (struct.error, OSError, ValueError):
-        return 0, False
-    return tags.get(IMAGEWIDTH, 0) * tags.get(IMAGELENGTH, 0), bool(_GEOREFERENCE & tags.keys())
-
-
-def _first_directory(file: IO[bytes]) -> dict[int, int]:
-    """Return the tags of the first page; of those that hold one whole number, what they hold."""
-    start = file.read(16)
-    if not start.startswith(STARTS):
-        return {}
-    order, big = "<" if start[:2] == b"II" else ">", 43 in start[2:4]
-    (place,) = struct.unpack_from(f"{order}Q" if big else f"{order}I", start, 8 if big else 4)
-    file.seek(place)
-    (entries,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
-    tags = {}
-    for _ in range(min(entries, _MAX_TAGS)):
-        entry = file.read(20 if big else 12)
-        tag, kind = struct.unpack_from(f"{order}HH", entry)
-        number = {3: "H", 4: "I", 16: "Q"}.get(kind)
-        tags[tag] = struct.unpack_from(order + number, entry, 12 if big else 8)[0] if number else 0
-    return tags
 
 
 def _described(tags: Tags) -> str:

@@ -13,6 +13,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -38,7 +39,7 @@ from PIL.TiffImagePlugin import (
 )
 
 from scenescope.bands import UnfitError
-from scenescope.data.tiff import Tags, number_type
+from scenescope.data.tiff import STARTS, Tags, number_type
 
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "Deflate", 32773: "PackBits", 32946: "Deflate", 34925: "LZMA", 50000: "ZSTD"}
 """What is read here; others, such as JPEG, are for 8 bit."""
@@ -53,6 +54,8 @@ _NEEDED = {
 }
 _MAX_TAGS = 4096
 _GDAL_NODATA, _BAND_BY_BAND = 42113, 2
+_GEOREFERENCE = {33550, 34264, 34735}
+"""The tags of GeoTIFF: scale of a pixel, transform, keys of the coordinate reference system."""
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3
 
 
@@ -82,6 +85,22 @@ def read_tags(file: IO[bytes]) -> Tags:
     if lost := (_present(file, start, header) & _NEEDED) - tags.keys():
         raise ValueError(f"its header lacks the values of tag {min(lost)}")
     return tags
+
+
+def tiff_facts(path: Path) -> tuple[int, bool]:
+    """Return how many pixels a TIFF has, and whether it says where on earth they lie; (0, False) of other files.
+
+    Only the tags of the first page are looked at, so that any kind of numbers will do.
+    """
+    try:
+        with path.open("rb") as file:
+            if not file.read(4).startswith(STARTS):
+                return 0, False
+            tags = read_tags(file)
+            return math.prod(image_size(tags)), not _GEOREFERENCE.isdisjoint(tags.keys())
+    # Damaged ones make Pillow raise nearly anything; whoever reads the file says what is wrong with it.
+    except Exception:
+        return 0, False
 
 
 def _present(file: IO[bytes], start: int, header: bytes) -> set[int]:

@@ -5,7 +5,6 @@ Nothing here is read as a data set; each is told with what makes it one, mostly 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from scenescope.data.images import SUFFIXES
 
 MAX_SEARCHED = 10_000
 """Files and folders below a root that are looked at, which may be the root of a disk."""
-
-_OF_LABEL_STUDIO = re.compile(r"(.*/)?task-\d+-annotation-.*")
 
 
 def explain_unpaired(root: Path, split: str, images: Mapping[str, Path], masks: Mapping[str, Path]) -> str | None:
@@ -40,8 +37,8 @@ def explain_unpaired(root: Path, split: str, images: Mapping[str, Path], masks: 
         return None
     tried = unpaired[:MAX_TRIED]
     several = [own for stem in tried if len(own := [mask for mask in left if _begins(mask, stem)]) > 1]
-    if _OF_LABEL_STUDIO.fullmatch(left[0]) or 2 * len(several) > len(tried):
-        shown = [masks[stem].relative_to(root).as_posix() for stem in (several[0] if several else left)[:2]]
+    if 2 * len(several) > len(tried):
+        shown = [masks[stem].relative_to(root).as_posix() for stem in several[0][:2]]
         return (
             f"There are several masks for each image, such as {' and '.join(shown)}, one for each class or object it "
             "seems, but one for each image is read: join those of an image into one PNG with the number of the class "

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from scenescope.data.dataset import LabeledImage, SegmentationDataset
+from scenescope.data.dataset import LabeledImage, SegmentationDataset, seen_by
 from scenescope.data.loading import read_ahead
 from scenescope.errors import DataError, ImageError, ModelError
 from scenescope.evaluation.label_regions import Region, SelfConfidence, find_regions, score
@@ -112,10 +112,13 @@ def check_labels(
 
     Raises:
         ModelError: a model has other classes, or there is but one class.
+        DataError: a model sees other bands, or another range, than the data set declares.
     """
     classes = datasets[0].classes
     orders = [_order(model, classes) for model in models]
-    seen_by = [SeenScenes(model.source, kind, datasets[0].root) for model in models]
+    for model in models:
+        datasets = [seen_by(dataset, model.band_rule, "the model") for dataset in datasets]
+    records = [SeenScenes(model.source, kind, datasets[0].root) for model in models]
     found = LabelFindings(classes)
     confidences: dict[tuple[int, ...], SelfConfidence] = {}
     regions: list[tuple[Scene, Region]] = []
@@ -124,7 +127,7 @@ def check_labels(
             modes.enter_context(eval_mode(model.form))
         for dataset in datasets:
             for index, future in read_ahead(reader, dataset.__getitem__, range(len(dataset))):
-                judges, seen = _judges([each(dataset, index) for each in seen_by])
+                judges, seen = _judges([each(dataset, index) for each in records])
                 try:
                     labeled = _read(future)
                     if labeled is None:

@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "near", "split", "expected"),
     [
-        ("/home/me/data/val/a.jpg", "", "", "val/a.jpg"),
+        ("/mnt/photos/data/val/a.jpg", "", "", "val/a.jpg"),
         ("D:\\data\\val\\a.jpg", "", "", "val/a.jpg"),
         ("../../val/a.jpg", "", "", "val/a.jpg"),
         ("a.jpg", "train", "", "train/a.jpg"),

@@ -197,9 +197,12 @@ def test_no_image_is_a_whole_file_as_well(kind):
     for name, join in KINDS[kind].joined.items():
         text = "".join(join(iter(()), CLASSES))
         if name.endswith("json"):
-            json.loads(text)
+            whole = json.loads(text)
+            assert not (whole if isinstance(whole, list) else [*whole["images"], *whole["annotations"]])
         elif name.endswith("xml"):
-            ElementTree.fromstring(text)
+            assert ElementTree.fromstring(text).find(".//image") is None
+        else:
+            assert "a.jpg" not in text
 
 
 def test_a_line_of_regions_by_hand_runs_no_formula():

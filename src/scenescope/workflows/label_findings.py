@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
+from scenescope.bands import as_shown
 from scenescope.data.dataset import LabeledImage
 from scenescope.drawing.contact_sheet import contact_sheet
 from scenescope.drawing.overlay import blend, present, with_legend
@@ -86,7 +87,7 @@ def _panel(
     labels, inside = labeled.labels[cut], inside[cut]
     scale = _PANEL / max(labels.shape)
     size = max(1, round(labels.shape[1] * scale)), max(1, round(labels.shape[0] * scale))
-    plain = np.array(Image.fromarray(labeled.image[cut]).resize(size, Image.Resampling.BICUBIC))
+    plain = np.array(Image.fromarray(as_shown(labeled.image[cut])).resize(size, Image.Resampling.BICUBIC))
     drawn, within = (
         np.array(Image.fromarray(each).resize(size, Image.Resampling.NEAREST)) for each in (labels, inside)
     )
