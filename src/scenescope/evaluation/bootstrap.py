@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scenescope.evaluation.class_scores import Absent, mean_scores, per_class
 
 FEW = 20
-"""Images of which fewer make intervals too narrow: of 20 some 91 % of them hold the truth, of 10 some 84 %."""
+"""Images of which fewer make intervals too narrow: less than 95 % of them hold the truth."""
 
 LEVEL = 0.95
 RESAMPLES = 1000
