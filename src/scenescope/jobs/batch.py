@@ -53,6 +53,11 @@ class BatchResult:
     failed: list[tuple[ImageFile, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def fail(self, file: ImageFile, error: ScenescopeError) -> None:
+        """Take up an image that failed; the reason names its file."""
+        told = str(error) if str(file.path) in str(error) else f"{file.path}: {error}"
+        self.failed.append((file, told))
+
 
 def require_free(
     files: Iterable[ImageFile], output: Path, endings: tuple[str, ...], results: Results = NOTHING_MORE
@@ -126,8 +131,7 @@ def predict_files(
             except ScenescopeError as error:
                 if _concerns_all(error):
                     raise
-                told = str(error) if str(file.path) in str(error) else f"{file.path}: {error}"
-                result.failed.append((file, told))
+                result.fail(file, error)
             else:
                 result.done.append(file)
                 result.notes += [note] if note else []

@@ -58,7 +58,7 @@ def predict_maps(
             except StorageError:
                 raise
             except ScenescopeError as error:
-                result.failed.append((file, str(error) if str(file.path) in str(error) else f"{file.path}: {error}"))
+                result.fail(file, error)
     return result
 
 
