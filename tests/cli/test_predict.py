@@ -205,6 +205,12 @@ def test_what_lies_somewhere_is_a_map_through_windows_and_else_an_image(run, mod
     assert written(tmp_path / "maps") == ["nowhere_labels.png", "placed_labels.tif", "summary.csv"]
     result = run(*both, "--output", "pngs", "--window", "32", "--no-map")
     assert written(tmp_path / "pngs") == ["nowhere_labels.png", "placed_labels.png", "summary.csv"]
+    result = run(*both, "--output", "none", "--map")
+    assert (result.exit_code, (tmp_path / "none").exists()) == (2, False)
+    assert "A map is looked at through windows; give their side, such as --window 512." in result.errors
+    result = run(*both, "--output", "large", "--max-pixels", "100")
+    assert result.exit_code == 1
+    assert "0 of 2 images predicted" in result.output
     result = run(*both, "--output", "none", "--window", "32", "--write", "coco")
     assert result.exit_code == 2
     assert "--write, --min-area, --fill-holes and --rename are for images, and placed.tif is a map" in result.errors

@@ -68,7 +68,7 @@ def predict(
         typer.Option(
             "--map/--no-map",
             help="Read TIFFs through windows and write GeoTIFFs; needs --window and the extra geo.",
-            show_default="with --window those that say where they lie, and those beyond --max-pixels",
+            show_default="with --window those that say where they lie or are beyond --max-pixels",
         ),
     ] = None,
     *,
@@ -80,6 +80,7 @@ def predict(
     from scenescope.data.images import MAX_PIXELS
     from scenescope.data.tiff_bands import tiff_facts
     from scenescope.files import output_directory
+    from scenescope.inference.predictor import require_windows
     from scenescope.inference.renaming import read_names
     from scenescope.inference.segmenter import Segmenter
     from scenescope.jobs.batch import SUMMARY, predict_files, require_free, wanted_endings
@@ -95,12 +96,14 @@ def predict(
     files, maps, placed = [], [], 0
     for file in found:
         pixels, is_placed = (0, False) if as_map is False else tiff_facts(file.path)
-        # A tile of a data set is an image as well; its place is kept where it is looked at through windows.
-        if pixels > limit or (pixels and as_map) or (is_placed and settings.window is not None):
+        # A tile of a data set is an image as well: without windows what is no map by word is none.
+        if pixels and (as_map or (settings.window is not None and (is_placed or pixels > limit))):
             maps.append(file)
         else:
             files.append(file)
             placed += is_placed
+    if maps:
+        require_windows(settings)
     if maps and extras != Results():
         raise ScenescopeError(
             f"--write, --min-area, --fill-holes and --rename are for images, and {maps[0].path} is a map; outline its"
