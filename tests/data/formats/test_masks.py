@@ -65,6 +65,15 @@ def test_a_mask_serves_one_image_and_none_of_another_split(tmp_path: Path) -> No
     assert find_pairs(tmp_path, files) == {files[0]: files[2], files[1]: files[3]}
 
 
+def test_a_damaged_file_of_names_is_told_and_another_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, [[0, 1]])
+    (tmp_path / "notes.json").write_text("{")
+    assert open_annotations(tmp_path).classes == ("background", "foreground")
+    (tmp_path / "classes.json").write_text('{"classes": {"0"')
+    with pytest.raises(DataError, match=r"classes\.json"):
+        open_annotations(tmp_path)
+
+
 def test_masks_of_one_name_go_with_the_split_of_their_image(tmp_path: Path) -> None:
     for split, value in (("train", 1), ("val", 2)):
         write(tmp_path, [[0, value]], (f"images/{split}/a.jpg", f"masks/{split}/a.png"))

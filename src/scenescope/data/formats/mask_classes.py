@@ -15,6 +15,8 @@ from scenescope.labels import IGNORE, Color
 from scenescope.yaml_reader import read_yaml
 
 MAX_BYTES = 2**20
+_NAMES = ("classes", "data", "dataset", "names")
+"""Files that are called so, and that cannot be read, are not passed over."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def classes_in(file: Path) -> MaskClasses | None:
     try:
         content = read_json(file, MAX_BYTES) if file.suffix.lower() == ".json" else read_yaml(file, DataError)
     except DataError:
+        if file.stem.lower() in _NAMES:
+            raise
         return None
     if not isinstance(content, dict):
         return None
