@@ -1,5 +1,6 @@
 """The server of the page, asked as a browser would and as it must not be."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -200,6 +201,21 @@ def test_two_at_once_get_their_own_answers(ask):
     for thread in threads:
         thread.join()
     assert found == expected
+
+
+def test_many_that_come_at_once_wait_their_turn(network, image):
+    session = Session({"danet": Segmenter(network, Classes.named(["a", "b", "c", "d"]))}, image)
+    with contextlib.ExitStack() as places, PageServer(session, port=0) as server:
+        waiting = [places.enter_context(socket.create_connection(server.server_address, timeout=20)) for _ in range(60)]
+        for each in waiting:
+            each.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert [each.recv(12)[9:] for each in waiting] == [b"200"] * 60
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_it_listens_on_this_machine_only_and_asks_no_other(server, ask, monkeypatch):

@@ -62,6 +62,8 @@ class PageServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = CONNECTIONS
+    """Connections that wait for an answer to begin; socketserver's own 5 are too few for a busy machine."""
 
     def __init__(self, session: Session, port: int = PORT, host_names: Collection[str] = ()) -> None:
         for name in host_names:
